@@ -1,0 +1,87 @@
+#include "bind/arrays.h"
+
+#include "cpu/elementwise/elementwise.h"
+#include "cpu/runtime/allocator.h"
+
+namespace tinydl {
+
+Layout layout_of(const char* op, const py::array& a) {
+  Layout out;
+  const auto* array = py::detail::array_proxy(a.ptr());
+  check(array->nd <= kMaxDims, op, ": got an array of ", array->nd, " axes, wanted at most ", kMaxDims);
+  constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  check((array->flags & aligned) != 0, op, ": the array's memory is not aligned to its dtype; pass a copy");
+  const auto size = static_cast<int64_t>(a.itemsize());
+  out.ndim = array->nd;
+  for (int d = 0; d < out.ndim; ++d) {
+    out.shape[d] = array->dimensions[d];
+    check(array->strides[d] % size == 0, op, ": stride ", array->strides[d], " of axis ", d,
+          " is not a multiple of the element size ", size, "; pass a copy");
+    out.stride[d] = array->strides[d] / size;
+  }
+  return out;
+}
+
+py::array empty(const Layout& layout, const py::dtype& dtype) {
+  const auto size = static_cast<int64_t>(dtype.itemsize());
+  int64_t bytes = size;
+  Py_intptr_t shape[kMaxDims], strides[kMaxDims];
+  for (int d = 0; d < layout.ndim; ++d) {
+    shape[d] = layout.shape[d];
+    strides[d] = layout.stride[d] * size;
+    if (__builtin_mul_overflow(bytes, layout.shape[d], &bytes)) throw std::bad_alloc();
+  }
+  void* data = allocate(static_cast<size_t>(bytes));
+  PyObject* owner = PyCapsule_New(data, nullptr, [](PyObject* capsule) {
+    release(PyCapsule_GetPointer(capsule, nullptr));
+  });
+  if (!owner) {
+    release(data);
+    throw py::error_already_set();
+  }
+  auto& api = py::detail::npy_api::get();
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, dtype.inc_ref().ptr(), layout.ndim, shape,
+                                              strides, data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
+  if (!array) {
+    Py_DECREF(owner);
+    throw py::error_already_set();
+  }
+  api.PyArray_SetBaseObject_(array, owner);
+  return py::reinterpret_steal<py::array>(array);
+}
+
+py::array copy_as(const char* op, const py::array& a, const Layout& layout) {
+  return by_float_type(op, a, [&](auto type) {
+    using T = decltype(type);
+    const Layout from = layout_of(op, a);
+    py::array out = empty(layout, a.dtype());
+    const Layout* operands[] = {&from, &layout};
+    const LoopNest nest = plan_loops(operands, 2);
+    T* to = mutable_data_of<T>(out);
+    py::gil_scoped_release unlocked;
+    elementwise_kernels<T>().copy(nest, data_of<T>(a), to);
+    return out;
+  });
+}
+
+py::array as_dense(const char* op, const py::array& a) {
+  const Layout layout = layout_of(op, a);
+  return is_dense(layout) ? a : copy_as(op, a, dense_like(layout));
+}
+
+py::array as_row_major(const char* op, const py::array& a) {
+  const Layout layout = layout_of(op, a), wanted = row_major(layout);
+  return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
+}
+
+void require_same_dtype(const char* op, const py::array& first, const py::array& other) {
+  if (type_number(first) == type_number(other)) return;
+  throw TypeError(text(op, ": got dtypes ", py::str(first.dtype()).cast<std::string>(), " and ",
+                       py::str(other.dtype()).cast<std::string>(), ", wanted one"));
+}
+
+void fail_dtype(const char* op, const py::array& got, const char* wanted) {
+  throw TypeError(text(op, ": got dtype ", py::str(got.dtype()).cast<std::string>(), ", wanted ", wanted));
+}
+
+}  // namespace tinydl

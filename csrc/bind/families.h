@@ -1,0 +1,10 @@
+// What each binding file defines; module.cpp calls them.
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace tinydl {
+
+void bind_elementwise(pybind11::module_& m);
+void bind_reduce(pybind11::module_& m);
+
+}  // namespace tinydl

@@ -1,0 +1,52 @@
+// The extension module tinydl._cpu. Docstrings live in Python only.
+#include "bind/arrays.h"
+#include "bind/families.h"
+#include "cpu/runtime/allocator.h"
+#include "cpu/runtime/dispatch.h"
+#include "cpu/runtime/parallel.h"
+
+namespace tinydl {
+
+namespace {
+
+py::dict memory_stats_dict() {
+  const MemoryStats stats = memory_stats();
+  py::dict out;
+  out["allocated"] = stats.allocated;
+  out["cached"] = stats.cached;
+  out["peak"] = stats.peak;
+  out["system_blocks"] = stats.system_blocks;
+  out["cache_limit"] = stats.cache_limit < 0 ? py::object(py::none()) : py::int_(stats.cache_limit);
+  return out;
+}
+
+void bind_runtime(py::module_& m) {
+  m.def("isa", [] { return tier_name(active_tier()); });
+  m.def("detected_isa", [] { return tier_name(detected_tier()); });
+  m.def("set_isa", &set_active_tier, py::arg("name"));
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("memory_stats", &memory_stats_dict);
+  m.def("reset_peak_memory", &reset_peak_memory);
+  m.def("empty_cache", &empty_cache);
+  m.def("set_cache_limit", &set_cache_limit, py::arg("bytes"));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const TypeError& e) {
+      py::set_error(PyExc_TypeError, e.what());
+    }
+  });
+  num_threads();    // reads TINYDL_NUM_THREADS now, so that a bad value fails the import with its message
+  detected_tier();  // likewise TINYDL_ISA
+  bind_runtime(m);
+  bind_elementwise(m);
+  bind_reduce(m);
+}
+
+}  // namespace tinydl

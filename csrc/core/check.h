@@ -1,0 +1,37 @@
+// Errors that name the operation, what it got and what it wanted. They surface in Python as ValueError
+// (shapes and values), TypeError (dtypes) and IndexError (labels and indices).
+#pragma once
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "core/layout.h"
+
+namespace tinydl {
+
+// Thrown for a wrong dtype; the bindings translate it to TypeError.
+struct TypeError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// "(2, 3, 4)"
+std::string shape_text(const Layout& a);
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  throw std::invalid_argument(text(parts...));
+}
+
+template <class... Parts>
+void check(bool condition, const Parts&... parts) {
+  if (!condition) fail(parts...);
+}
+
+}  // namespace tinydl

@@ -1,0 +1,144 @@
+// Walks a loop nest: blocks of about kBlock elements go to the threads, rows go to a vector loop.
+#pragma once
+#include "core/loop_nest.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/simd/vec.h"
+
+namespace tinydl::TINYDL_TIER {
+
+constexpr int64_t kBlock = 8192;
+
+// Where each operand stands at the start of a row (all axes of the nest but the innermost).
+template <int N>
+class RowCursor {
+ public:
+  RowCursor(const LoopNest& nest, int64_t row) : nest_(nest) {
+    for (int d = nest.ndim - 2; d >= 0; --d) {
+      index_[d] = row % nest.shape[d];
+      row /= nest.shape[d];
+      for (int k = 0; k < N; ++k) offset_[k] += index_[d] * nest.stride[k][d];
+    }
+  }
+
+  void next() {
+    for (int d = nest_.ndim - 2; d >= 0; --d) {
+      for (int k = 0; k < N; ++k) offset_[k] += nest_.stride[k][d];
+      if (++index_[d] < nest_.shape[d]) return;
+      for (int k = 0; k < N; ++k) offset_[k] -= nest_.shape[d] * nest_.stride[k][d];
+      index_[d] = 0;
+    }
+  }
+
+  int64_t operator[](int operand) const { return offset_[operand]; }
+
+ private:
+  const LoopNest& nest_;
+  int64_t index_[kMaxDims] = {};
+  int64_t offset_[N] = {};
+};
+
+// Calls row(offsets, n) for stretches of n elements along the innermost axis that together cover the nest.
+template <int N, class Row>
+void for_each_row(const LoopNest& nest, const Row& row) {
+  const int64_t inner = nest.inner();
+  int64_t rows = 1;
+  for (int d = 0; d < nest.ndim - 1; ++d) rows *= nest.shape[d];
+  if (rows == 0 || inner == 0) return;
+
+  if (rows == 1) {  // one long row: blocks are stretches of it
+    parallel_for((inner + kBlock - 1) / kBlock, inner, [&](int64_t begin, int64_t end, int) {
+      const int64_t from = begin * kBlock;
+      const int64_t to = end * kBlock < inner ? end * kBlock : inner;
+      int64_t offset[N];
+      for (int k = 0; k < N; ++k) offset[k] = from * nest.inner_stride(k);
+      row(offset, to - from);
+    });
+    return;
+  }
+  const int64_t rows_per_block = inner >= kBlock ? 1 : kBlock / inner;
+  parallel_for((rows + rows_per_block - 1) / rows_per_block, rows * inner,
+               [&](int64_t begin, int64_t end, int) {
+                 const int64_t last = end * rows_per_block < rows ? end * rows_per_block : rows;
+                 RowCursor<N> cursor(nest, begin * rows_per_block);
+                 for (int64_t r = begin * rows_per_block; r < last; ++r, cursor.next()) {
+                   int64_t offset[N];
+                   for (int k = 0; k < N; ++k) offset[k] = cursor[k];
+                   row(offset, inner);
+                 }
+               });
+}
+
+// How an operand moves along a row. `any` covers every stride.
+enum class Step { one, zero, any };
+
+template <class T, Step step>
+struct Operand {
+  T* p;
+  int64_t stride;
+
+  TINYDL_INLINE Vec<T> load(int64_t i) const {
+    if constexpr (step == Step::one) return Vec<T>::load(p + i);
+    if constexpr (step == Step::zero) return Vec<T>(*p);
+    return Vec<T>::gather(p + i * stride, stride, Vec<T>::size);
+  }
+  TINYDL_INLINE Vec<T> load(int64_t i, int n) const {
+    if constexpr (step == Step::one) return Vec<T>::load(p + i, n);
+    if constexpr (step == Step::zero) return Vec<T>(*p);
+    return Vec<T>::gather(p + i * stride, stride, n);
+  }
+  TINYDL_INLINE void store(int64_t i, Vec<T> v) const {
+    if constexpr (step == Step::one) return v.store(p + i);
+    v.scatter(p + i * stride, stride, Vec<T>::size);
+  }
+  TINYDL_INLINE void store(int64_t i, Vec<T> v, int n) const {
+    if constexpr (step == Step::one) return v.store(p + i, n);
+    v.scatter(p + i * stride, stride, n);
+  }
+};
+
+// y[i] = f(x[i]...) for i < n.
+template <class F, class Y, class... X>
+TINYDL_INLINE void map_row(F f, int64_t n, Y y, X... x) {
+  constexpr int size = decltype(y.load(0))::size;
+  int64_t i = 0;
+  for (; i + size <= n; i += size) y.store(i, f(x.load(i)...));
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    y.store(i, f(x.load(i, rest)...), rest);
+  }
+}
+
+template <class T, class F>
+void map_unary(const LoopNest& nest, const T* x, T* y) {
+  const int64_t sx = nest.inner_stride(0), sy = nest.inner_stride(1);
+  for_each_row<2>(nest, [=](const int64_t* at, int64_t n) {
+    T* from = const_cast<T*>(x) + at[0];
+    if (sx == 1 && sy == 1)
+      map_row(F(), n, Operand<T, Step::one>{y + at[1], 1}, Operand<T, Step::one>{from, 1});
+    else
+      map_row(F(), n, Operand<T, Step::any>{y + at[1], sy}, Operand<T, Step::any>{from, sx});
+  });
+}
+
+template <class T, class F>
+void map_binary(const LoopNest& nest, const T* a, const T* b, T* y) {
+  const int64_t sa = nest.inner_stride(0), sb = nest.inner_stride(1), sy = nest.inner_stride(2);
+  for_each_row<3>(nest, [=](const int64_t* at, int64_t n) {
+    using One = Operand<T, Step::one>;
+    using Zero = Operand<T, Step::zero>;
+    using Any = Operand<T, Step::any>;
+    T* from_a = const_cast<T*>(a) + at[0];
+    T* from_b = const_cast<T*>(b) + at[1];
+    T* to = y + at[2];
+    if (sa == 1 && sb == 1 && sy == 1)
+      map_row(F(), n, One{to, 1}, One{from_a, 1}, One{from_b, 1});
+    else if (sa == 1 && sb == 0 && sy == 1)
+      map_row(F(), n, One{to, 1}, One{from_a, 1}, Zero{from_b, 0});
+    else if (sa == 0 && sb == 1 && sy == 1)
+      map_row(F(), n, One{to, 1}, Zero{from_a, 0}, One{from_b, 1});
+    else
+      map_row(F(), n, Any{to, sy}, Any{from_a, sa}, Any{from_b, sb});
+  });
+}
+
+}  // namespace tinydl::TINYDL_TIER

@@ -1,0 +1,58 @@
+// Instruction-set tiers and the choice between the copies of a kernel that they were compiled to.
+//
+// Every csrc/cpu/<family>/kernels.cpp is compiled once per tier, inside namespace tinydl::<tier>, and defines a
+// constant table of function pointers there. TINYDL_KERNELS, in the family's contract header, declares the
+// tables and the accessor that returns the active tier's.
+#pragma once
+
+namespace tinydl {
+
+enum class Tier { portable, avx2, avx512 };
+
+const char* tier_name(Tier tier);
+
+// The best tier that this machine and TINYDL_ISA allow.
+Tier detected_tier();
+
+// The tier in use; set_active_tier rejects tiers that the machine lacks.
+Tier active_tier();
+void set_active_tier(const char* name);
+
+// A table for each element type.
+template <template <class> class Kernels>
+struct ByType {
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+template <template <class> class Kernels>
+const Kernels<float>& pick(const ByType<Kernels>& tables, float) {
+  return tables.f32;
+}
+template <template <class> class Kernels>
+const Kernels<double>& pick(const ByType<Kernels>& tables, double) {
+  return tables.f64;
+}
+
+}  // namespace tinydl
+
+#if defined(__x86_64__)
+#define TINYDL_KERNELS(Kernels, family)                                                  \
+  namespace portable { extern const ByType<Kernels> family##_table; }                    \
+  namespace avx2 { extern const ByType<Kernels> family##_table; }                        \
+  namespace avx512 { extern const ByType<Kernels> family##_table; }                      \
+  template <class T>                                                                     \
+  const Kernels<T>& family##_kernels() {                                                 \
+    constexpr const ByType<Kernels>* tables[] = {&portable::family##_table,              \
+                                                 &avx2::family##_table,                  \
+                                                 &avx512::family##_table};               \
+    return pick(*tables[static_cast<int>(active_tier())], T());                          \
+  }
+#else
+#define TINYDL_KERNELS(Kernels, family)                                                  \
+  namespace portable { extern const ByType<Kernels> family##_table; }                    \
+  template <class T>                                                                     \
+  const Kernels<T>& family##_kernels() {                                                 \
+    return pick(portable::family##_table, T());                                          \
+  }
+#endif

@@ -1,0 +1,27 @@
+// The AVX-512 parts of Vec: tails use mask registers. sqrt and rounding use the zero-masked forms, because GCC 12
+// warns about an uninitialised value inside its own header for the plain ones.
+#pragma once
+
+namespace tinydl::TINYDL_TIER {
+
+TINYDL_INLINE __mmask16 first16(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+TINYDL_INLINE __mmask8 first8(int n) { return static_cast<__mmask8>((1u << n) - 1u); }
+
+// clang-format off
+template <> TINYDL_INLINE Vec<float> Vec<float>::load(const float* p, int n) { return Native(_mm512_maskz_loadu_ps(first16(n), p)); }
+template <> TINYDL_INLINE Vec<double> Vec<double>::load(const double* p, int n) { return Native(_mm512_maskz_loadu_pd(first8(n), p)); }
+template <> TINYDL_INLINE Vec<int32_t> Vec<int32_t>::load(const int32_t* p, int n) { return Native(_mm512_maskz_loadu_epi32(first16(n), p)); }
+template <> TINYDL_INLINE Vec<int64_t> Vec<int64_t>::load(const int64_t* p, int n) { return Native(_mm512_maskz_loadu_epi64(first8(n), p)); }
+template <> TINYDL_INLINE void Vec<float>::store(float* p, int n) const { _mm512_mask_storeu_ps(p, first16(n), v); }
+template <> TINYDL_INLINE void Vec<double>::store(double* p, int n) const { _mm512_mask_storeu_pd(p, first8(n), v); }
+template <> TINYDL_INLINE void Vec<int32_t>::store(int32_t* p, int n) const { _mm512_mask_storeu_epi32(p, first16(n), __m512i(v)); }
+template <> TINYDL_INLINE void Vec<int64_t>::store(int64_t* p, int n) const { _mm512_mask_storeu_epi64(p, first8(n), __m512i(v)); }
+
+TINYDL_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return Vec<float>::Native(_mm512_fmadd_ps(a.v, b.v, c.v)); }
+TINYDL_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return Vec<double>::Native(_mm512_fmadd_pd(a.v, b.v, c.v)); }
+TINYDL_INLINE Vec<float> sqrt(Vec<float> a) { return Vec<float>::Native(_mm512_maskz_sqrt_ps(0xffff, a.v)); }
+TINYDL_INLINE Vec<double> sqrt(Vec<double> a) { return Vec<double>::Native(_mm512_maskz_sqrt_pd(0xff, a.v)); }
+TINYDL_INLINE Vec<float> round_even(Vec<float> a) { return Vec<float>::Native(_mm512_maskz_roundscale_ps(0xffff, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
+// clang-format on
+
+}  // namespace tinydl::TINYDL_TIER

@@ -1,0 +1,35 @@
+// The portable parts of Vec: plain loops over lanes, which compilers turn into SSE2 or NEON.
+#pragma once
+
+namespace tinydl::TINYDL_TIER {
+
+template <class T>
+TINYDL_INLINE Vec<T> Vec<T>::load(const T* p, int n) {
+  return gather(p, 1, n);
+}
+template <class T>
+TINYDL_INLINE void Vec<T>::store(T* p, int n) const {
+  scatter(p, 1, n);
+}
+
+// Rounded twice: without the instruction a fused product is a slow library call.
+template <class T>
+TINYDL_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return a * b + c;
+}
+
+TINYDL_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
+TINYDL_INLINE double scalar_sqrt(double x) { return __builtin_sqrt(x); }
+template <class T>
+TINYDL_INLINE Vec<T> sqrt(Vec<T> a) {
+  for (int i = 0; i < Vec<T>::size; ++i) a.v[i] = scalar_sqrt(a.v[i]);
+  return a;
+}
+
+// Adding and subtracting 1.5 * 2^23 rounds |a| < 2^22 to the nearest integer, ties to even.
+TINYDL_INLINE Vec<float> round_even(Vec<float> a) {
+  const Vec<float> shift(12582912.0f);
+  return (a + shift) - shift;
+}
+
+}  // namespace tinydl::TINYDL_TIER

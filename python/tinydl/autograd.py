@@ -1,0 +1,364 @@
+"""The tape: operations that know their derivatives, and the walk back over them.
+
+An operation is a `Function` with two explicit methods on arrays: `forward`, and `backward`, which turns the gradient
+of the output into the gradients of the inputs. Applying one to tensors that require gradients leaves the Function
+object behind as a node of the tape: the output points at it (`grad_fn`), and it points at the inputs' nodes.
+
+The rules for gradients, stated once:
+
+- The first gradient that reaches a tensor is stored (`=`), later ones are added (`+=`).
+- `backward` returns, for each input, None or an array of the input's shape: the gradient it was given, a view of it, or
+  a fresh array that it keeps no reference to. It computes nothing for inputs whose `needs` is False.
+- An array that `forward` saves must be an input or the output itself, or private to the Function: the version counters
+  of the tensors are checked, so that a change in place between forward and backward is an error, not a wrong gradient.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from . import backend
+from .tensor import Array, Tensor
+
+__all__ = ["Function", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+
+_order = itertools.count()
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+_mode = _GradMode()
+
+
+class Function:
+    """One application of a differentiable operation; its constructor takes what is not a tensor.
+
+    >>> class Square(Function):
+    ...     def forward(self, x):
+    ...         self.save(x)
+    ...         return x * x
+    ...     def backward(self, grad):
+    ...         (x,) = self.saved
+    ...         return 2 * x * grad
+    >>> x = Tensor(np.array([3.0]), requires_grad=True)
+    >>> Square().apply(x).backward()
+    >>> x.grad
+    tensor([6.], dtype=float64)
+    """
+
+    needs: tuple[bool, ...] = ()
+    saved: tuple[Array, ...] = ()
+    returns_view = False  # whether the output may share the first input's memory
+    _edges: Sequence[tuple[Function | Tensor, int] | None] = ()
+    _guards: Sequence[tuple[list[int], int]] = ()
+    _order = 0
+    _outputs = 1
+    _released = False
+
+    def forward(self, *inputs: Any) -> Any:
+        """The output array (or a tuple of them) from the input arrays; an input may be None."""
+        raise NotImplementedError
+
+    def backward(self, *grads: Any) -> Any:
+        """The gradients of the inputs (one, or a tuple of them) from the output's."""
+        raise NotImplementedError
+
+    def save(self, *arrays: Array) -> None:
+        """Keep arrays for `backward`, which finds them in `saved`."""
+        self.saved = arrays
+
+    def apply(self, *inputs: Tensor | None) -> Any:
+        """Run `forward` on the inputs' arrays, and record it if a gradient will be wanted."""
+        if _mode.enabled:
+            self.needs = tuple([t is not None and t.requires_grad for t in inputs])
+        else:
+            self.needs = (False,) * len(inputs)
+        out = self.forward(*[None if t is None else t._data for t in inputs])
+        if type(out) is tuple:
+            results = tuple([Tensor(array) for array in out])
+            if True in self.needs:
+                self._record(inputs, results)
+            return results
+        result = Tensor(out)
+        if self.returns_view and _same_memory(out, inputs[0]._data):  # type: ignore[union-attr]
+            result._version = inputs[0]._version  # type: ignore[union-attr]
+            result._is_view = True
+        if True in self.needs:
+            self._record(inputs, (result,))
+        return result
+
+    def _record(self, inputs: Sequence[Tensor | None], results: Sequence[Tensor]) -> None:
+        self._order = next(_order)
+        self._outputs = len(results)
+        self._edges = [
+            (t.grad_fn or t, t._output_index) if needed else None  # type: ignore[union-attr]
+            for t, needed in zip(inputs, self.needs, strict=True)
+        ]
+        self._guards = [
+            (t._version, t._version[0])
+            for t in (*inputs, *results)
+            if t is not None and any([array is t._data for array in self.saved])
+        ]
+        for index, result in enumerate(results):
+            result.requires_grad = True
+            result.grad_fn = self
+            result._output_index = index
+
+    def _input_grads(self, grads: list[Array | None]) -> tuple[Array | None, ...]:
+        if self._released:
+            raise RuntimeError(
+                f"backward: {type(self).__name__} was walked before and its arrays are released; "
+                "pass retain_graph=True to the first backward"
+            )
+        for version, expected in self._guards:
+            if version[0] != expected:
+                raise RuntimeError(
+                    f"backward: a tensor that {type(self).__name__} saved was changed in place afterwards "
+                    f"(version {version[0]}, expected {expected})"
+                )
+        out = self.backward(*grads)
+        return out if type(out) is tuple else (out,)
+
+    def _release(self) -> None:
+        self.saved = ()
+        self._guards = ()
+        self._released = True
+        for name in [key for key in self.__dict__ if not key.startswith("_") and key not in ("saved", "needs")]:
+            if isinstance(self.__dict__[name], np.ndarray):
+                del self.__dict__[name]
+
+
+def _same_memory(view: Array, array: Array) -> bool:
+    return view.base is array or (view.base is not None and view.base is array.base)
+
+
+def backward(root: Tensor, grad: Tensor | None = None, retain_graph: bool = False) -> None:
+    """Accumulate into `.grad` of every leaf that `root` depends on the gradient of `root`.
+
+    Args:
+        root: the tensor to differentiate, usually a loss.
+        grad: dL/d(root), of root's shape; may be left out for a root of one element, where it is 1.
+        retain_graph: keep the saved arrays, so that backward can run again.
+
+    Raises:
+        RuntimeError: root requires no gradient, has several elements and no `grad`, was walked before without
+            `retain_graph`, or a saved tensor was changed in place.
+        ValueError: `grad` has another shape than root.
+    """
+    if not root.requires_grad:
+        raise RuntimeError("backward: the tensor requires no gradient and has no grad_fn")
+    start = _root_gradient(root, grad)
+    _walk(root, start, retain_graph, _accumulate)
+
+
+def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
+    if grad is None:
+        if root._data.size != 1:
+            raise RuntimeError(
+                f"backward: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
+            )
+        return np.ones_like(root._data)
+    array = np.asarray(grad._data if isinstance(grad, Tensor) else grad, dtype=root.dtype)
+    if array.shape != root.shape:
+        raise ValueError(f"backward: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
+    return array
+
+
+_Deliver = Callable[[Tensor, Array, bool], None]
+
+
+def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> None:
+    """Visit the functions from the latest to the earliest: each is reached after everything that used its output.
+
+    Calls deliver(leaf, gradient, fresh) for each gradient that reaches a leaf; a fresh one may be kept.
+    """
+    start = root.grad_fn
+    if start is None:
+        deliver(root, grad, False)
+        return
+    first: list[Array | None] = [None] * start._outputs
+    first[root._output_index] = grad
+    pending = {start: first}
+    queue = [(-start._order, start)]
+    while queue:
+        _, function = heapq.heappop(queue)
+        grads = pending.pop(function)
+        for edge, input_grad in zip(function._edges, function._input_grads(grads), strict=True):
+            if edge is None or input_grad is None:
+                continue
+            target, output = edge
+            if isinstance(target, Tensor):
+                view = type(input_grad.base) is np.ndarray
+                deliver(target, input_grad, not view and all(input_grad is not g for g in grads))
+                continue
+            arrived = pending.get(target)
+            if arrived is None:
+                arrived = pending[target] = [None] * target._outputs
+                heapq.heappush(queue, (-target._order, target))
+            before = arrived[output]
+            arrived[output] = input_grad if before is None else _sum(before, input_grad)
+        if not retain_graph:
+            function._release()
+
+
+def _sum(a: Array, b: Array) -> Array:
+    return backend.of(a).add(a, b) if a.dtype.char in "fd" else a + b  # type: ignore[no-any-return]
+
+
+def _accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
+    if grad.shape != leaf.shape:
+        raise AssertionError(f"a gradient of shape {grad.shape} was computed for a tensor of shape {leaf.shape}")
+    if leaf.grad is None:
+        leaf.grad = Tensor(grad if fresh else grad.copy(order="K"))
+    else:
+        np.add(leaf.grad._data, grad, out=leaf.grad._data)
+        leaf.grad._version[0] += 1
+
+
+def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tensor | None = None) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to leaf tensors, returned instead of accumulated into `.grad`.
+
+    >>> x = Tensor(np.array(2.0), requires_grad=True)
+    >>> grad(x * x, x)
+    (tensor(4., dtype=float64),)
+    """
+    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for leaf in leaves:
+        if not leaf.requires_grad or leaf.grad_fn is not None:
+            raise ValueError("grad: every input must be a leaf that requires a gradient")
+    found: dict[int, Array] = {}
+
+    def collect(leaf: Tensor, gradient: Array, fresh: bool) -> None:
+        before = found.get(id(leaf))
+        found[id(leaf)] = gradient if before is None else _sum(before, gradient)
+
+    _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
+    return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
+
+
+# -- Whether operations are recorded ----------------------------------------------------------------------------
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records operations."""
+    return _mode.enabled
+
+
+class _SetGrad:
+    """A context manager and decorator that switches recording in this thread."""
+
+    enabled: bool
+
+    def __enter__(self) -> None:
+        self._before = _mode.enabled
+        _mode.enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self._before
+
+    def __call__(self, function: _F) -> _F:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class no_grad(_SetGrad):  # noqa: N801 - PyTorch's name
+    """Record nothing within the block or the decorated function.
+
+    >>> x = Tensor(np.ones(2), requires_grad=True)
+    >>> with no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_SetGrad):  # noqa: N801 - PyTorch's name
+    """Record again, within a `no_grad` block."""
+
+    enabled = True
+
+
+# -- Checking derivatives ---------------------------------------------------------------------------------------
+
+
+def gradcheck(
+    func: Callable[..., Tensor | tuple[Tensor, ...]],
+    inputs: Tensor | Sequence[Tensor],
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    seed: int = 0,
+) -> bool:
+    """Compare the gradients of `func` with central differences, under a random upstream gradient.
+
+    For every element of every float64 input that requires a gradient: with v drawn at random,
+    d(v . func(x))/dx_i from `backward` must equal v . (func(x + eps e_i) - func(x - eps e_i)) / (2 eps).
+
+    Raises AssertionError where they differ, naming the input and the element; returns True otherwise.
+    """
+    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    rng = np.random.default_rng(seed)
+    outputs = _outputs(func(*tensors))
+    upstream = [rng.standard_normal(out.shape).astype(out.dtype) for out in outputs]
+    for t in tensors:
+        t.grad = None
+    for out, v in zip(outputs, upstream, strict=True):
+        if out.requires_grad:
+            backward(out, Tensor(v), retain_graph=True)
+
+    def weighted() -> float:
+        with no_grad():
+            pairs = zip(_outputs(func(*tensors)), upstream, strict=True)
+            return float(sum(np.sum(out._data.astype(np.float64) * v) for out, v in pairs))
+
+    for number, t in enumerate(tensors):
+        if not t.requires_grad:
+            continue
+        if t.dtype != np.float64:
+            raise TypeError(f"gradcheck: input {number} has dtype {t.dtype}, wanted float64")
+        got = np.zeros(t.shape) if t.grad is None else t.grad._data
+        _compare(number, got, _differences(t._data, weighted, eps), atol, rtol)
+    return True
+
+
+def _outputs(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _differences(array: Array, value: Callable[[], float], eps: float) -> Array:
+    out = np.zeros(array.shape)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + eps
+        above = value()
+        array[index] = kept - eps
+        below = value()
+        array[index] = kept
+        out[index] = (above - below) / (2 * eps)
+    return out
+
+
+def _compare(number: int, got: Array, expected: Array, atol: float, rtol: float) -> None:
+    wrong = ~(np.abs(got - expected) <= atol + rtol * np.abs(expected))
+    if wrong.any():
+        index: Iterable[int] = (int(i) for i in np.argwhere(wrong)[0])
+        at = tuple(index)
+        raise AssertionError(
+            f"gradcheck: input {number}, element {at}: backward gives {got[at]}, differences give {expected[at]} "
+            f"({int(wrong.sum())} of {wrong.size} elements differ)"
+        )

@@ -1,0 +1,91 @@
+"""The dtypes of tensors (NumPy's own dtype objects) and PyTorch's rules for mixing them."""
+
+from __future__ import annotations
+
+from builtins import bool as builtins_bool
+from typing import Any
+
+import numpy as np
+
+bool = np.dtype(np.bool_)
+uint8 = np.dtype(np.uint8)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+float16 = np.dtype(np.float16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+
+FLOATS = frozenset((float32, float64))
+"""The dtypes that the kernels compute in."""
+
+_BOOL, _INTEGER, _FLOAT = range(3)
+_KINDS = {"b": _BOOL, "i": _INTEGER, "u": _INTEGER, "f": _FLOAT, "V": _FLOAT}  # bfloat16 has kind V
+_SCALAR_DTYPES = (bool, int64, float32)
+
+
+def bfloat16() -> np.dtype[Any]:
+    """The bfloat16 dtype (from ml_dtypes, imported on first use)."""
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:
+    """Whether `dtype` is float16, bfloat16, float32 or float64."""
+    return _kind(dtype) == _FLOAT
+
+
+def scalar_dtype(value: builtins_bool | int | float) -> np.dtype[Any]:
+    """The dtype that a Python number has on its own: bool, int64 or float32."""
+    return _SCALAR_DTYPES[_scalar_kind(value)]
+
+
+def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of an operation between two tensors that both have axes.
+
+    >>> promote(np.dtype("int64"), np.dtype("float32"))
+    dtype('float32')
+    """
+    if a == b:
+        return a
+    kind_a, kind_b = _kind(a), _kind(b)
+    if kind_a != kind_b:
+        return a if kind_a > kind_b else b
+    if kind_a == _FLOAT and a.itemsize == b.itemsize:  # float16 and bfloat16
+        return float32
+    if kind_a == _FLOAT:
+        return a if a.itemsize > b.itemsize else b
+    return np.promote_types(a, b)
+
+
+def result_type(a: np.ndarray[Any, Any] | float, b: np.ndarray[Any, Any] | float) -> np.dtype[Any]:
+    """The dtype of an operation between arrays or Python numbers, by PyTorch's rules.
+
+    Arrays with axes outrank arrays without, which outrank Python numbers: the lower rank changes the result's
+    dtype only if it is of a higher kind (bool < integer < floating point).
+    """
+    rank_a, rank_b = _rank(a), _rank(b)
+    dtype_a = a.dtype if isinstance(a, np.ndarray) else scalar_dtype(a)
+    dtype_b = b.dtype if isinstance(b, np.ndarray) else scalar_dtype(b)
+    if rank_a == rank_b:
+        return promote(dtype_a, dtype_b)
+    high, low = (dtype_a, dtype_b) if rank_a > rank_b else (dtype_b, dtype_a)
+    return low if _kind(low) > _kind(high) else high
+
+
+def _kind(dtype: np.dtype[Any]) -> int:
+    return _KINDS[dtype.kind]
+
+
+def _scalar_kind(value: float) -> int:
+    if isinstance(value, builtins_bool):
+        return _BOOL
+    return _INTEGER if isinstance(value, int) else _FLOAT
+
+
+def _rank(value: np.ndarray[Any, Any] | float) -> int:
+    if not isinstance(value, np.ndarray):
+        return 0
+    return 2 if value.ndim else 1

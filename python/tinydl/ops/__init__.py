@@ -1,0 +1,123 @@
+"""The differentiable operations, and the tensor's operators and methods made of them.
+
+Each family has a module of its name. `METHODS` is the one list of what a tensor can do beyond storing elements;
+`tensor.pyi` declares the same for type checkers, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import autograd
+from ..tensor import Tensor
+from . import elementwise, inplace, reduce, view
+from .inplace import in_place
+
+
+def _compare(name: str) -> Any:
+    ufunc = getattr(np, name)
+
+    def compare(self: Tensor, other: Any) -> Tensor:
+        right = other._data if isinstance(other, Tensor) else other
+        return Tensor(np.asarray(ufunc(self._data, right)))
+
+    compare.__name__ = name
+    return compare
+
+
+def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The tensor in another dtype and on another device (so far always "cpu")."""
+    for arg in args:
+        if isinstance(arg, str) and arg == "cpu":
+            continue
+        dtype = arg
+    if device not in (None, "cpu"):
+        raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
+    return self if dtype is None else elementwise.cast(self, np.dtype(dtype))
+
+
+def _clone(self: Tensor) -> Tensor:
+    """A copy, recorded."""
+    return elementwise.To(self.dtype).apply(self)  # type: ignore[no-any-return]
+
+
+def _cast_to(dtype: str) -> Any:
+    return lambda self: elementwise.cast(self, np.dtype(dtype))
+
+
+METHODS: dict[str, Any] = {
+    "backward": autograd.backward,
+    # arithmetic
+    "add": elementwise.add,
+    "sub": elementwise.sub,
+    "mul": elementwise.mul,
+    "div": elementwise.div,
+    "neg": elementwise.neg,
+    "pow": elementwise.pow,
+    "__add__": elementwise.add,
+    "__radd__": elementwise.add,
+    "__sub__": elementwise.sub,
+    "__rsub__": elementwise.rsub,
+    "__mul__": elementwise.mul,
+    "__rmul__": elementwise.mul,
+    "__truediv__": elementwise.div,
+    "__rtruediv__": elementwise.rdiv,
+    "__neg__": elementwise.neg,
+    "__pow__": elementwise.pow,
+    # functions
+    "exp": elementwise.exp,
+    "log": elementwise.log,
+    "sqrt": elementwise.sqrt,
+    "relu": elementwise.relu,
+    "sigmoid": elementwise.sigmoid,
+    "tanh": elementwise.tanh,
+    # reductions
+    "sum": reduce.sum,
+    "mean": reduce.mean,
+    "argmax": reduce.argmax,
+    # comparisons
+    "__eq__": _compare("equal"),
+    "__ne__": _compare("not_equal"),
+    "__lt__": _compare("less"),
+    "__le__": _compare("less_equal"),
+    "__gt__": _compare("greater"),
+    "__ge__": _compare("greater_equal"),
+    # shapes
+    "reshape": view.reshape,
+    "view": view.reshape,
+    "flatten": view.flatten,
+    "permute": view.permute,
+    "transpose": view.transpose,
+    "t": view.t,
+    "T": property(view.t),
+    "squeeze": view.squeeze,
+    "unsqueeze": view.unsqueeze,
+    "expand": view.expand,
+    "contiguous": view.contiguous,
+    "__getitem__": view.getitem,
+    "__setitem__": view.setitem,
+    # dtypes and copies
+    "to": _to,
+    "float": _cast_to("float32"),
+    "double": _cast_to("float64"),
+    "long": _cast_to("int64"),
+    "clone": _clone,
+    # in place
+    "add_": in_place(elementwise.add, "add_"),
+    "sub_": in_place(elementwise.sub, "sub_"),
+    "mul_": in_place(elementwise.mul, "mul_"),
+    "div_": in_place(elementwise.div, "div_"),
+    "relu_": in_place(elementwise.relu, "relu_"),
+    "__iadd__": in_place(elementwise.add, "add_"),
+    "__isub__": in_place(elementwise.sub, "sub_"),
+    "__imul__": in_place(elementwise.mul, "mul_"),
+    "__itruediv__": in_place(elementwise.div, "div_"),
+    "zero_": inplace.zero_,
+    "fill_": inplace.fill_,
+    "copy_": inplace.copy_,
+}
+
+for _name, _method in METHODS.items():
+    setattr(Tensor, _name, _method)

@@ -1,0 +1,354 @@
+"""Elementwise operations with broadcasting: arithmetic, activations, exponentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend, dtypes
+from ..autograd import Function
+from ..tensor import Array, Tensor
+from .reduce import sum_to
+
+Operand = Tensor | Array | float
+
+
+# -- Operands ---------------------------------------------------------------------------------------------------
+
+
+class To(Function):
+    """A change of dtype; the gradient changes back."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        self.before = x.dtype
+        return x.astype(self.dtype, order="K")
+
+    def backward(self, grad: Array) -> Array:
+        return grad.astype(self.before, order="K")
+
+
+def cast(input: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """The tensor in another dtype; the tensor itself where it has that dtype already."""
+    if input._data.dtype == dtype:
+        return input
+    out: Tensor = To(np.dtype(dtype)).apply(input)
+    if not dtypes.is_floating_point(out.dtype):
+        return out.detach()
+    return out
+
+
+def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
+    """Both operands as tensors of the dtype that PyTorch's promotion gives them."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a._data.dtype is b._data.dtype:
+            return a, b
+        dtype = dtypes.result_type(a._data, b._data)
+        return cast(a, dtype), cast(b, dtype)
+    raw_a = a._data if isinstance(a, Tensor) else a
+    raw_b = b._data if isinstance(b, Tensor) else b
+    dtype = dtypes.result_type(raw_a, raw_b)
+    return _operand(a, dtype), _operand(b, dtype)
+
+
+def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
+    if isinstance(value, Tensor):
+        return cast(value, dtype)
+    if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
+        return Tensor(np.asarray(value, dtype=dtype))
+    raise TypeError(f"got an operand of type {type(value).__name__}, wanted a tensor, an array or a number")
+
+
+# -- Arithmetic -------------------------------------------------------------------------------------------------
+
+
+class Add(Function):
+    """y = a + b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return backend.of(a).add(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a + b)
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        return _each(self, grad, lambda: grad, lambda: grad)
+
+
+class Sub(Function):
+    """y = a - b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return backend.of(a).sub(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a - b)
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        return _each(self, grad, lambda: grad, lambda: backend.of(grad).neg(grad))
+
+
+class Mul(Function):
+    """y = a b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        self.save(a, b)
+        return backend.of(a).mul(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a * b)
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        a, b = self.saved
+        kernels = backend.of(grad)
+        return _each(self, grad, lambda: kernels.mul(grad, b), lambda: kernels.mul(grad, a))
+
+
+class Div(Function):
+    """y = a / b; dy/da = 1/b, dy/db = -a/b^2 = -y/b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        y = backend.of(a).div(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a / b)
+        self.save(b, y)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        b, y = self.saved
+        kernels = backend.of(grad)
+        quotient = kernels.div(grad, b)
+        return _each(self, grad, lambda: quotient, lambda: kernels.neg(kernels.mul(quotient, y)))
+
+
+def _each(function: Any, grad: Array, grad_a: Any, grad_b: Any) -> tuple[Array | None, Array | None]:
+    """The gradients that are needed, each summed over the axes along which its input was broadcast."""
+    shape_a, shape_b = function.shapes
+    return (
+        sum_to(grad_a(), shape_a) if function.needs[0] else None,
+        sum_to(grad_b(), shape_b) if function.needs[1] else None,
+    )
+
+
+def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """y = input + alpha other, with broadcasting and type promotion.
+
+    >>> import tinydl
+    >>> tinydl.add(tinydl.tensor([1.0, 2.0]), tinydl.tensor([[10.0], [20.0]]))
+    tensor([[11., 12.],
+            [21., 22.]])
+    """
+    if alpha != 1:
+        other = mul(other, alpha)
+    return Add().apply(*operands(input, other))  # type: ignore[no-any-return]
+
+
+def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """y = input - alpha other, with broadcasting and type promotion."""
+    if alpha != 1:
+        other = mul(other, alpha)
+    return Sub().apply(*operands(input, other))  # type: ignore[no-any-return]
+
+
+def mul(input: Operand, other: Operand) -> Tensor:
+    """y = input other, elementwise, with broadcasting and type promotion."""
+    return Mul().apply(*operands(input, other))  # type: ignore[no-any-return]
+
+
+def div(input: Operand, other: Operand) -> Tensor:
+    """y = input / other with broadcasting; integers divide to float32.
+
+    >>> import tinydl
+    >>> tinydl.div(tinydl.tensor([1, 2]), 4)
+    tensor([0.25, 0.5 ])
+    """
+    a, b = operands(input, other)
+    if not dtypes.is_floating_point(a.dtype):
+        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
+    return Div().apply(a, b)  # type: ignore[no-any-return]
+
+
+def _reversed(op: Any) -> Any:
+    return lambda self, other: op(other, self)
+
+
+rsub, rdiv = _reversed(sub), _reversed(div)
+
+
+# -- Functions of one tensor ------------------------------------------------------------------------------------
+
+
+class _Unary(Function):
+    """y = f(x); subclasses name the kernel."""
+
+    kernel: str
+
+    def forward(self, x: Array) -> Array:
+        y: Array = getattr(backend.of(x), self.kernel)(x)
+        self.save_for(x, y)
+        return y
+
+    def save_for(self, x: Array, y: Array) -> None:
+        self.save(y)
+
+
+class Neg(_Unary):
+    """y = -x."""
+
+    kernel = "neg"
+
+    def save_for(self, x: Array, y: Array) -> None:
+        pass
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
+
+
+class Exp(_Unary):
+    """y = e^x; dy/dx = y."""
+
+    kernel = "exp"
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).mul(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Log(_Unary):
+    """y = ln x; dy/dx = 1/x."""
+
+    kernel = "log"
+
+    def save_for(self, x: Array, y: Array) -> None:
+        self.save(x)
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).div(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Sqrt(_Unary):
+    """y = x^(1/2); dy/dx = 1/(2y)."""
+
+    kernel = "sqrt"
+
+    def backward(self, grad: Array) -> Array:
+        kernels = backend.of(grad)
+        half = kernels.mul(grad, np.asarray(0.5, grad.dtype))
+        return kernels.div(half, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Relu(_Unary):
+    """y = max(x, 0); dy/dx = [y > 0]."""
+
+    kernel = "relu"
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).relu_backward(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Sigmoid(_Unary):
+    """y = 1/(1 + e^-x); dy/dx = y (1 - y)."""
+
+    kernel = "sigmoid"
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).sigmoid_backward(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Tanh(_Unary):
+    """y = tanh x; dy/dx = 1 - y^2."""
+
+    kernel = "tanh"
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).tanh_backward(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+def _floating(op: str, input: Tensor) -> Tensor:
+    """The input in a dtype with kernels: integers become float32, as in PyTorch."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
+    if input._data.dtype in dtypes.FLOATS:
+        return input
+    return cast(input, dtypes.float32)
+
+
+def neg(input: Tensor) -> Tensor:
+    """y = -x."""
+    if input._data.dtype not in dtypes.FLOATS:
+        return Tensor(-input._data)
+    return Neg().apply(input)  # type: ignore[no-any-return]
+
+
+def exp(input: Tensor) -> Tensor:
+    """y = e^x, elementwise.
+
+    >>> import tinydl
+    >>> tinydl.exp(tinydl.tensor([0.0, 1.0]))
+    tensor([1.       , 2.7182817])
+    """
+    return Exp().apply(_floating("exp", input))  # type: ignore[no-any-return]
+
+
+def log(input: Tensor) -> Tensor:
+    """y = ln x, elementwise; -inf at 0, NaN below."""
+    return Log().apply(_floating("log", input))  # type: ignore[no-any-return]
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """y = x^(1/2), elementwise; NaN below 0."""
+    return Sqrt().apply(_floating("sqrt", input))  # type: ignore[no-any-return]
+
+
+def relu(input: Tensor) -> Tensor:
+    """The rectified linear unit y = max(x, 0), elementwise; NaN stays NaN.
+
+    >>> import tinydl
+    >>> tinydl.relu(tinydl.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return Relu().apply(_floating("relu", input))  # type: ignore[no-any-return]
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """The logistic function y = 1/(1 + e^-x), elementwise, without overflow at either end."""
+    return Sigmoid().apply(_floating("sigmoid", input))  # type: ignore[no-any-return]
+
+
+def tanh(input: Tensor) -> Tensor:
+    """y = tanh x, elementwise."""
+    return Tanh().apply(_floating("tanh", input))  # type: ignore[no-any-return]
+
+
+# -- Powers -----------------------------------------------------------------------------------------------------
+
+
+class Pow(Function):
+    """y = x^p for a number p; dy/dx = p x^(p-1)."""
+
+    def __init__(self, exponent: float) -> None:
+        self.exponent = exponent
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.power(x, np.asarray(self.exponent, x.dtype))
+
+    def backward(self, grad: Array) -> Array:
+        (x,) = self.saved
+        if self.exponent == 0:
+            return np.zeros_like(grad)
+        slope = self.exponent * np.power(x, np.asarray(self.exponent - 1, x.dtype))
+        return np.asarray(grad * slope.astype(x.dtype))
+
+
+def pow(input: Tensor, exponent: float) -> Tensor:
+    """y = x^exponent for a number; squares are one multiplication.
+
+    >>> import tinydl
+    >>> tinydl.pow(tinydl.tensor([1.0, 3.0]), 2)
+    tensor([1., 9.])
+    """
+    if not isinstance(exponent, int | float):
+        raise TypeError(f"pow: got an exponent of type {type(exponent).__name__}, wanted a number")
+    if exponent == 2:
+        return mul(input, input)
+    if input._data.dtype.kind in "iub" and isinstance(exponent, int):
+        if exponent < 0:
+            raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
+        return Tensor(np.power(input._data, exponent))
+    return Pow(exponent).apply(_floating("pow", input))  # type: ignore[no-any-return]

@@ -1,0 +1,66 @@
+"""The random numbers of the library: a counter-based generator whose whole state is two integers."""
+
+from __future__ import annotations
+
+import threading
+
+_WORDS = 1 << 64
+
+
+class Generator:
+    """Hands out stretches of the Philox 4x32-10 stream of a seed (Salmon et al. 2011).
+
+    Every draw of n values takes the next n positions of the stream, so results depend on the seed and the order of
+    the calls alone: not on threads, instruction sets or devices.
+
+    >>> g = Generator(seed=7)
+    >>> g.reserve(10), g.reserve(1)
+    ((7, 0), (7, 3))
+    >>> g.state()
+    (7, 4)
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._lock = threading.Lock()
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed` (any integer, taken modulo 2^64) from its beginning."""
+        if not isinstance(seed, int):
+            raise TypeError(f"manual_seed: got {type(seed).__name__}, wanted an integer")
+        self._seed = seed % _WORDS
+        self._offset = 0
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return self._seed
+
+    def state(self) -> tuple[int, int]:
+        """(seed, offset): all that `set_state` needs to go on from here."""
+        return self._seed, self._offset
+
+    def set_state(self, state: tuple[int, int]) -> None:
+        """Go on from a state that `state` returned."""
+        seed, offset = state
+        self._seed, self._offset = int(seed), int(offset)
+
+    def reserve(self, count: int) -> tuple[int, int]:
+        """(seed, offset) of the next `count` values; offsets count groups of four 32-bit words."""
+        with self._lock:
+            offset = self._offset
+            self._offset += (count + 3) // 4
+        return self._seed, offset
+
+
+default_generator = Generator(0)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, which initialisers, dropout and shuffling use; returns it."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The default generator's seed."""
+    return default_generator.initial_seed()

@@ -1,0 +1,168 @@
+"""The tensor: an array, and its place on the tape. Operators and methods are attached by `tinydl.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import dtypes
+
+if TYPE_CHECKING:
+    from .autograd import Function
+
+Array = np.ndarray[Any, Any]
+
+
+class Tensor:
+    """An n-dimensional array that can record the operations on it.
+
+    The elements live in a `numpy.ndarray`. Create tensors with `tinydl.tensor`, `tinydl.zeros` and their kind.
+
+    Attributes:
+        requires_grad: whether operations on the tensor are recorded, and gradients computed for it.
+        grad: the gradient that `backward` accumulated, or None.
+        grad_fn: the operation that made the tensor, or None for a leaf.
+    """
+
+    requires_grad: bool = False
+    grad: Tensor | None = None
+    grad_fn: Function | None = None
+    _output_index = 0  # which of grad_fn's outputs this is
+    _is_view = False
+
+    __array_priority__ = 1000  # numpy_array * tensor is ours
+    __hash__ = object.__hash__
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        self._data = data
+        self._version = [0]  # shared by all views of the storage; every in-place change counts it up
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- What the array is ------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type, a NumPy dtype."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def device(self) -> str:
+        """Where the elements live: "cpu"."""
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made the tensor."""
+        return self.grad_fn is None
+
+    @property
+    def data(self) -> Tensor:
+        """The same storage off the tape."""
+        return self.detach()
+
+    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """The shape, or the size of one axis."""
+        return self._data.shape if dim is None else self._data.shape[dim]
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    def stride(self) -> tuple[int, ...]:
+        """The steps between neighbours along each axis, counted in elements."""
+        return tuple(s // self._data.itemsize for s in self._data.strides)
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return self._data.flags.c_contiguous
+
+    # -- Out of the tensor ------------------------------------------------------------------------------------
+
+    def numpy(self) -> Array:
+        """The storage itself as a NumPy array; RuntimeError if the tensor requires a gradient (detach it first)."""
+        if self.requires_grad:
+            raise RuntimeError("numpy: the tensor requires a gradient; call detach().numpy()")
+        return self._data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self._data, dtype=dtype) if copy else np.asarray(self._data, dtype=dtype)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(f"item: got a tensor of shape {self.shape}, wanted one element")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iub":
+            raise TypeError(f"a tensor of dtype {self.dtype} cannot be used as an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError("len() of a tensor without axes")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        notes = ""
+        if self._data.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool):
+            notes += f", dtype={self._data.dtype}"
+        if self.grad_fn is not None:
+            notes += f", grad_fn=<{type(self.grad_fn).__name__}>"
+        elif self.requires_grad:
+            notes += ", requires_grad=True"
+        return f"tensor({body}{notes})"
+
+    # -- On the tape ------------------------------------------------------------------------------------------
+
+    def detach(self) -> Tensor:
+        """The same storage as a tensor that is not on the tape."""
+        out = Tensor(self._data)
+        out._version = self._version
+        return out
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient (only floating-point tensors have one), in place."""
+        if requires_grad and not dtypes.is_floating_point(self._data.dtype):
+            raise TypeError(f"only floating-point tensors can require gradients, got dtype {self._data.dtype}")
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("requires_grad can be switched off for leaves only; use detach()")
+        self.requires_grad = requires_grad
+        return self

@@ -1,0 +1,59 @@
+"""Fixtures that every family's tests use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+
+import tinydl
+from tinydl import backend
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
+hypothesis.settings.load_profile("default")
+
+BEST = backend.detected_isa()
+TIERS = [tier for tier in backend.ISAS[: backend.ISAS.index(BEST) + 1]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes; run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_report_header() -> str:
+    return f"tinydl {tinydl.__version__}: {BEST}, {backend.num_threads()} threads"
+
+
+@pytest.fixture(params=TIERS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once on each instruction-set tier of the machine."""
+    with backend.use_isa(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that depend on the test's name alone."""
+    return np.random.default_rng(list(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def torch():
+    """PyTorch; the test is skipped without it, unless TINYDL_REQUIRE_PEERS asks for a failure."""
+    if os.environ.get("TINYDL_REQUIRE_PEERS"):
+        import torch
+    else:
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: peers)")
+    return torch
