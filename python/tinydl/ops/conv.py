@@ -73,7 +73,7 @@ def conv2d(
 ) -> Tensor:
     """Two-dimensional convolution (cross-correlation), with bias and activation in the same kernel.
 
-        y[n, o, i, j] = f(b[o] + sum_{c, r, s} x[n, c, i stride - pad + r dilation, j stride - pad + s dilation] w[o, c, r, s])
+        y[n, o, i, j] = f(b[o] + sum_{c, r, s} w[o, c, r, s] x[n, c, i stride - pad + r dilation, ...j, s alike...])
 
     where x is 0 outside the image. With groups, filter o sees only the C / groups channels of its group.
 

@@ -75,8 +75,8 @@ def check_operands(op: str, *tensors: Tensor | None) -> None:
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product C[..., i, j] = sum_k A[..., i, k] B[..., k, j].
 
-    Shapes: (..., m, k) and (..., k, n) give (..., m, n), with the batch axes broadcast. A vector on the left is a row, on
-    the right a column, and its axis is dropped from the result, as in PyTorch and NumPy.
+    Shapes: (..., m, k) and (..., k, n) give (..., m, n), with the batch axes broadcast. A vector on the left is a
+    row, on the right a column, and its axis is dropped from the result, as in PyTorch and NumPy.
 
     Raises ValueError where the shapes do not fit, TypeError where the dtypes differ.
 
@@ -126,4 +126,3 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     rows = input if input.ndim == 2 else input.reshape(int(np.prod(batch, dtype=np.int64)), input.shape[-1])
     out: Tensor = Linear(activation).apply(rows, weight, bias)
     return out if input.ndim == 2 else out.reshape(*batch, weight.shape[0])
-
