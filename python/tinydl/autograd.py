@@ -58,7 +58,7 @@ class Function:
     """
 
     needs: tuple[bool, ...] = ()
-    saved: tuple[Array, ...] = ()
+    saved: tuple[Any, ...] = ()
     returns_view = False  # whether the output may share the first input's memory
     _edges: Sequence[tuple[Function | Tensor, int] | None] = ()
     _guards: Sequence[tuple[list[int], int]] = ()
@@ -74,8 +74,8 @@ class Function:
         """The gradients of the inputs (one, or a tuple of them) from the output's."""
         raise NotImplementedError
 
-    def save(self, *arrays: Array) -> None:
-        """Keep arrays for `backward`, which finds them in `saved`."""
+    def save(self, *arrays: Array | None) -> None:
+        """Keep arrays for `backward`, which finds them in `saved`; None stands for one that it will not read."""
         self.saved = arrays
 
     def apply(self, *inputs: Tensor | None) -> Any:

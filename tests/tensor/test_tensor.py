@@ -47,7 +47,7 @@ def test_wrong_data():
         tinydl.tensor(["a"])
     with pytest.raises(ValueError, match="device 'cuda' is not available"):
         tinydl.tensor([1.0], device="cuda")
-    with pytest.raises(TypeError, match="wanted a numpy.ndarray"):
+    with pytest.raises(TypeError, match=r"wanted a numpy\.ndarray"):
         tinydl.from_numpy([1.0])
 
 

@@ -125,7 +125,7 @@ class Mul(_Arithmetic):
         return backend.of(a).mul(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.multiply, a, b)
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
-        self.save(a, b)
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
 
     def grad_a(self, grad: Array) -> Array:
         return backend.of(grad).mul(grad, self.saved[1])  # type: ignore[no-any-return]
@@ -141,7 +141,7 @@ class Div(_Arithmetic):
         return backend.of(a).div(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.divide, a, b)
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
-        self.save(b, y)
+        self.save(b, y if self.needs[1] else None)
 
     def grad_a(self, grad: Array) -> Array:
         return backend.of(grad).div(grad, self.saved[0])  # type: ignore[no-any-return]
