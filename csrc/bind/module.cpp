@@ -47,6 +47,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_runtime(m);
   bind_elementwise(m);
   bind_reduce(m);
+  bind_random(m);
 }
 
 }  // namespace tinydl
