@@ -7,5 +7,6 @@ namespace tinydl {
 void bind_elementwise(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
+void bind_optimizer(pybind11::module_& m);
 
 }  // namespace tinydl

@@ -48,6 +48,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_elementwise(m);
   bind_reduce(m);
   bind_random(m);
+  bind_optimizer(m);
 }
 
 }  // namespace tinydl
