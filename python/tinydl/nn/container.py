@@ -79,16 +79,17 @@ class Sequential(_Indexed):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
-        modules = list(self)
-        skip = False
-        for module, following in zip(modules, [*modules[1:], None], strict=True):
-            if skip:
-                skip = False
-                continue
-            activation = _FUSED.get(type(following)) if type(module) in _FUSING else None
-            skip = activation is not None
-            input = module(input, activation) if skip else module(input)
-        return input
+        waiting: Module | None = None  # a layer that may take the next module's activation
+        for module in self:
+            activation = _FUSED.get(type(module)) if waiting is not None else None
+            if waiting is not None:
+                input = waiting(input, activation) if activation else waiting(input)
+                waiting = None
+            if type(module) in _FUSING:
+                waiting = module
+            elif not activation:
+                input = module(input)
+        return input if waiting is None else waiting(input)
 
 
 class ModuleList(_Indexed):
