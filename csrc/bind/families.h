@@ -5,6 +5,8 @@
 namespace tinydl {
 
 void bind_elementwise(pybind11::module_& m);
+void bind_conv(pybind11::module_& m);
+void bind_matmul(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 
 }  // namespace tinydl
