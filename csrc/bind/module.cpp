@@ -47,6 +47,8 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_runtime(m);
   bind_elementwise(m);
   bind_reduce(m);
+  bind_softmax(m);
+  bind_loss(m);
 }
 
 }  // namespace tinydl
