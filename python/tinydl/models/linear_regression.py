@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import creation, dtypes, nn
+from .. import creation, nn
 from ..autograd import no_grad
 from ..ops.matmul import matmul
 from ..random import Generator

@@ -70,9 +70,7 @@ class DataLoader:
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator, seed=seed) if shuffle else SequentialSampler(dataset)
         self.dataset = dataset
-        self.batch_sampler = (
-            BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
-        )
+        self.batch_sampler = BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
         self.sampler = getattr(self.batch_sampler, "sampler", None)
         self.num_workers = num_workers
         self.prefetch_factor = prefetch_factor or 2

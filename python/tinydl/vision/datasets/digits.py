@@ -35,9 +35,7 @@ class Digits(ImageDataset):
         ImportError: scikit-learn is missing; it comes with the extra `data`.
     """
 
-    def __init__(
-        self, train: bool = True, size: int = 28, transform: Callable[[Array], Any] | None = None
-    ) -> None:
+    def __init__(self, train: bool = True, size: int = 28, transform: Callable[[Array], Any] | None = None) -> None:
         if size < 1:
             raise ValueError(f"Digits: size must be positive, got {size}")
         self.train = train
