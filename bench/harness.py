@@ -1,4 +1,4 @@
-"""Timing: our function and its peers in turn, in one process, so that the machine's changing speed meets all of them."""
+"""Timing: our function and its peers in turn, in one process, so that changes of the machine meet all of them."""
 
 from __future__ import annotations
 
