@@ -32,16 +32,15 @@ py::array empty(const Layout& layout, const py::dtype& dtype) {
     if (__builtin_mul_overflow(bytes, layout.shape[d], &bytes)) throw std::bad_alloc();
   }
   void* data = allocate(static_cast<size_t>(bytes));
-  PyObject* owner = PyCapsule_New(data, nullptr, [](PyObject* capsule) {
-    release(PyCapsule_GetPointer(capsule, nullptr));
-  });
+  PyObject* owner =
+      PyCapsule_New(data, nullptr, [](PyObject* capsule) { release(PyCapsule_GetPointer(capsule, nullptr)); });
   if (!owner) {
     release(data);
     throw py::error_already_set();
   }
   auto& api = py::detail::npy_api::get();
-  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, dtype.inc_ref().ptr(), layout.ndim, shape,
-                                              strides, data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, dtype.inc_ref().ptr(), layout.ndim, shape, strides,
+                                              data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
   if (!array) {
     Py_DECREF(owner);
     throw py::error_already_set();
@@ -72,6 +71,10 @@ py::array as_dense(const char* op, const py::array& a) {
 py::array as_row_major(const char* op, const py::array& a) {
   const Layout layout = layout_of(op, a), wanted = row_major(layout);
   return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
+}
+
+py::array as_layout(const char* op, const py::array& a, const Layout& layout) {
+  return same_strides(layout_of(op, a), layout) ? a : copy_as(op, a, layout);
 }
 
 void require_same_dtype(const char* op, const py::array& first, const py::array& other) {

@@ -21,8 +21,7 @@ void memory_order(const Layout& a, int (&order)[kMaxDims]) {
     int at = d;
     for (int before = d - 1; before >= 0; --before) {
       const int other = order[before];
-      const bool comparable =
-          a.shape[d] > 1 && a.shape[other] > 1 && a.stride[d] != 0 && a.stride[other] != 0;
+      const bool comparable = a.shape[d] > 1 && a.shape[other] > 1 && a.stride[d] != 0 && a.stride[other] != 0;
       if (!comparable) continue;
       if (std::llabs(a.stride[other]) >= std::llabs(a.stride[d])) break;
       at = before;
@@ -54,6 +53,16 @@ Layout row_major(const Layout& a) {
   int order[kMaxDims];
   std::iota(order, order + kMaxDims, 0);
   return dense_in_order(a, order);
+}
+
+Layout axis_innermost(const Layout& a, int axis) {
+  Layout others = a;
+  others.shape[axis] = 1;
+  Layout out = dense_like(others);
+  for (int d = 0; d < a.ndim; ++d) out.stride[d] *= std::max<int64_t>(a.shape[axis], 1);
+  out.shape[axis] = a.shape[axis];
+  out.stride[axis] = 1;
+  return out;
 }
 
 bool is_dense(const Layout& a) { return element_count(a) == 0 || same_strides(a, dense_like(a)); }

@@ -28,12 +28,12 @@ constexpr int kVectorBytes = 16;
 // (Spelled out because GCC ignores the attribute on a typedef that depends on a template parameter.)
 template <class T>
 struct VecTypes;
-#define TINYDL_VEC_TYPES(T, I)                                                                  \
-  template <>                                                                                   \
-  struct VecTypes<T> {                                                                          \
-    typedef T Native __attribute__((vector_size(kVectorBytes)));                                \
+#define TINYDL_VEC_TYPES(T, I)                                                                     \
+  template <>                                                                                      \
+  struct VecTypes<T> {                                                                             \
+    typedef T Native __attribute__((vector_size(kVectorBytes)));                                   \
     typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias)); \
-    using Int = I;                                                                              \
+    using Int = I;                                                                                 \
   }
 TINYDL_VEC_TYPES(float, int32_t);
 TINYDL_VEC_TYPES(double, int64_t);

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor
-from . import elementwise, inplace, reduce, view
+from . import elementwise, inplace, loss, matmul, reduce, softmax, view
 from .inplace import in_place
 
 
@@ -73,10 +73,14 @@ METHODS: dict[str, Any] = {
     "relu": elementwise.relu,
     "sigmoid": elementwise.sigmoid,
     "tanh": elementwise.tanh,
+    "softmax": softmax.softmax,
     # reductions
     "sum": reduce.sum,
     "mean": reduce.mean,
     "argmax": reduce.argmax,
+    # products
+    "matmul": matmul.matmul,
+    "__matmul__": matmul.matmul,
     # comparisons
     "__eq__": _compare("equal"),
     "__ne__": _compare("not_equal"),
