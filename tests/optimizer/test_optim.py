@@ -52,7 +52,7 @@ class Pair:
                 p.grad = q.grad = None
 
     def compare(self):
-        """Rounding errors add up over the steps, relative to the values of 1 that the parameters pass through."""
+        """Rounding errors add up over the steps, relative to values of about 1."""
         for p, q in zip(self.ours, self.theirs, strict=True):
             assert_close(p, q.detach().numpy(), "optimizer", scale=2 + np.abs(q.detach().numpy()))
 

@@ -97,7 +97,7 @@ def test_uniform_range(isa, low, high):
 
 
 def test_uniform_never_rounds_up_to_high(isa):
-    """Between 1 and its successor lies nothing: without the guard half of the numbers would be the successor."""
+    """Between 1 and its successor lies nothing: without the guard half the numbers would be the successor."""
     high = np.nextafter(np.float32(1), np.float32(2))
     assert np.all(_cpu.uniform(1000, 1.0, float(high), 0, 0) == 1)
     wide = _cpu.uniform(1 << 20, 2.0**24, 2.0**24 + 4, 0, 0)
