@@ -53,7 +53,13 @@ def test_resizing(rng):
         got = resize_bilinear(images, height, width)
         for y in range(height):
             for x in range(width):
-                assert_close(got[:, y, x], reference(images, (y + 0.5) * 3 / height, (x + 0.5) * 5 / width), "reduce", length=4, scale=4)
+                assert_close(
+                    got[:, y, x],
+                    reference(images, (y + 0.5) * 3 / height, (x + 0.5) * 5 / width),
+                    "reduce",
+                    length=4,
+                    scale=4,
+                )
     assert np.array_equal(resize_bilinear(np.full((1, 1, 1), 3.0), 4, 2), np.full((1, 4, 2), 3.0))
 
 

@@ -64,14 +64,14 @@ BAD = {
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_damaged_files(tmp_path, case, pack):
     content, message = BAD[case]
-    with pytest.raises(ValueError, match=f"data.idx: .*{message}"):
+    with pytest.raises(ValueError, match=rf"data\.idx: .*{message}"):
         read_idx(write(tmp_path, pack(content)))
 
 
 @pytest.mark.parametrize("length", [2, 3, 9, 10, 15, -9, -8, -4, -1])
 def test_truncated_gzip(tmp_path, length):
     path = write(tmp_path, gzip.compress(GOOD)[:length])
-    with pytest.raises(ValueError, match="data.idx: .*truncated or damaged"):
+    with pytest.raises(ValueError, match=r"data\.idx: .*truncated or damaged"):
         read_idx(path)
 
 

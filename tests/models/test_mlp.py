@@ -24,7 +24,11 @@ def make(rng, sizes, dtype, samples=5):
     for p in model.parameters():
         with tinydl.no_grad():
             p.copy_(rng.standard_normal(p.shape))
-    return model, tinydl.tensor(normal(rng, (samples, sizes[0]), dtype)), tinydl.tensor(rng.random((samples, sizes[-1])).astype(dtype))
+    return (
+        model,
+        tinydl.tensor(normal(rng, (samples, sizes[0]), dtype)),
+        tinydl.tensor(rng.random((samples, sizes[-1])).astype(dtype)),
+    )
 
 
 def gradients_in_loops(model, x, t):
@@ -34,7 +38,14 @@ def gradients_in_loops(model, x, t):
     for sample, target in zip(np.asarray(x, np.float64), np.asarray(t, np.float64), strict=True):
         a = [sample]
         for w, b in weights:
-            a.append(np.array([1 / (1 + np.exp(-(sum(w[j, i] * a[-1][i] for i in range(len(a[-1]))) + b[j]))) for j in range(len(b))]))
+            a.append(
+                np.array(
+                    [
+                        1 / (1 + np.exp(-(sum(w[j, i] * a[-1][i] for i in range(len(a[-1]))) + b[j])))
+                        for j in range(len(b))
+                    ]
+                )
+            )
         delta = [(y - s) * y * (1 - y) for y, s in zip(a[-1], target, strict=True)]
         for layer in reversed(range(len(weights))):
             for j, d in enumerate(delta):
@@ -91,9 +102,15 @@ def test_it_learns_xor():
 
 def test_against_pytorch(torch, rng):
     model, x, t = make(rng, (4, 5, 2), "float64")
-    theirs = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Sigmoid(), torch.nn.Linear(5, 2), torch.nn.Sigmoid()).double()
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(4, 5), torch.nn.Sigmoid(), torch.nn.Linear(5, 2), torch.nn.Sigmoid()
+    ).double()
     theirs.load_state_dict(
-        {f"{2 * i}.{name}": torch.tensor(np.asarray(p)) for i in (0, 1) for name, p in model.layers[i].state_dict().items()}
+        {
+            f"{2 * i}.{name}": torch.tensor(np.asarray(p))
+            for i in (0, 1)
+            for name, p in model.layers[i].state_dict().items()
+        }
     )
     (0.5 * ((torch.tensor(t.numpy()) - theirs(torch.tensor(x.numpy()))) ** 2).sum()).backward()
     flat = [g for pair in gradients_by_hand(model, x, t) for g in pair]

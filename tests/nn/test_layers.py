@@ -127,7 +127,7 @@ def test_wrong_calls(call, message):
 
 
 def test_functional_has_the_layers_functions(rng):
-    F = nn.functional  # noqa: N806
+    F = nn.functional
     x = tinydl.tensor(normal(rng, (2, 3)))
     linear = nn.Linear(3, 4)
     assert F.linear(x, linear.weight, linear.bias).tolist() == linear(x).tolist()

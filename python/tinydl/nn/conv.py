@@ -20,7 +20,7 @@ class Conv2d(Module):
     """Cross-correlation of images with a bank of filters, (N, C, H, W) to (N, O, H', W'), or without N.
 
     y[n, o, i, j] = b[o] + Σ_c,u,v W[o, c, u, v] x[n, c, i s + u d - p, j s + v d - p], with zeros outside of x, and
-    H' = floor((H + 2p - d (k - 1) - 1) / s) + 1, with the stride s, padding p, dilation d and kernel size k of each axis.
+    H' = floor((H + 2p - d (k - 1) - 1) / s) + 1, with stride s, padding p, dilation d and kernel size k of each axis.
 
     Args:
         in_channels: C.
@@ -30,14 +30,14 @@ class Conv2d(Module):
         padding: p, likewise; or "valid", which is 0, or "same", by which H' = H (with s = 1 only). Where "same" pads an
             odd number of pixels, the last side gets one more.
         dilation: d.
-        groups: the channels fall into that many groups, each with its own filters; both channel numbers must be multiples.
+        groups: the channels fall into that many groups, each with its own filters; C and O must be multiples of it.
         bias: whether b is added.
         padding_mode: "zeros".
         device: "cpu".
         dtype: of the parameters, float32 or float64.
 
     Attributes:
-        weight: W, (O, C/groups, k, k), at first uniform in ±1/√(k k C/groups). Its memory is ordered (k, k, C/groups, O).
+        weight: W, (O, C/groups, k, k), at first uniform in ±1/√(k k C/groups). Its memory order is (k, k, C/groups, O).
         bias: b, (O,), drawn alike, or None.
 
     >>> import tinydl
@@ -97,9 +97,7 @@ class Conv2d(Module):
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0, 0):
             text += f", padding={self.padding}"
         if self.dilation != (1, 1):
