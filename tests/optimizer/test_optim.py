@@ -303,9 +303,7 @@ def test_wrong_state():
         optimizer.load_state_dict({**saved, "state": {5: {}}})
     negative = [{**saved["param_groups"][0], "lr": -1.0}]
     with pytest.raises(ValueError, match="SGD: got lr"):
-        optimizer.load_state_dict(
-            {"state": {0: {"momentum_buffer": tinydl.ones(3)}}, "param_groups": negative}
-        )
+        optimizer.load_state_dict({"state": {0: {"momentum_buffer": tinydl.ones(3)}}, "param_groups": negative})
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert not optimizer.state
 
