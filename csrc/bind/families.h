@@ -5,6 +5,7 @@
 namespace tinydl {
 
 void bind_elementwise(pybind11::module_& m);
+void bind_pool(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_loss(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
