@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor
-from . import elementwise, inplace, loss, pool, reduce, softmax, view
+from . import elementwise, inplace, loss, matmul, pool, reduce, softmax, view
 from .inplace import in_place
 
 
@@ -78,6 +78,9 @@ METHODS: dict[str, Any] = {
     "sum": reduce.sum,
     "mean": reduce.mean,
     "argmax": reduce.argmax,
+    # products
+    "matmul": matmul.matmul,
+    "__matmul__": matmul.matmul,
     # comparisons
     "__eq__": _compare("equal"),
     "__ne__": _compare("not_equal"),

@@ -1,0 +1,136 @@
+#include "cpu/conv/conv.h"
+
+#include <array>
+
+#include "bind/activation.h"
+#include "bind/arrays.h"
+#include "bind/families.h"
+
+#include <pybind11/stl.h>
+
+namespace tinydl {
+
+namespace {
+
+using Pair = std::array<int64_t, 2>;
+using Sides = std::array<int64_t, 4>;
+
+// Axes N, C, H, W whose memory order is N, H, W, C.
+Layout channels_last(const Layout& shape) {
+  Layout out = shape;
+  int64_t stride = 1;
+  for (const int axis : {1, 3, 2, 0}) {
+    out.stride[axis] = stride;
+    stride *= shape.shape[axis] > 0 ? shape.shape[axis] : 1;
+  }
+  return out;
+}
+
+py::array as_channels_last(const char* op, const py::array& a) {
+  const Layout layout = layout_of(op, a), wanted = channels_last(layout);
+  return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
+}
+
+template <class T>
+ConvWeight<T> weight_of(const char* op, const py::array& w) {
+  const Layout layout = layout_of(op, w);
+  return {data_of<T>(w), layout.stride[0], layout.stride[1], layout.stride[2], layout.stride[3]};
+}
+
+ConvOptions options_of(const Pair& stride, const Sides& padding, const Pair& dilation, int64_t groups) {
+  return {{stride[0], stride[1]}, {dilation[0], dilation[1]}, {padding[0], padding[1], padding[2], padding[3]}, groups};
+}
+
+Layout image_layout(int64_t n, int64_t c, int64_t h, int64_t w) {
+  Layout out;
+  out.ndim = 4;
+  const int64_t sizes[] = {n, c, h, w};
+  for (int d = 0; d < 4; ++d) out.shape[d] = sizes[d];
+  return channels_last(out);
+}
+
+// Throws unless dy has the shape of the convolution's output.
+void check_output(const char* op, const ConvGeometry& g, const Layout& dy) {
+  const Layout expected = image_layout(g.batch, g.filters, g.h.output, g.w.output);
+  check(same_shape(dy, expected), op, ": got an output gradient of shape ", shape_text(dy), ", wanted ",
+        shape_text(expected));
+}
+
+py::array conv2d(const py::array& x, const py::array& weight, const py::object& bias, const Pair& stride,
+                 const Sides& padding, const Pair& dilation, int64_t groups, const std::string& activation) {
+  constexpr const char* op = "conv2d";
+  require_same_dtype(op, x, weight);
+  return by_float_type(op, x, [&](auto type) {
+    using T = decltype(type);
+    const ConvGeometry g =
+        conv_geometry(op, layout_of(op, x), layout_of(op, weight), options_of(stride, padding, dilation, groups));
+    const py::array dense = as_channels_last(op, x);
+    const ConvWeight<T> w = weight_of<T>(op, weight);
+    const py::array dense_bias = bias_row(op, bias, x, g.filters);
+    const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation(op, activation)};
+    py::array y = empty(image_layout(g.batch, g.filters, g.h.output, g.w.output), x.dtype());
+    T* to = mutable_data_of<T>(y);
+    py::gil_scoped_release unlocked;
+    conv_kernels<T>().forward(g, data_of<T>(dense), w, epilogue, to);
+    return y;
+  });
+}
+
+py::array input_grad(const py::array& grad, const py::array& weight, const Sides& input_shape, const Pair& stride,
+                     const Sides& padding, const Pair& dilation, int64_t groups) {
+  constexpr const char* op = "conv2d_input_grad";
+  require_same_dtype(op, grad, weight);
+  return by_float_type(op, grad, [&](auto type) {
+    using T = decltype(type);
+    for (const int64_t size : input_shape) check(size >= 0, op, ": the input's shape has a negative size ", size);
+    const Layout input = image_layout(input_shape[0], input_shape[1], input_shape[2], input_shape[3]);
+    const ConvGeometry g =
+        conv_geometry(op, input, layout_of(op, weight), options_of(stride, padding, dilation, groups));
+    check_output(op, g, layout_of(op, grad));
+    const py::array dy = as_channels_last(op, grad);
+    const ConvWeight<T> w = weight_of<T>(op, weight);
+    py::array dx = empty(input, grad.dtype());
+    T* to = mutable_data_of<T>(dx);
+    py::gil_scoped_release unlocked;
+    conv_kernels<T>().input_grad(g, data_of<T>(dy), w, to);
+    return dx;
+  });
+}
+
+// The gradient as (O, C / groups, KH, KW), stored in the order KH, KW, C / groups, O.
+py::array weight_grad(const py::array& x, const py::array& grad, const Sides& weight_shape, const Pair& stride,
+                      const Sides& padding, const Pair& dilation, int64_t groups) {
+  constexpr const char* op = "conv2d_weight_grad";
+  require_same_dtype(op, x, grad);
+  return by_float_type(op, x, [&](auto type) {
+    using T = decltype(type);
+    for (const int64_t size : weight_shape) check(size >= 0, op, ": the weight's shape has a negative size ", size);
+    Layout weight = image_layout(weight_shape[0], weight_shape[1], weight_shape[2], weight_shape[3]);
+    const ConvGeometry g = conv_geometry(op, layout_of(op, x), weight, options_of(stride, padding, dilation, groups));
+    check_output(op, g, layout_of(op, grad));
+    const py::array dense = as_channels_last(op, x), dy = as_channels_last(op, grad);
+    int64_t step = 1;
+    for (const int axis : {0, 1, 3, 2}) {
+      weight.stride[axis] = step;
+      step *= weight.shape[axis] > 0 ? weight.shape[axis] : 1;
+    }
+    py::array dw = empty(weight, x.dtype());
+    T* to = mutable_data_of<T>(dw);
+    py::gil_scoped_release unlocked;
+    conv_kernels<T>().weight_grad(g, data_of<T>(dense), data_of<T>(dy), to);
+    return dw;
+  });
+}
+
+}  // namespace
+
+void bind_conv(py::module_& m) {
+  m.def("conv2d", &conv2d, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"), py::arg("padding"),
+        py::arg("dilation"), py::arg("groups"), py::arg("activation"));
+  m.def("conv2d_input_grad", &input_grad, py::arg("grad"), py::arg("weight"), py::arg("input_shape"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+  m.def("conv2d_weight_grad", &weight_grad, py::arg("x"), py::arg("grad"), py::arg("weight_shape"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+}
+
+}  // namespace tinydl

@@ -1,0 +1,48 @@
+#include "core/conv_geometry.h"
+
+#include "core/check.h"
+
+namespace tinydl {
+
+namespace {
+
+std::string image_text(const Layout& x) {
+  return text("(N=", x.shape[0], ", C=", x.shape[1], ", H=", x.shape[2], ", W=", x.shape[3], ")");
+}
+
+ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
+                   int64_t before, int64_t after) {
+  check(stride >= 1 && dilation >= 1, op, ": stride ", stride, " and dilation ", dilation, " along ", name,
+        " must be at least 1");
+  check(before >= 0 && after >= 0, op, ": padding (", before, ", ", after, ") along ", name, " must not be negative");
+  check(kernel >= 1, op, ": the weight has kernel size ", kernel, " along ", name, ", wanted at least 1");
+  const int64_t reach = dilation * (kernel - 1) + 1;
+  const int64_t padded = input + before + after;
+  check(padded >= reach, op, ": the kernel reaches over ", reach, " elements (size ", kernel, ", dilation ", dilation,
+        ") but the padded input has ", padded, " along ", name);
+  return {input, kernel, (padded - reach) / stride + 1, stride, dilation, before, after};
+}
+
+}  // namespace
+
+ConvGeometry conv_geometry(const char* op, const Layout& input, const Layout& weight, const ConvOptions& options) {
+  check(input.ndim == 4, op, ": got an input of shape ", shape_text(input), ", wanted (N, C, H, W)");
+  check(weight.ndim == 4, op, ": got a weight of shape ", shape_text(weight), ", wanted (O, C / groups, KH, KW)");
+  const int64_t groups = options.groups, channels = input.shape[1], filters = weight.shape[0];
+  check(groups >= 1 && channels % groups == 0 && filters % groups == 0, op, ": groups=", groups,
+        " does not divide the ", channels, " input channels and ", filters, " filters");
+  check(weight.shape[1] == channels / groups, op, ": weight has ", weight.shape[1], " input channels per group, input ",
+        image_text(input), " with groups=", groups, " needs ", channels / groups);
+  ConvGeometry g;
+  g.batch = input.shape[0];
+  g.channels = channels;
+  g.filters = filters;
+  g.groups = groups;
+  g.h = conv_axis(op, "H", input.shape[2], weight.shape[2], options.stride[0], options.dilation[0], options.padding[0],
+                  options.padding[1]);
+  g.w = conv_axis(op, "W", input.shape[3], weight.shape[3], options.stride[1], options.dilation[1], options.padding[2],
+                  options.padding[3]);
+  return g;
+}
+
+}  // namespace tinydl

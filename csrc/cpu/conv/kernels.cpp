@@ -1,0 +1,215 @@
+// Convolution as products without an im2col buffer.
+//
+// Forward: the rows of A are the output pixels, read straight from the image: a tap (r, s) moves every pixel's pointer
+// by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
+// position modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s,
+// c), k runs over the output pixels, and both operands are read where they lie.
+#include "cpu/conv/conv.h"
+
+#include "cpu/conv/padded.h"
+#include "cpu/conv/weight_grad.h"
+#include "cpu/matmul/gemm.h"
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+// A grid of pixels (n, rows, columns) as the rows of a product: where each reads and where it writes.
+template <class T>
+struct PixelRows {
+  int64_t grid_rows, grid_columns;
+  const T* a;
+  int64_t a_image, a_row, a_column;
+  T* c;
+  int64_t c_image, c_row, c_column;
+
+  void locate(int64_t first, int64_t count, const T** a_rows, T** c_rows) const {
+    int64_t column = first % grid_columns;
+    int64_t row = first / grid_columns % grid_rows;
+    int64_t image = first / grid_columns / grid_rows;
+    for (int64_t i = 0; i < count; ++i) {
+      a_rows[i] = a + image * a_image + row * a_row + column * a_column;
+      c_rows[i] = c + image * c_image + row * c_row + column * c_column;
+      if (++column < grid_columns) continue;
+      column = 0;
+      if (++row < grid_rows) continue;
+      row = 0;
+      ++image;
+    }
+  }
+  void stage(int64_t, int64_t, const DepthBlock&, T*, const T**) const {}
+  int64_t step() const { return 1; }
+  int64_t scratch_elements() const { return 0; }
+};
+
+struct Tap {
+  int64_t row, column;  // in the kernel
+  int64_t a_offset;     // from a pixel's pointer to what the tap reads
+};
+
+// The weights as B: k counts (tap, channel), the channel fastest. Forward, channels are the input's; for the input
+// gradient, the filters.
+template <class T>
+struct TapColumns {
+  const T* data;
+  const Tap* taps;
+  int64_t channels, row_stride, column_stride, k_stride, n_stride;
+
+  int64_t at(int64_t k, const T** from) const {
+    const Tap& tap = taps[k / channels];
+    const int64_t channel = k % channels;
+    *from = data + tap.row * row_stride + tap.column * column_stride + channel * k_stride;
+    return channels - channel;
+  }
+};
+
+// Packs the weights of `tap_count` taps and multiplies.
+template <class T>
+void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>& columns, int tap_count, int64_t n,
+                   const Epilogue<T>& epilogue) {
+  if (pixels == 0 || n == 0) return;
+  const int64_t limit = kBlockDepth<T>, depth_length = tap_count * columns.channels;
+  Depth depth(2 * tap_count + depth_length / limit + 2, depth_length / limit + 2);
+  for (int t = 0; t < tap_count; ++t) {
+    int64_t length = columns.channels;
+    const int64_t offset = columns.taps[t].a_offset;
+    // Neighbouring taps that continue each other in memory make one run.
+    while (t + 1 < tap_count && columns.taps[t + 1].a_offset == offset + length) {
+      length += columns.channels;
+      ++t;
+    }
+    depth.add(offset, 1, length, limit);
+  }
+  depth.finish();
+  Scratch packed(static_cast<size_t>(padded_columns<T>(n) * depth.total()) * sizeof(T));
+  T* b = static_cast<T*>(packed.data());
+  pack_b(columns, depth, n, b);
+  gemm(rows, depth, b, pixels, n, epilogue);
+}
+
+template <class T>
+void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
+  const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
+                               {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
+  const int tap_count = static_cast<int>(g.h.kernel * g.w.kernel);
+  Scratch memory(static_cast<size_t>(tap_count) * sizeof(Tap));
+  Tap* taps = static_cast<Tap*>(memory.data());
+  for (int64_t r = 0, t = 0; r < g.h.kernel; ++r)
+    for (int64_t s = 0; s < g.w.kernel; ++s, ++t)
+      taps[t] = {r, s, r * g.h.dilation * images.row() + s * g.w.dilation * images.pixel()};
+  const int64_t pixels = g.batch * g.h.output * g.w.output;
+  for (int64_t group = 0; group < g.groups; ++group) {
+    const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
+    const PixelRows<T> rows{g.h.output,
+                            g.w.output,
+                            images.data() + channel,
+                            images.image(),
+                            g.h.stride * images.row(),
+                            g.w.stride * images.pixel(),
+                            y + filter,
+                            g.h.output * g.w.output * g.filters,
+                            g.w.output * g.filters,
+                            g.filters};
+    const TapColumns<T> columns{w.data + filter * w.filter_stride,
+                                taps,
+                                g.group_channels(),
+                                w.row_stride,
+                                w.column_stride,
+                                w.channel_stride,
+                                w.filter_stride};
+    const Epilogue<T> mine{epilogue.bias ? epilogue.bias + filter : nullptr, epilogue.activation};
+    multiply_taps(rows, pixels, columns, tap_count, g.group_filters(), mine);
+  }
+}
+
+// The taps that meet input positions phase, phase + stride, ...: position phase + stride * i receives from output
+// first + i through such a tap, where first = (phase + pad_before - tap * dilation) / stride.
+struct PhaseTaps {
+  int64_t count = 0;
+  int64_t positions;  // input positions of the phase
+
+  PhaseTaps(const ConvAxis& axis, int64_t phase)
+      : positions(axis.input > phase ? (axis.input - phase - 1) / axis.stride + 1 : 0) {
+    for (int64_t tap = 0; tap < axis.kernel; ++tap)
+      if (meets(axis, phase, tap)) ++count;
+  }
+  static bool meets(const ConvAxis& axis, int64_t phase, int64_t tap) {
+    return (phase + axis.pad_before - tap * axis.dilation) % axis.stride == 0;
+  }
+  static int64_t first(const ConvAxis& axis, int64_t phase, int64_t tap) {
+    return (phase + axis.pad_before - tap * axis.dilation) / axis.stride;
+  }
+};
+
+// How far the taps reach over the ends of the outputs, before and after, over all phases.
+void overhang(const ConvAxis& axis, int64_t* before, int64_t* after) {
+  *before = *after = 0;
+  for (int64_t phase = 0; phase < axis.stride; ++phase) {
+    const PhaseTaps phase_taps(axis, phase);
+    for (int64_t tap = 0; tap < axis.kernel && phase_taps.positions > 0; ++tap) {
+      if (!PhaseTaps::meets(axis, phase, tap)) continue;
+      const int64_t low = PhaseTaps::first(axis, phase, tap);
+      const int64_t high = low + phase_taps.positions - 1;
+      if (-low > *before) *before = -low;
+      if (high - (axis.output - 1) > *after) *after = high - (axis.output - 1);
+    }
+  }
+}
+
+// The input gradient at the positions of one phase of each axis, for one group.
+template <class T>
+void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Margin& margin, int64_t phase_h,
+                      int64_t phase_w, int64_t group, const ConvWeight<T>& w, Tap* taps, T* dx) {
+  const PhaseTaps in_h(g.h, phase_h), in_w(g.w, phase_w);
+  int count = 0;
+  for (int64_t r = 0; r < g.h.kernel; ++r)
+    for (int64_t s = 0; s < g.w.kernel; ++s) {
+      if (!PhaseTaps::meets(g.h, phase_h, r) || !PhaseTaps::meets(g.w, phase_w, s)) continue;
+      taps[count++] = {r, s,
+                       (PhaseTaps::first(g.h, phase_h, r) + margin.top) * dy.row() +
+                           (PhaseTaps::first(g.w, phase_w, s) + margin.left) * dy.pixel()};
+    }
+  const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
+  const int64_t pixel = g.channels, row = g.w.input * pixel;
+  const PixelRows<T> rows{in_h.positions,
+                          in_w.positions,
+                          dy.data() + filter,
+                          dy.image(),
+                          dy.row(),
+                          dy.pixel(),
+                          dx + channel + phase_h * row + phase_w * pixel,
+                          g.h.input * row,
+                          g.h.stride * row,
+                          g.w.stride * pixel};
+  const TapColumns<T> columns{w.data + filter * w.filter_stride,
+                              taps,
+                              g.group_filters(),
+                              w.row_stride,
+                              w.column_stride,
+                              w.filter_stride,
+                              w.channel_stride};
+  multiply_taps(rows, g.batch * in_h.positions * in_w.positions, columns, count, g.group_channels(), Epilogue<T>());
+}
+
+template <class T>
+void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, T* dx) {
+  Margin margin;
+  overhang(g.h, &margin.top, &margin.bottom);
+  overhang(g.w, &margin.left, &margin.right);
+  const PaddedImages<T> images(dy, g.batch, g.h.output, g.w.output, g.filters, margin);
+  Scratch memory(static_cast<size_t>(g.h.kernel * g.w.kernel) * sizeof(Tap));
+  Tap* taps = static_cast<Tap*>(memory.data());
+  for (int64_t group = 0; group < g.groups; ++group)
+    for (int64_t phase_h = 0; phase_h < g.h.stride; ++phase_h)
+      for (int64_t phase_w = 0; phase_w < g.w.stride; ++phase_w)
+        input_grad_phase(g, images, margin, phase_h, phase_w, group, w, taps, dx);
+}
+
+template <class T>
+constexpr ConvKernels<T> kernels = {forward<T>, input_grad<T>, weight_grad<T>};
+
+}  // namespace
+
+extern const ByType<ConvKernels> conv_table = {kernels<float>, kernels<double>};
+
+}  // namespace tinydl::TINYDL_TIER

@@ -1,0 +1,125 @@
+// The weight gradient: dw (R S C, O) = X^T dY, where k runs over the output pixels.
+//
+// Row (r, s, c) of X^T is a pointer into the padded image that moves by one output pixel's stride for each k; dY's
+// pixels are rows of B as they lie. The pixels are cut into blocks whose operands fit in the first-level cache; a few
+// splits of the blocks, chosen by the shape alone, sum into partial results of their own, which are added in order.
+#pragma once
+#include "cpu/conv/conv.h"
+#include "cpu/conv/padded.h"
+#include "cpu/matmul/gemm.h"
+
+namespace tinydl::TINYDL_TIER {
+
+constexpr int64_t kGradRows = 192;   // rows (r, s, c) of a task; a multiple of every kTileRows
+constexpr int64_t kGradPixels = 96;  // k of a block
+constexpr int64_t kGradTasks = 32;   // enough to share among threads
+
+template <class T>
+struct WeightGrad {
+  const ConvGeometry& g;
+  const PaddedImages<T>& x;
+  const T* dy;      // of the group's first filter
+  int64_t channel;  // the group's first
+
+  int64_t row_count() const { return g.h.kernel * g.w.kernel * g.group_channels(); }
+
+  void locate(int64_t first, int64_t count, const T** rows) const {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t c = (first + i) % g.group_channels(), tap = (first + i) / g.group_channels();
+      const int64_t r = tap / g.w.kernel, s = tap % g.w.kernel;
+      rows[i] = x.data() + r * g.h.dilation * x.row() + s * g.w.dilation * x.pixel() + channel + c;
+    }
+  }
+};
+
+// to[i] (rows [first, first + count), columns [0, group_filters), `c_stride` apart) over blocks [block, block_end).
+template <class T>
+void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, int block_end, int64_t first,
+                      int64_t count, T* to, int64_t c_stride) {
+  const T* a[kGradRows + kMaxTileRows];
+  T* c[kMaxTileRows];
+  const int64_t n = grad.g.group_filters();
+  grad.locate(first, count, a);
+  for (int i = 0; i < kMaxTileRows; ++i) a[count + i] = a[count - 1];
+  for (int b = block; b < block_end; ++b) {
+    const DepthBlock& pixels = depth.block(b);
+    for (int64_t column = 0; column < n; column += kPanel<T>) {
+      const int64_t width = min64(kPanel<T>, n - column);
+      const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
+      TileJob<T> job;
+      job.a_step = grad.g.w.stride * grad.x.pixel();
+      job.b = grad.dy + pixels.first_k * grad.g.filters + column;
+      job.b_step = grad.g.filters;
+      job.runs = depth.runs(pixels);
+      job.run_count = pixels.run_count;
+      job.c = c;
+      job.tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
+      job.accumulate = b > block;
+      job.epilogue = nullptr;
+      const auto tile = job.tail == Vec<T>::size ? tile_for<T, false>(vectors) : tile_for<T, true>(vectors);
+      const int step = kTileRows[vectors];
+      for (int64_t i = 0; i < count; i += step) {
+        job.a = a + i;
+        job.rows = static_cast<int>(min64(step, count - i));
+        for (int r = 0; r < job.rows; ++r) c[r] = to + (first + i + r) * c_stride + column;
+        tile(job);
+      }
+    }
+  }
+}
+
+// out[i] = sum over s < splits of parts[s * count + i], for the rows of out that lie `out_stride` apart.
+template <class T>
+void add_splits(const T* parts, int64_t splits, int64_t rows, int64_t n, T* out, int64_t out_stride) {
+  parallel_for(rows, splits * rows * n, [=](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t j = 0; j < n; j += Vec<T>::size) {
+        const int lanes = static_cast<int>(min64(Vec<T>::size, n - j));
+        Vec<T> total = Vec<T>::load(parts + r * n + j, lanes);
+        for (int64_t s = 1; s < splits; ++s) total = total + Vec<T>::load(parts + (s * rows + r) * n + j, lanes);
+        total.store(out + r * out_stride + j, lanes);
+      }
+  });
+}
+
+template <class T>
+void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
+  const ConvGeometry& g = grad.g;
+  const int64_t rows = grad.row_count(), n = g.group_filters(), blocks = depth.block_count();
+  if (rows == 0 || n == 0) return;
+  const int64_t row_blocks = div_up(rows, kGradRows);
+  const int64_t splits = min64(blocks, div_up(kGradTasks, row_blocks));
+  Scratch scratch(splits > 1 ? static_cast<size_t>(splits * rows * n) * sizeof(T) : 0);
+  T* parts = static_cast<T*>(scratch.data());
+  const int64_t work = rows * padded_columns<T>(n) / Vec<T>::size * (depth.total() + 8) / 2;
+  parallel_for(row_blocks * splits, work, [&](int64_t begin, int64_t end, int) {
+    const FlushDenormals flush;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t split = task / row_blocks, first = task % row_blocks * kGradRows;
+      weight_grad_task(grad, depth, static_cast<int>(blocks * split / splits),
+                       static_cast<int>(blocks * (split + 1) / splits), first, min64(kGradRows, rows - first),
+                       splits > 1 ? parts + split * rows * n : dw, splits > 1 ? n : g.filters);
+    }
+  });
+  if (splits > 1) add_splits(parts, splits, rows, n, dw, g.filters);
+}
+
+template <class T>
+void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
+  const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
+                               {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
+  const int64_t lines = g.batch * g.h.output, step = g.w.stride * images.pixel();
+  const int64_t most = lines * g.w.output / kGradPixels + 2;
+  Depth depth(lines * 2 + most, most);
+  for (int64_t line = 0; line < lines; ++line) {
+    const int64_t offset = line / g.h.output * images.image() + line % g.h.output * g.h.stride * images.row();
+    depth.add(offset, step, g.w.output, kGradPixels);
+  }
+  depth.finish();
+  for (int64_t group = 0; group < g.groups; ++group) {
+    const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
+    weight_grad_group(WeightGrad<T>{g, images, dy + filter, channel}, depth, dw + filter);
+  }
+}
+
+}  // namespace tinydl::TINYDL_TIER

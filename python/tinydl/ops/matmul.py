@@ -1,0 +1,129 @@
+"""Matrix products: matmul with batches and broadcasting, and the linear map with its bias and activation fused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend, dtypes
+from ..autograd import Function
+from ..tensor import Array, Tensor
+from .reduce import sum_to
+
+ACTIVATION_GRADS = {"relu": "relu_backward", "sigmoid": "sigmoid_backward", "tanh": "tanh_backward"}
+
+
+def through_activation(activation: str | None, grad: Array, y: Array | None) -> Array:
+    """The gradient before the activation, from the gradient after it and the output y = activation(z)."""
+    if activation is None:
+        return grad
+    return getattr(backend.of(grad), ACTIVATION_GRADS[activation])(grad, y)  # type: ignore[no-any-return]
+
+
+def _t(x: Array) -> Array:
+    return x.swapaxes(-1, -2)
+
+
+class Matmul(Function):
+    """C = A B over the last two axes; dA = dC B^T, dB = A^T dC, summed over broadcast batch axes."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+        return backend.of(a).matmul(a, b)  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        a, b = self.saved
+        kernels = backend.of(grad)
+        return (
+            sum_to(kernels.matmul(grad, _t(b)), self.shapes[0]) if self.needs[0] else None,
+            sum_to(kernels.matmul(_t(a), grad), self.shapes[1]) if self.needs[1] else None,
+        )
+
+
+class Linear(Function):
+    """Y = f(X W^T + b): dZ = dY f'(Z), dX = dZ W, dW = dZ^T X, db = sum of dZ over rows. X and Y are matrices."""
+
+    def __init__(self, activation: str | None) -> None:
+        self.activation = activation
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        y: Array = backend.of(x).matmul(x, weight.T, bias, self.activation or "none")
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
+        x, weight, y = self.saved
+        kernels = backend.of(grad)
+        grad = through_activation(self.activation, grad, y)
+        return (
+            kernels.matmul(grad, weight) if self.needs[0] else None,
+            kernels.matmul(grad.T, x) if self.needs[1] else None,
+            kernels.sum(grad, (0,), False) if self.needs[2] else None,
+        )
+
+
+def check_operands(op: str, *tensors: Tensor | None) -> None:
+    """TypeError unless all are tensors (or None) of one dtype."""
+    given = [t for t in tensors if t is not None]
+    for t in given:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{op}: got {type(t).__name__}, wanted a tensor")
+    kinds = {t.dtype for t in given}
+    if len(kinds) > 1:
+        raise TypeError(f"{op}: got dtypes {' and '.join(sorted(map(str, kinds)))}, wanted one")
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product C[..., i, j] = sum_k A[..., i, k] B[..., k, j].
+
+    Shapes: (..., m, k) and (..., k, n) give (..., m, n), with the batch axes broadcast. A vector on the left is a
+    row, on the right a column, and its axis is dropped from the result, as in PyTorch and NumPy.
+
+    Raises ValueError where the shapes do not fit, TypeError where the dtypes differ.
+
+    >>> import tinydl
+    >>> a = tinydl.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tinydl.matmul(a, tinydl.tensor([1.0, 10.0]))
+    tensor([21., 43.])
+    """
+    check_operands("matmul", input, other)
+    if input.ndim == 0 or other.ndim == 0:
+        raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
+    if input._data.dtype not in dtypes.FLOATS:
+        return Tensor(np.asarray(np.matmul(input._data, other._data)))
+    a = input.unsqueeze(0) if input.ndim == 1 else input
+    b = other.unsqueeze(1) if other.ndim == 1 else other
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(
+            f"matmul: shapes {input.shape} and {other.shape} do not fit: "
+            f"{a.shape[-1]} columns of the first against {b.shape[-2]} rows of the second"
+        )
+    out: Tensor = Matmul().apply(a, b)
+    if other.ndim == 1:
+        out = out.squeeze(-1)
+    return out.squeeze(-2 if other.ndim > 1 else -1) if input.ndim == 1 else out
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """The linear map y = f(x W^T + b) in one kernel, with f one of None, "relu", "sigmoid" and "tanh".
+
+    Shapes: x (..., in), W (out, in), b (out,), y (..., out).
+
+    Raises ValueError where the shapes do not fit, naming them; TypeError where the dtypes differ.
+
+    >>> import tinydl
+    >>> x, w = tinydl.tensor([[1.0, -2.0]]), tinydl.tensor([[1.0, 1.0], [2.0, 0.5]])
+    >>> linear(x, w, tinydl.tensor([0.5, 0.0]), activation="relu")
+    tensor([[0., 1.]])
+    """
+    check_operands("linear", input, weight, bias)
+    if activation not in (None, *ACTIVATION_GRADS):
+        raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
+    if bias is not None and bias.shape != (weight.shape[0],):
+        raise ValueError(f"linear: bias {bias.shape} does not fit weight {weight.shape} (out, in)")
+    batch = input.shape[:-1]
+    rows = input if input.ndim == 2 else input.reshape(int(np.prod(batch, dtype=np.int64)), input.shape[-1])
+    out: Tensor = Linear(activation).apply(rows, weight, bias)
+    return out if input.ndim == 2 else out.reshape(*batch, weight.shape[0])

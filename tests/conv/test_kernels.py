@@ -1,0 +1,142 @@
+"""Convolution kernels against the definition in float64."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.support.arrays import layouts, normal
+from tests.support.compare import assert_close
+from tinydl import _cpu, backend
+
+from . import reference
+
+# (n, c, h, w), (filters, kh, kw), stride, padding (top, bottom, left, right), dilation, groups
+CASES = {
+    "first layer": ((2, 1, 9, 8), (32, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "documents' second layer": ((2, 32, 7, 7), (64, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "alexnet's first layer": ((1, 3, 35, 33), (64, 11, 11), (4, 4), (2, 2, 2, 2), (1, 1), 1),
+    "wide kernel": ((2, 5, 13, 11), (70, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1),
+    "uneven everything": ((2, 6, 17, 14), (10, 5, 3), (2, 3), (2, 1, 0, 3), (1, 2), 2),
+    "stride over kernel": ((2, 3, 11, 13), (4, 2, 1), (3, 4), (0, 0, 0, 0), (1, 1), 1),
+    "dilated": ((1, 4, 15, 15), (6, 3, 3), (2, 1), (4, 4, 2, 2), (3, 2), 1),
+    "depthwise": ((2, 6, 8, 8), (12, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 6),
+    "pointwise": ((3, 20, 5, 5), (33, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "one pixel": ((1, 1, 1, 1), (1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "padding over kernel": ((1, 2, 4, 4), (3, 2, 2), (1, 2), (5, 0, 3, 3), (1, 1), 1),
+    "same, even kernel": ((1, 3, 6, 7), (5, 4, 2), (1, 1), (1, 2, 0, 1), (1, 1), 1),
+    "empty batch": ((0, 3, 6, 6), (5, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "no channels": ((2, 0, 6, 6), (5, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+}
+
+
+def check(rng, dtype, x_shape, filters, stride, padding, dilation, groups, every_layout=False):
+    count, kh, kw = filters
+    options = (stride, padding, dilation, groups)
+    x, weight = normal(rng, x_shape, dtype), normal(rng, (count, x_shape[1] // groups, kh, kw), dtype)
+    wide, wide_w = x.astype(np.float64), weight.astype(np.float64)
+    expected = reference.conv2d(wide, wide_w, *options)
+    scale = reference.conv2d(np.abs(wide), np.abs(wide_w), *options)
+    grad = normal(rng, expected.shape, dtype)
+    dx, dw = reference.gradients(wide, wide_w, grad, *options)
+    dx_scale, dw_scale = reference.gradients(np.abs(wide), np.abs(wide_w), np.abs(grad), *options)
+    sum_length = weight[:1].size
+    forms = zip(layouts(x), layouts(weight), layouts(grad), strict=True)
+    for (_, lx), (_, lw), (_, lg) in list(forms)[: None if every_layout else 1]:
+        y = _cpu.conv2d(lx, lw, None, *options, "none")
+        assert_close(y, expected, "conv", length=sum_length, scale=scale)
+        got = _cpu.conv2d_input_grad(lg, lw, x.shape, *options)
+        assert_close(got, dx, "conv", length=count * kh * kw, scale=dx_scale)
+        got = _cpu.conv2d_weight_grad(lx, lg, weight.shape, *options)
+        assert_close(got, dw, "conv", length=max(1, grad[:, 0].size), scale=dw_scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_cases_on_every_tier(isa, case, dtype, rng):
+    check(rng, dtype, *CASES[case], every_layout=True)
+
+
+@st.composite
+def convolutions(draw):
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    stride, dilation = (draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(2))
+    padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    size = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    for axis in (0, 1):
+        padded = size[axis] + padding[2 * axis] + padding[2 * axis + 1]
+        assume(padded >= dilation[axis] * (kernel[axis] - 1) + 1)
+    channels, filters = draw(st.integers(1, 5)) * groups, draw(st.sampled_from([1, 2, 7, 16, 17])) * groups
+    return (draw(st.integers(1, 3)), channels, *size), (filters, *kernel), stride, padding, dilation, groups
+
+
+@given(case=convolutions(), seed=st.integers(0, 2**32 - 1))
+def test_drawn_geometries(case, seed):
+    check(np.random.default_rng(seed), np.float32, *case)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_bias_and_activation(isa, activation, rng):
+    x, weight, bias = normal(rng, (2, 5, 9, 9)), normal(rng, (37, 5, 3, 3)), normal(rng, (37,))
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    z = reference.conv2d(x, weight, *options) + bias[:, None, None]
+    f = {"relu": lambda z: np.maximum(z, 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}[activation]
+    scale = reference.conv2d(np.abs(x), np.abs(weight), *options) + np.abs(bias)[:, None, None]
+    assert_close(_cpu.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=45, scale=scale)
+
+
+def test_results_are_channels_last(rng):
+    y = _cpu.conv2d(normal(rng, (2, 3, 8, 8)), normal(rng, (5, 3, 3, 3)), None, (1, 1), (0,) * 4, (1, 1), 1, "none")
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_bits_do_not_depend_on_the_threads(isa, rng):
+    x, weight, grad = normal(rng, (9, 16, 20, 19)), normal(rng, (48, 16, 3, 3)), normal(rng, (9, 48, 20, 19))
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    results = set()
+    for threads in (1, 2, 3, 5, 2):
+        with backend.use_threads(threads):
+            parts = (
+                _cpu.conv2d(x, weight, None, *options, "none"),
+                _cpu.conv2d_input_grad(grad, weight, x.shape, *options),
+                _cpu.conv2d_weight_grad(x, grad, weight.shape, *options),
+            )
+            results.add(b"".join(part.tobytes() for part in parts))
+    assert len(results) == 1
+
+
+WRONG = {
+    r"weight has 4 input channels per group, input \(N=2, C=3, H=8, W=8\) with groups=1 needs 3": {
+        "weight": (5, 4, 3, 3)
+    },
+    "reaches over 9 elements .* padded input has 8 along H": {"weight": (5, 3, 9, 3)},
+    "stride 0": {"stride": (0, 1)},
+    "dilation -1": {"dilation": (1, -1)},
+    "must not be negative": {"padding": (0, 0, -1, 0)},
+    "groups=2 does not divide": {"groups": 2},
+    "groups=0": {"groups": 0},
+    "wanted .N, C, H, W.": {"x": (3, 8, 8)},
+    "at least 1": {"weight": (5, 3, 0, 3)},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_calls(message):
+    call = {"x": (2, 3, 8, 8), "weight": (5, 3, 3, 3), "stride": (1, 1), "padding": (0,) * 4, "dilation": (1, 1)}
+    call |= {"groups": 1} | WRONG[message]
+    x, weight = (np.ones(call.pop(name), np.float32) for name in ("x", "weight"))
+    with pytest.raises(ValueError, match=message):
+        _cpu.conv2d(x, weight, None, *call.values(), "none")
+
+
+def test_wrong_gradients():
+    x, weight = np.ones((2, 3, 8, 8), np.float32), np.ones((5, 3, 3, 3), np.float32)
+    options = ((1, 1), (0,) * 4, (1, 1), 1)
+    grad = np.ones((2, 5, 7, 6), np.float32)
+    with pytest.raises(ValueError, match=r"output gradient of shape \(2, 5, 7, 6\), wanted \(2, 5, 6, 6\)"):
+        _cpu.conv2d_input_grad(grad, weight, x.shape, *options)
+    with pytest.raises(ValueError, match=r"output gradient of shape \(2, 5, 7, 6\), wanted \(2, 5, 6, 6\)"):
+        _cpu.conv2d_weight_grad(x, grad, weight.shape, *options)
+    with pytest.raises(ValueError, match="negative size"):
+        _cpu.conv2d_input_grad(grad, weight, (2, 3, -8, 8), *options)
