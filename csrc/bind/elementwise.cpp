@@ -67,6 +67,7 @@ void bind_elementwise(py::module_& m) {
   def_unary(m, "relu", [](const auto& k) { return k.relu; });
   def_unary(m, "sigmoid", [](const auto& k) { return k.sigmoid; });
   def_unary(m, "tanh", [](const auto& k) { return k.tanh; });
+  def_unary(m, "erf", [](const auto& k) { return k.erf; });
   def_binary(m, "add", "a", "b", [](const auto& k) { return k.add; });
   def_binary(m, "sub", "a", "b", [](const auto& k) { return k.sub; });
   def_binary(m, "mul", "a", "b", [](const auto& k) { return k.mul; });

@@ -56,6 +56,7 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`."""
         return self.forward(*args, **kwargs)
 
     # -- Attributes -------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class Module:
         self._register("_parameters", "parameters", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make `tensor` part of the module's state without training it; `persistent=False` keeps it out of state dicts."""
+        """Make `tensor` part of the state without training it; `persistent=False` keeps it out of state dicts."""
         if not isinstance(tensor, Tensor | None):
             raise TypeError(f"cannot assign {type(tensor).__name__} as buffer '{name}' (Tensor or None expected)")
         self._register("_buffers", "buffers", name, tensor)

@@ -75,4 +75,4 @@ def _resize_axis(images: Array, axis: int, after: int) -> Array:
     low = np.minimum(centres.astype(int), max(before - 2, 0))
     share = (centres - low).reshape(-1, *[1] * (images.ndim - 1 - axis))
     high = np.minimum(low + 1, before - 1)
-    return np.take(images, low, axis) * (1 - share) + np.take(images, high, axis) * share
+    return np.asarray(np.take(images, low, axis) * (1 - share) + np.take(images, high, axis) * share)
