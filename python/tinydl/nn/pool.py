@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..ops import pool
 from ..tensor import Tensor
 from .module import Module
@@ -44,8 +42,8 @@ class MaxPool2d(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
-        """The maxima, or the maxima and their positions."""
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The maxima (and their positions)."""
         return pool.max_pool2d(
             input,
             self.kernel_size,
