@@ -44,15 +44,10 @@ class MaxPool2d(Module):
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The maxima (and their positions)."""
-        return pool.max_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
+        out: Tensor | tuple[Tensor, Tensor] = pool.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
+        return out
 
     def extra_repr(self) -> str:
         """The windows."""
