@@ -16,7 +16,7 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=60, 
 hypothesis.settings.load_profile("default")
 
 BEST = backend.detected_isa()
-TIERS = [tier for tier in backend.ISAS[: backend.ISAS.index(BEST) + 1]]
+TIERS = list(backend.ISAS[: backend.ISAS.index(BEST) + 1])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

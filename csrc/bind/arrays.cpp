@@ -32,16 +32,15 @@ py::array empty(const Layout& layout, const py::dtype& dtype) {
     if (__builtin_mul_overflow(bytes, layout.shape[d], &bytes)) throw std::bad_alloc();
   }
   void* data = allocate(static_cast<size_t>(bytes));
-  PyObject* owner = PyCapsule_New(data, nullptr, [](PyObject* capsule) {
-    release(PyCapsule_GetPointer(capsule, nullptr));
-  });
+  PyObject* owner =
+      PyCapsule_New(data, nullptr, [](PyObject* capsule) { release(PyCapsule_GetPointer(capsule, nullptr)); });
   if (!owner) {
     release(data);
     throw py::error_already_set();
   }
   auto& api = py::detail::npy_api::get();
-  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, dtype.inc_ref().ptr(), layout.ndim, shape,
-                                              strides, data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, dtype.inc_ref().ptr(), layout.ndim, shape, strides,
+                                              data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
   if (!array) {
     Py_DECREF(owner);
     throw py::error_already_set();

@@ -62,8 +62,8 @@ py::array conv2d(const py::array& x, const py::array& weight, const py::object& 
   require_same_dtype(op, x, weight);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const ConvGeometry g = conv_geometry(op, layout_of(op, x), layout_of(op, weight),
-                                         options_of(stride, padding, dilation, groups));
+    const ConvGeometry g =
+        conv_geometry(op, layout_of(op, x), layout_of(op, weight), options_of(stride, padding, dilation, groups));
     const py::array dense = as_channels_last(op, x);
     const ConvWeight<T> w = weight_of<T>(op, weight);
     const py::array dense_bias = bias_row(op, bias, x, g.filters);
@@ -127,8 +127,8 @@ py::array weight_grad(const py::array& x, const py::array& grad, const Sides& we
 void bind_conv(py::module_& m) {
   m.def("conv2d", &conv2d, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"), py::arg("padding"),
         py::arg("dilation"), py::arg("groups"), py::arg("activation"));
-  m.def("conv2d_input_grad", &input_grad, py::arg("grad"), py::arg("weight"), py::arg("input_shape"),
-        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+  m.def("conv2d_input_grad", &input_grad, py::arg("grad"), py::arg("weight"), py::arg("input_shape"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"));
   m.def("conv2d_weight_grad", &weight_grad, py::arg("x"), py::arg("grad"), py::arg("weight_shape"), py::arg("stride"),
         py::arg("padding"), py::arg("dilation"), py::arg("groups"));
 }

@@ -70,8 +70,7 @@ py::array matmul(const py::array& a, const py::array& b, const py::object& bias,
     T* to = mutable_data_of<T>(c);
     py::gil_scoped_release unlocked;
     matmul_kernels<T>().matmul(static_cast<int64_t>(batch.a_offsets.size()), m, n, k,
-                               matrices<T>(a, la, batch.a_offsets), matrices<T>(b, lb, batch.b_offsets), epilogue,
-                               to);
+                               matrices<T>(a, la, batch.a_offsets), matrices<T>(b, lb, batch.b_offsets), epilogue, to);
     return c;
   });
 }

@@ -61,10 +61,12 @@ py::array sum(const char* op, const py::array& x, const py::tuple& axes, bool ke
 
 void bind_reduce(py::module_& m) {
   m.def(
-      "sum", [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("sum", x, axes, keepdims, false); },
+      "sum",
+      [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("sum", x, axes, keepdims, false); },
       py::arg("x"), py::arg("axes"), py::arg("keepdims"));
   m.def(
-      "mean", [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("mean", x, axes, keepdims, true); },
+      "mean",
+      [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("mean", x, axes, keepdims, true); },
       py::arg("x"), py::arg("axes"), py::arg("keepdims"));
 }
 

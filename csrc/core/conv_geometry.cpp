@@ -10,8 +10,8 @@ std::string image_text(const Layout& x) {
   return text("(N=", x.shape[0], ", C=", x.shape[1], ", H=", x.shape[2], ", W=", x.shape[3], ")");
 }
 
-ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kernel, int64_t stride,
-                   int64_t dilation, int64_t before, int64_t after) {
+ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
+                   int64_t before, int64_t after) {
   check(stride >= 1 && dilation >= 1, op, ": stride ", stride, " and dilation ", dilation, " along ", name,
         " must be at least 1");
   check(before >= 0 && after >= 0, op, ": padding (", before, ", ", after, ") along ", name, " must not be negative");
@@ -31,17 +31,17 @@ ConvGeometry conv_geometry(const char* op, const Layout& input, const Layout& we
   const int64_t groups = options.groups, channels = input.shape[1], filters = weight.shape[0];
   check(groups >= 1 && channels % groups == 0 && filters % groups == 0, op, ": groups=", groups,
         " does not divide the ", channels, " input channels and ", filters, " filters");
-  check(weight.shape[1] == channels / groups, op, ": weight has ", weight.shape[1],
-        " input channels per group, input ", image_text(input), " with groups=", groups, " needs ", channels / groups);
+  check(weight.shape[1] == channels / groups, op, ": weight has ", weight.shape[1], " input channels per group, input ",
+        image_text(input), " with groups=", groups, " needs ", channels / groups);
   ConvGeometry g;
   g.batch = input.shape[0];
   g.channels = channels;
   g.filters = filters;
   g.groups = groups;
-  g.h = conv_axis(op, "H", input.shape[2], weight.shape[2], options.stride[0], options.dilation[0],
-                  options.padding[0], options.padding[1]);
-  g.w = conv_axis(op, "W", input.shape[3], weight.shape[3], options.stride[1], options.dilation[1],
-                  options.padding[2], options.padding[3]);
+  g.h = conv_axis(op, "H", input.shape[2], weight.shape[2], options.stride[0], options.dilation[0], options.padding[0],
+                  options.padding[1]);
+  g.w = conv_axis(op, "W", input.shape[3], weight.shape[3], options.stride[1], options.dilation[1], options.padding[2],
+                  options.padding[3]);
   return g;
 }
 

@@ -21,8 +21,7 @@ void memory_order(const Layout& a, int (&order)[kMaxDims]) {
     int at = d;
     for (int before = d - 1; before >= 0; --before) {
       const int other = order[before];
-      const bool comparable =
-          a.shape[d] > 1 && a.shape[other] > 1 && a.stride[d] != 0 && a.stride[other] != 0;
+      const bool comparable = a.shape[d] > 1 && a.shape[other] > 1 && a.stride[d] != 0 && a.stride[other] != 0;
       if (!comparable) continue;
       if (std::llabs(a.stride[other]) >= std::llabs(a.stride[d])) break;
       at = before;

@@ -27,9 +27,8 @@ LoopNest plan_loops(const Layout* const* operands, int count) {
   int used = 0;
   for (int d = 0; d < out.ndim; ++d)
     if (out.shape[d] != 1) axes[used++] = d;
-  std::stable_sort(axes, axes + used, [&](int a, int b) {
-    return std::llabs(out.stride[a]) > std::llabs(out.stride[b]);
-  });
+  std::stable_sort(axes, axes + used,
+                   [&](int a, int b) { return std::llabs(out.stride[a]) > std::llabs(out.stride[b]); });
 
   LoopNest nest;
   nest.operands = count;

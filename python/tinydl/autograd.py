@@ -9,8 +9,9 @@ The rules for gradients, stated once:
 - The first gradient that reaches a tensor is stored (`=`), later ones are added (`+=`).
 - `backward` returns, for each input, None or an array of the input's shape: the gradient it was given, a view of it, or
   a fresh array that it keeps no reference to. It computes nothing for inputs whose `needs` is False.
-- An array that `forward` saves must be an input or the output itself, or private to the Function: the version counters
-  of the tensors are checked, so that a change in place between forward and backward is an error, not a wrong gradient.
+- Arrays that `backward` reads go through `save`, which releases them after it. Each is an input or the output itself
+  (the version counters of their tensors are checked, so that a change in place between forward and backward is an
+  error, not a wrong gradient), or private to the Function.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Function:
     """
 
     needs: tuple[bool, ...] = ()
-    saved: tuple[Array, ...] = ()
+    saved: tuple[Any, ...] = ()
     returns_view = False  # whether the output may share the first input's memory
     _edges: Sequence[tuple[Function | Tensor, int] | None] = ()
     _guards: Sequence[tuple[list[int], int]] = ()
@@ -73,42 +74,37 @@ class Function:
         """The gradients of the inputs (one, or a tuple of them) from the output's."""
         raise NotImplementedError
 
-    def save(self, *arrays: Array) -> None:
-        """Keep arrays for `backward`, which finds them in `saved`."""
+    def save(self, *arrays: Array | None) -> None:
+        """Keep arrays for `backward`, which finds them in `saved`; None stands for one that it will not read."""
         self.saved = arrays
 
     def apply(self, *inputs: Tensor | None) -> Any:
         """Run `forward` on the inputs' arrays, and record it if a gradient will be wanted."""
-        if _mode.enabled:
-            self.needs = tuple([t is not None and t.requires_grad for t in inputs])
-        else:
-            self.needs = (False,) * len(inputs)
+        enabled = _mode.enabled
+        self.needs = needs = tuple([t is not None and enabled and t.requires_grad for t in inputs])
         out = self.forward(*[None if t is None else t._data for t in inputs])
         if type(out) is tuple:
             results = tuple([Tensor(array) for array in out])
-            if True in self.needs:
+            if True in needs:
                 self._record(inputs, results)
             return results
         result = Tensor(out)
         if self.returns_view and _same_memory(out, inputs[0]._data):  # type: ignore[union-attr]
             result._version = inputs[0]._version  # type: ignore[union-attr]
             result._is_view = True
-        if True in self.needs:
+        if True in needs:
             self._record(inputs, (result,))
         return result
 
     def _record(self, inputs: Sequence[Tensor | None], results: Sequence[Tensor]) -> None:
         self._order = next(_order)
         self._outputs = len(results)
-        self._edges = [
-            (t.grad_fn or t, t._output_index) if needed else None  # type: ignore[union-attr]
-            for t, needed in zip(inputs, self.needs, strict=True)
-        ]
-        self._guards = [
-            (t._version, t._version[0])
-            for t in (*inputs, *results)
-            if t is not None and any([array is t._data for array in self.saved])
-        ]
+        self._edges = [(t.grad_fn or t, t._output_index) if t is not None and t.requires_grad else None for t in inputs]
+        if self.saved:
+            kept = [id(array) for array in self.saved]
+            self._guards = [
+                (t._version, t._version[0]) for t in (*inputs, *results) if t is not None and id(t._data) in kept
+            ]
         for index, result in enumerate(results):
             result.requires_grad = True
             result.grad_fn = self
@@ -130,12 +126,8 @@ class Function:
         return out if type(out) is tuple else (out,)
 
     def _release(self) -> None:
-        self.saved = ()
-        self._guards = ()
+        self.saved = self._guards = ()
         self._released = True
-        for name in [key for key in self.__dict__ if not key.startswith("_") and key not in ("saved", "needs")]:
-            if isinstance(self.__dict__[name], np.ndarray):
-                del self.__dict__[name]
 
 
 def _same_memory(view: Array, array: Array) -> bool:
@@ -167,7 +159,7 @@ def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
             raise RuntimeError(
                 f"backward: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
             )
-        return np.ones_like(root._data)
+        return np.ones(root._data.shape, root._data.dtype)
     array = np.asarray(grad._data if isinstance(grad, Tensor) else grad, dtype=root.dtype)
     if array.shape != root.shape:
         raise ValueError(f"backward: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
@@ -191,15 +183,15 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
     pending = {start: first}
     queue = [(-start._order, start)]
     while queue:
-        _, function = heapq.heappop(queue)
+        function = heapq.heappop(queue)[1]
         grads = pending.pop(function)
         for edge, input_grad in zip(function._edges, function._input_grads(grads), strict=True):
             if edge is None or input_grad is None:
                 continue
             target, output = edge
-            if isinstance(target, Tensor):
-                view = type(input_grad.base) is np.ndarray
-                deliver(target, input_grad, not view and all(input_grad is not g for g in grads))
+            if type(target) is Tensor or isinstance(target, Tensor):
+                fresh = type(input_grad.base) is not np.ndarray and all([input_grad is not g for g in grads])
+                deliver(target, input_grad, fresh)
                 continue
             arrived = pending.get(target)
             if arrived is None:
@@ -212,7 +204,8 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
 
 
 def _sum(a: Array, b: Array) -> Array:
-    return backend.of(a).add(a, b) if a.dtype.char in "fd" else a + b  # type: ignore[no-any-return]
+    total: Array = backend.of(a).add(a, b) if a.dtype.char in "fd" else a + b
+    return total
 
 
 def _accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
@@ -275,7 +268,7 @@ class _SetGrad:
         return wrapped  # type: ignore[return-value]
 
 
-class no_grad(_SetGrad):  # noqa: N801 - PyTorch's name
+class no_grad(_SetGrad):
     """Record nothing within the block or the decorated function.
 
     >>> x = Tensor(np.ones(2), requires_grad=True)
@@ -287,7 +280,7 @@ class no_grad(_SetGrad):  # noqa: N801 - PyTorch's name
     enabled = False
 
 
-class enable_grad(_SetGrad):  # noqa: N801 - PyTorch's name
+class enable_grad(_SetGrad):
     """Record again, within a `no_grad` block."""
 
     enabled = True

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, random
-from .backend import _cpu
+from . import _cpu, dtypes, random
 from .tensor import Array, Tensor
 
 DTypeLike = Any

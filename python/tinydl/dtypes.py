@@ -29,7 +29,8 @@ def bfloat16() -> np.dtype[Any]:
     """The bfloat16 dtype (from ml_dtypes, imported on first use)."""
     import ml_dtypes
 
-    return np.dtype(ml_dtypes.bfloat16)
+    out: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return out
 
 
 def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:

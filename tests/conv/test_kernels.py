@@ -107,7 +107,9 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
 
 
 WRONG = {
-    r"weight has 4 input channels per group, input \(N=2, C=3, H=8, W=8\) with groups=1 needs 3": {"weight": (5, 4, 3, 3)},
+    r"weight has 4 input channels per group, input \(N=2, C=3, H=8, W=8\) with groups=1 needs 3": {
+        "weight": (5, 4, 3, 3)
+    },
     "reaches over 9 elements .* padded input has 8 along H": {"weight": (5, 3, 9, 3)},
     "stride 0": {"stride": (0, 1)},
     "dilation -1": {"dilation": (1, -1)},

@@ -1,6 +1,7 @@
 // 2-d convolution (cross-correlation) of channels-last images. With x outside the image read as zero,
 //
-//   y[n, i, j, o] = activation(bias[o] + sum over r, s, c of x[n, i*sh - ph + r*dh, j*sw - pw + s*dw, c] w[o, c, r, s]).
+//   y[n, i, j, o] = activation(bias[o] + sum over r, s, c of x[n, i*sh - ph + r*dh, j*sw - pw + s*dw, c] w[o, c, r,
+//   s]).
 #pragma once
 #include "core/conv_geometry.h"
 #include "cpu/matmul/matmul.h"

@@ -1,9 +1,9 @@
 // Convolution as products without an im2col buffer.
 //
-// Forward: the rows of A are the output pixels, read straight from the image: a tap (r, s) moves every pixel's pointer by
-// the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the position
-// modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s, c), k runs over
-// the output pixels, and both operands are read where they lie.
+// Forward: the rows of A are the output pixels, read straight from the image: a tap (r, s) moves every pixel's pointer
+// by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
+// position modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s,
+// c), k runs over the output pixels, and both operands are read where they lie.
 #include "cpu/conv/conv.h"
 
 #include "cpu/conv/padded.h"
@@ -43,8 +43,8 @@ struct PixelRows {
 };
 
 struct Tap {
-  int64_t row, column;   // in the kernel
-  int64_t a_offset;      // from a pixel's pointer to what the tap reads
+  int64_t row, column;  // in the kernel
+  int64_t a_offset;     // from a pixel's pointer to what the tap reads
 };
 
 // The weights as B: k counts (tap, channel), the channel fastest. Forward, channels are the input's; for the input
@@ -65,8 +65,8 @@ struct TapColumns {
 
 // Packs the weights of `tap_count` taps and multiplies.
 template <class T>
-void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>& columns, int tap_count,
-                   int64_t n, const Epilogue<T>& epilogue) {
+void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>& columns, int tap_count, int64_t n,
+                   const Epilogue<T>& epilogue) {
   if (pixels == 0 || n == 0) return;
   const int64_t limit = kBlockDepth<T>, depth_length = tap_count * columns.channels;
   Depth depth(2 * tap_count + depth_length / limit + 2, depth_length / limit + 2);
@@ -100,11 +100,23 @@ void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Ep
   const int64_t pixels = g.batch * g.h.output * g.w.output;
   for (int64_t group = 0; group < g.groups; ++group) {
     const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
-    const PixelRows<T> rows{g.h.output, g.w.output, images.data() + channel, images.image(),
-                            g.h.stride * images.row(), g.w.stride * images.pixel(), y + filter,
-                            g.h.output * g.w.output * g.filters, g.w.output * g.filters, g.filters};
-    const TapColumns<T> columns{w.data + filter * w.filter_stride, taps, g.group_channels(), w.row_stride,
-                                w.column_stride, w.channel_stride, w.filter_stride};
+    const PixelRows<T> rows{g.h.output,
+                            g.w.output,
+                            images.data() + channel,
+                            images.image(),
+                            g.h.stride * images.row(),
+                            g.w.stride * images.pixel(),
+                            y + filter,
+                            g.h.output * g.w.output * g.filters,
+                            g.w.output * g.filters,
+                            g.filters};
+    const TapColumns<T> columns{w.data + filter * w.filter_stride,
+                                taps,
+                                g.group_channels(),
+                                w.row_stride,
+                                w.column_stride,
+                                w.channel_stride,
+                                w.filter_stride};
     const Epilogue<T> mine{epilogue.bias ? epilogue.bias + filter : nullptr, epilogue.activation};
     multiply_taps(rows, pixels, columns, tap_count, g.group_filters(), mine);
   }
@@ -159,11 +171,23 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
     }
   const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
   const int64_t pixel = g.channels, row = g.w.input * pixel;
-  const PixelRows<T> rows{in_h.positions, in_w.positions, dy.data() + filter, dy.image(), dy.row(), dy.pixel(),
-                          dx + channel + phase_h * row + phase_w * pixel, g.h.input * row, g.h.stride * row,
+  const PixelRows<T> rows{in_h.positions,
+                          in_w.positions,
+                          dy.data() + filter,
+                          dy.image(),
+                          dy.row(),
+                          dy.pixel(),
+                          dx + channel + phase_h * row + phase_w * pixel,
+                          g.h.input * row,
+                          g.h.stride * row,
                           g.w.stride * pixel};
-  const TapColumns<T> columns{w.data + filter * w.filter_stride, taps, g.group_filters(), w.row_stride,
-                              w.column_stride, w.filter_stride, w.channel_stride};
+  const TapColumns<T> columns{w.data + filter * w.filter_stride,
+                              taps,
+                              g.group_filters(),
+                              w.row_stride,
+                              w.column_stride,
+                              w.filter_stride,
+                              w.channel_stride};
   multiply_taps(rows, g.batch * in_h.positions * in_w.positions, columns, count, g.group_channels(), Epilogue<T>());
 }
 

@@ -1,8 +1,8 @@
 // The weight gradient: dw (R S C, O) = X^T dY, where k runs over the output pixels.
 //
-// Row (r, s, c) of X^T is a pointer into the padded image that moves by one output pixel's stride for each k; dY's pixels
-// are rows of B as they lie. The pixels are cut into blocks whose operands fit in the first-level cache; a few splits of the
-// blocks, chosen by the shape alone, sum into partial results of their own, which are added in order.
+// Row (r, s, c) of X^T is a pointer into the padded image that moves by one output pixel's stride for each k; dY's
+// pixels are rows of B as they lie. The pixels are cut into blocks whose operands fit in the first-level cache; a few
+// splits of the blocks, chosen by the shape alone, sum into partial results of their own, which are added in order.
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/padded.h"
@@ -10,9 +10,9 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kGradRows = 192;    // rows (r, s, c) of a task; a multiple of every kTileRows
-constexpr int64_t kGradPixels = 96;   // k of a block
-constexpr int64_t kGradTasks = 32;    // enough to share among threads
+constexpr int64_t kGradRows = 192;   // rows (r, s, c) of a task; a multiple of every kTileRows
+constexpr int64_t kGradPixels = 96;  // k of a block
+constexpr int64_t kGradTasks = 32;   // enough to share among threads
 
 template <class T>
 struct WeightGrad {

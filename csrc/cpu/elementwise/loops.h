@@ -56,16 +56,15 @@ void for_each_row(const LoopNest& nest, const Row& row) {
     return;
   }
   const int64_t rows_per_block = inner >= kBlock ? 1 : kBlock / inner;
-  parallel_for((rows + rows_per_block - 1) / rows_per_block, rows * inner,
-               [&](int64_t begin, int64_t end, int) {
-                 const int64_t last = end * rows_per_block < rows ? end * rows_per_block : rows;
-                 RowCursor<N> cursor(nest, begin * rows_per_block);
-                 for (int64_t r = begin * rows_per_block; r < last; ++r, cursor.next()) {
-                   int64_t offset[N];
-                   for (int k = 0; k < N; ++k) offset[k] = cursor[k];
-                   row(offset, inner);
-                 }
-               });
+  parallel_for((rows + rows_per_block - 1) / rows_per_block, rows * inner, [&](int64_t begin, int64_t end, int) {
+    const int64_t last = end * rows_per_block < rows ? end * rows_per_block : rows;
+    RowCursor<N> cursor(nest, begin * rows_per_block);
+    for (int64_t r = begin * rows_per_block; r < last; ++r, cursor.next()) {
+      int64_t offset[N];
+      for (int k = 0; k < N; ++k) offset[k] = cursor[k];
+      row(offset, inner);
+    }
+  });
 }
 
 // How an operand moves along a row. `any` covers every stride.

@@ -8,8 +8,8 @@
 //         for each tile of rows   (A's rows: streamed from the second-level cache)
 //           tile of C += A rows * B panel
 //
-// Blocks depend on the problem's shape alone. A `Rows` source says where the rows of A and C start, and may copy a block
-// of A to scratch memory first: stage() for each k block.
+// Blocks depend on the problem's shape alone. A `Rows` source says where the rows of A and C start, and may copy a
+// block of A to scratch memory first: stage() for each k block.
 #pragma once
 #include "cpu/matmul/tile.h"
 #include "cpu/runtime/allocator.h"

@@ -26,8 +26,8 @@ struct MatrixBatch {
 template <class T>
 struct MatmulKernels {
   // c[b] (m, n) = activation(a[b] (m, k) @ b[b] (k, n) + bias); c is dense and row-major (batch, m, n).
-  void (*matmul)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a,
-                 const MatrixBatch<T>& b, const Epilogue<T>& epilogue, T* c);
+  void (*matmul)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
+                 const Epilogue<T>& epilogue, T* c);
 };
 
 TINYDL_KERNELS(MatmulKernels, matmul)

@@ -40,10 +40,10 @@ struct TileJob {
   int64_t b_step;  // from k to k + 1 in B
   const Run* runs;
   int run_count;
-  T* const* c;       // `rows` pointers to the tile's first column
-  int rows;          // of C to write
-  int tail;          // lanes in use of the last vector of columns
-  bool accumulate;   // add to C instead of overwriting it
+  T* const* c;                  // `rows` pointers to the tile's first column
+  int rows;                     // of C to write
+  int tail;                     // lanes in use of the last vector of columns
+  bool accumulate;              // add to C instead of overwriting it
   const Epilogue<T>* epilogue;  // null unless this completes C
   const T* bias;                // epilogue's bias at the tile's first column, or null
 };
@@ -51,10 +51,14 @@ struct TileJob {
 template <class V>
 TINYDL_INLINE V activate(V x, Activation activation) {
   switch (activation) {
-    case Activation::relu: return select(x < V(0), V(0), x);
-    case Activation::sigmoid: return sigmoid(x);
-    case Activation::tanh: return tanh(x);
-    case Activation::none: break;
+    case Activation::relu:
+      return select(x < V(0), V(0), x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::none:
+      break;
   }
   return x;
 }
@@ -106,23 +110,20 @@ void run_tile(const TileJob<T>& job) {
     const bool add = job.accumulate && i < job.rows;
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v)
-      acc[i][v] = add ? Vec<T>::load(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size)
-                      : Vec<T>(T(0));
+      acc[i][v] = add ? Vec<T>::load(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size) : Vec<T>(T(0));
   }
   for (int r = 0; r < job.run_count; ++r) {
     const Run run = job.runs[r];
     const T* a[rows];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) a[i] = job.a[i] + run.a_offset;
-    multiply<T, rows, NV, masked>(acc, a, job.a_step, job.b + run.k * job.b_step, job.b_step, run.length,
-                                  job.tail);
+    multiply<T, rows, NV, masked>(acc, a, job.a_step, job.b + run.k * job.b_step, job.b_step, run.length, job.tail);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
     if (i >= job.rows) break;
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v)
-      acc[i][v].store(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size);
+    for (int v = 0; v < NV; ++v) acc[i][v].store(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size);
   }
   if (job.epilogue) finish_tile<T, NV>(job);
 }
@@ -131,15 +132,20 @@ void run_tile(const TileJob<T>& job) {
 template <class T, bool masked>
 void (*tile_for(int vectors))(const TileJob<T>&) {
   switch (vectors) {
-    case 1: return run_tile<T, 1, masked>;
-    case 2: return run_tile<T, 2, masked>;
+    case 1:
+      return run_tile<T, 1, masked>;
+    case 2:
+      return run_tile<T, 2, masked>;
 #if !defined(TINYDL_TIER_portable)
-    case 3: return run_tile<T, 3, masked>;
+    case 3:
+      return run_tile<T, 3, masked>;
 #endif
 #if defined(TINYDL_TIER_avx512)
-    case 4: return run_tile<T, 4, masked>;
+    case 4:
+      return run_tile<T, 4, masked>;
 #endif
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 

@@ -78,8 +78,7 @@ void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divis
   parallel_for(outer * chunks, outer * reduce * inner, [=](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b) {
       const int64_t from = (b % chunks) * rows;
-      sum_rows(x + ((b / chunks) * reduce + from) * inner, smaller(rows, reduce - from), inner,
-               partial + b * inner);
+      sum_rows(x + ((b / chunks) * reduce + from) * inner, smaller(rows, reduce - from), inner, partial + b * inner);
     }
   });
   parallel_for(outer, outer * chunks * inner, [=](int64_t begin, int64_t end, int) {

@@ -25,9 +25,7 @@ struct alignas(kAlignment) Header {
 static_assert(sizeof(Header) == kAlignment);
 
 // Classes grow by a quarter of a power of two: 64, 80, 96, 112, 128, 160, ...: at most a quarter is wasted.
-size_t class_bytes(int size_class) {
-  return (size_t{4} + static_cast<size_t>(size_class % 4)) << (size_class / 4 + 4);
-}
+size_t class_bytes(int size_class) { return (size_t{4} + static_cast<size_t>(size_class % 4)) << (size_class / 4 + 4); }
 
 int class_of(size_t bytes) {
   int size_class = 0;
@@ -52,8 +50,8 @@ void* system_allocate(size_t total) {
     return block;
   }
   const size_t pages = round_up(total, kPage);
-  char* region = static_cast<char*>(
-      mmap(nullptr, pages + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* region =
+      static_cast<char*>(mmap(nullptr, pages + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (region == MAP_FAILED) throw std::bad_alloc();
   const size_t before = round_up(reinterpret_cast<uintptr_t>(region), kHugePage) - reinterpret_cast<uintptr_t>(region);
   char* aligned = region + before;

@@ -18,8 +18,7 @@ bool supported(Tier tier) {
   if (tier == Tier::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (tier == Tier::avx512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("fma");
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 #endif
   return tier == Tier::portable;
 }

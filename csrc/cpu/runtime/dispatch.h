@@ -37,22 +37,29 @@ const Kernels<double>& pick(const ByType<Kernels>& tables, double) {
 }  // namespace tinydl
 
 #if defined(__x86_64__)
-#define TINYDL_KERNELS(Kernels, family)                                                  \
-  namespace portable { extern const ByType<Kernels> family##_table; }                    \
-  namespace avx2 { extern const ByType<Kernels> family##_table; }                        \
-  namespace avx512 { extern const ByType<Kernels> family##_table; }                      \
-  template <class T>                                                                     \
-  const Kernels<T>& family##_kernels() {                                                 \
-    constexpr const ByType<Kernels>* tables[] = {&portable::family##_table,              \
-                                                 &avx2::family##_table,                  \
-                                                 &avx512::family##_table};               \
-    return pick(*tables[static_cast<int>(active_tier())], T());                          \
+#define TINYDL_KERNELS(Kernels, family)                                                            \
+  namespace portable {                                                                             \
+  extern const ByType<Kernels> family##_table;                                                     \
+  }                                                                                                \
+  namespace avx2 {                                                                                 \
+  extern const ByType<Kernels> family##_table;                                                     \
+  }                                                                                                \
+  namespace avx512 {                                                                               \
+  extern const ByType<Kernels> family##_table;                                                     \
+  }                                                                                                \
+  template <class T>                                                                               \
+  const Kernels<T>& family##_kernels() {                                                           \
+    constexpr const ByType<Kernels>* tables[] = {&portable::family##_table, &avx2::family##_table, \
+                                                 &avx512::family##_table};                         \
+    return pick(*tables[static_cast<int>(active_tier())], T());                                    \
   }
 #else
-#define TINYDL_KERNELS(Kernels, family)                                                  \
-  namespace portable { extern const ByType<Kernels> family##_table; }                    \
-  template <class T>                                                                     \
-  const Kernels<T>& family##_kernels() {                                                 \
-    return pick(portable::family##_table, T());                                          \
+#define TINYDL_KERNELS(Kernels, family)         \
+  namespace portable {                          \
+  extern const ByType<Kernels> family##_table;  \
+  }                                             \
+  template <class T>                            \
+  const Kernels<T>& family##_kernels() {        \
+    return pick(portable::family##_table, T()); \
   }
 #endif

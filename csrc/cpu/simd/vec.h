@@ -28,12 +28,12 @@ constexpr int kVectorBytes = 16;
 // (Spelled out because GCC ignores the attribute on a typedef that depends on a template parameter.)
 template <class T>
 struct VecTypes;
-#define TINYDL_VEC_TYPES(T, I)                                                                  \
-  template <>                                                                                   \
-  struct VecTypes<T> {                                                                          \
-    typedef T Native __attribute__((vector_size(kVectorBytes)));                                \
+#define TINYDL_VEC_TYPES(T, I)                                                                     \
+  template <>                                                                                      \
+  struct VecTypes<T> {                                                                             \
+    typedef T Native __attribute__((vector_size(kVectorBytes)));                                   \
     typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias)); \
-    using Int = I;                                                                              \
+    using Int = I;                                                                                 \
   }
 TINYDL_VEC_TYPES(float, int32_t);
 TINYDL_VEC_TYPES(double, int64_t);
@@ -144,7 +144,8 @@ TINYDL_INLINE T sum_lanes(Vec<T> a) {
 }  // namespace tinydl::TINYDL_TIER
 
 // What the vector extensions lack: load and store of a tail, fma(a, b, c) = a*b + c (rounded once where the tier has
-// the instruction), sqrt, and round_even.
+// the instruction), sqrt, round_even; and on 64-bit lanes multiply_low32(a, b), the 64-bit products of the lower halves,
+// and interleave_even(a, b) = a0 b0 a2 b2 ..., interleave_odd(a, b) = a1 b1 a3 b3 ...
 #if defined(TINYDL_TIER_avx512)
 #include "cpu/simd/vec_avx512.h"
 #elif defined(TINYDL_TIER_avx2)

@@ -26,6 +26,10 @@ TINYDL_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { ret
 TINYDL_INLINE Vec<float> sqrt(Vec<float> a) { return Vec<float>::Native(_mm256_sqrt_ps(a.v)); }
 TINYDL_INLINE Vec<double> sqrt(Vec<double> a) { return Vec<double>::Native(_mm256_sqrt_pd(a.v)); }
 TINYDL_INLINE Vec<float> round_even(Vec<float> a) { return Vec<float>::Native(_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
+
+TINYDL_INLINE Vec<uint64_t> multiply_low32(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm256_mul_epu32(__m256i(a.v), __m256i(b.v))); }
+TINYDL_INLINE Vec<uint64_t> interleave_even(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm256_unpacklo_epi64(__m256i(a.v), __m256i(b.v))); }
+TINYDL_INLINE Vec<uint64_t> interleave_odd(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm256_unpackhi_epi64(__m256i(a.v), __m256i(b.v))); }
 // clang-format on
 
 }  // namespace tinydl::TINYDL_TIER

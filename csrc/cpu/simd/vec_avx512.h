@@ -1,4 +1,4 @@
-// The AVX-512 parts of Vec: tails use mask registers. sqrt and rounding use the zero-masked forms, because GCC 12
+// The AVX-512 parts of Vec: tails use mask registers. The zero-masked forms of some are used, because GCC 12
 // warns about an uninitialised value inside its own header for the plain ones.
 #pragma once
 
@@ -22,6 +22,10 @@ TINYDL_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { ret
 TINYDL_INLINE Vec<float> sqrt(Vec<float> a) { return Vec<float>::Native(_mm512_maskz_sqrt_ps(0xffff, a.v)); }
 TINYDL_INLINE Vec<double> sqrt(Vec<double> a) { return Vec<double>::Native(_mm512_maskz_sqrt_pd(0xff, a.v)); }
 TINYDL_INLINE Vec<float> round_even(Vec<float> a) { return Vec<float>::Native(_mm512_maskz_roundscale_ps(0xffff, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
+
+TINYDL_INLINE Vec<uint64_t> multiply_low32(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm512_maskz_mul_epu32(0xff, __m512i(a.v), __m512i(b.v))); }
+TINYDL_INLINE Vec<uint64_t> interleave_even(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm512_maskz_unpacklo_epi64(0xff, __m512i(a.v), __m512i(b.v))); }
+TINYDL_INLINE Vec<uint64_t> interleave_odd(Vec<uint64_t> a, Vec<uint64_t> b) { return Vec<uint64_t>::Native(_mm512_maskz_unpackhi_epi64(0xff, __m512i(a.v), __m512i(b.v))); }
 // clang-format on
 
 }  // namespace tinydl::TINYDL_TIER

@@ -32,4 +32,21 @@ TINYDL_INLINE Vec<float> round_even(Vec<float> a) {
   return (a + shift) - shift;
 }
 
+#if defined(__SSE2__)
+TINYDL_INLINE Vec<uint64_t> multiply_low32(Vec<uint64_t> a, Vec<uint64_t> b) {
+  return Vec<uint64_t>::Native(_mm_mul_epu32(__m128i(a.v), __m128i(b.v)));
+}
+#else
+TINYDL_INLINE Vec<uint64_t> multiply_low32(Vec<uint64_t> a, Vec<uint64_t> b) {
+  const Vec<uint64_t> low(0xffffffffu);
+  return (a & low) * (b & low);
+}
+#endif
+TINYDL_INLINE Vec<uint64_t> interleave_even(Vec<uint64_t> a, Vec<uint64_t> b) {
+  return Vec<uint64_t>::Native{a[0], b[0]};
+}
+TINYDL_INLINE Vec<uint64_t> interleave_odd(Vec<uint64_t> a, Vec<uint64_t> b) {
+  return Vec<uint64_t>::Native{a[1], b[1]};
+}
+
 }  // namespace tinydl::TINYDL_TIER

@@ -22,16 +22,17 @@ class Conv2d(Function):
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         y: Array = backend.of(x).conv2d(x, weight, bias, *self.options, self.activation or "none")
-        self.save(x, weight, *([y] if self.activation else []))
+        self.shapes = x.shape, weight.shape
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
-        x, weight = self.saved[:2]
+        x, weight, y = self.saved
         kernels = backend.of(grad)
-        grad = through_activation(self.activation, grad, self.saved[-1])
+        grad = through_activation(self.activation, grad, y)
         return (
-            kernels.conv2d_input_grad(grad, weight, x.shape, *self.options) if self.needs[0] else None,
-            kernels.conv2d_weight_grad(x, grad, weight.shape, *self.options) if self.needs[1] else None,
+            kernels.conv2d_input_grad(grad, weight, self.shapes[0], *self.options) if self.needs[0] else None,
+            kernels.conv2d_weight_grad(x, grad, self.shapes[1], *self.options) if self.needs[1] else None,
             kernels.sum(grad, (0, 2, 3), False) if self.needs[2] else None,
         )
 
@@ -73,7 +74,7 @@ def conv2d(
 ) -> Tensor:
     """Two-dimensional convolution (cross-correlation), with bias and activation in the same kernel.
 
-        y[n, o, i, j] = f(b[o] + sum_{c, r, s} x[n, c, i stride - pad + r dilation, j stride - pad + s dilation] w[o, c, r, s])
+        y[n, o, i, j] = f(b[o] + sum_{c, r, s} w[o, c, r, s] x[n, c, i stride - pad + r dilation, ...j, s alike...])
 
     where x is 0 outside the image. With groups, filter o sees only the C / groups channels of its group.
 

@@ -13,6 +13,8 @@ from .reduce import sum_to
 
 Operand = Tensor | Array | float
 
+KERNEL_CHARS = "fd"  # float32 and float64; NumPy computes the other dtypes
+
 
 # -- Operands ---------------------------------------------------------------------------------------------------
 
@@ -65,65 +67,89 @@ def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
 # -- Arithmetic -------------------------------------------------------------------------------------------------
 
 
-class Add(Function):
-    """y = a + b."""
+def quiet(function: Any, *arrays: Array) -> Array:
+    """NumPy's function without its warnings: as in PyTorch, 1/0 is infinity and nothing is printed."""
+    with np.errstate(all="ignore"):
+        return np.asarray(function(*arrays))
+
+
+class _Arithmetic(Function):
+    """y = f(a, b) with broadcasting: each gradient is summed over the axes along which its input was repeated."""
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
-        return backend.of(a).add(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a + b)
-
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        return _each(self, grad, lambda: grad, lambda: grad)
-
-
-class Sub(Function):
-    """y = a - b."""
-
-    def forward(self, a: Array, b: Array) -> Array:
-        self.shapes = a.shape, b.shape
-        return backend.of(a).sub(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a - b)
-
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        return _each(self, grad, lambda: grad, lambda: backend.of(grad).neg(grad))
-
-
-class Mul(Function):
-    """y = a b."""
-
-    def forward(self, a: Array, b: Array) -> Array:
-        self.shapes = a.shape, b.shape
-        self.save(a, b)
-        return backend.of(a).mul(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a * b)
-
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        a, b = self.saved
-        kernels = backend.of(grad)
-        return _each(self, grad, lambda: kernels.mul(grad, b), lambda: kernels.mul(grad, a))
-
-
-class Div(Function):
-    """y = a / b; dy/da = 1/b, dy/db = -a/b^2 = -y/b."""
-
-    def forward(self, a: Array, b: Array) -> Array:
-        self.shapes = a.shape, b.shape
-        y = backend.of(a).div(a, b) if a.dtype in dtypes.FLOATS else np.asarray(a / b)
-        self.save(b, y)
+        y: Array = self.compute(a, b)
+        self.save_for(a, b, y)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        b, y = self.saved
+        return (
+            sum_to(self.grad_a(grad), self.shapes[0]) if self.needs[0] else None,
+            sum_to(self.grad_b(grad), self.shapes[1]) if self.needs[1] else None,
+        )
+
+    def compute(self, a: Array, b: Array) -> Array:
+        raise NotImplementedError
+
+    def save_for(self, a: Array, b: Array, y: Array) -> None:
+        """Keep what the gradients read: nothing, for sums."""
+
+    def grad_a(self, grad: Array) -> Array:
+        return grad
+
+    def grad_b(self, grad: Array) -> Array:
+        return grad
+
+
+class Add(_Arithmetic):
+    """y = a + b."""
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return backend.of(a).add(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.add, a, b)
+
+
+class Sub(_Arithmetic):
+    """y = a - b."""
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return backend.of(a).sub(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.subtract, a, b)
+
+    def grad_b(self, grad: Array) -> Array:
+        return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
+
+
+class Mul(_Arithmetic):
+    """y = a b; dy/da = b, dy/db = a."""
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return backend.of(a).mul(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.multiply, a, b)
+
+    def save_for(self, a: Array, b: Array, y: Array) -> None:
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+
+    def grad_a(self, grad: Array) -> Array:
+        return backend.of(grad).mul(grad, self.saved[1])  # type: ignore[no-any-return]
+
+    def grad_b(self, grad: Array) -> Array:
+        return backend.of(grad).mul(grad, self.saved[0])  # type: ignore[no-any-return]
+
+
+class Div(_Arithmetic):
+    """y = a / b; dy/da = 1/b, dy/db = -a/b^2 = -y/b."""
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return backend.of(a).div(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.divide, a, b)
+
+    def save_for(self, a: Array, b: Array, y: Array) -> None:
+        self.save(b, y if self.needs[1] else None)
+
+    def grad_a(self, grad: Array) -> Array:
+        return backend.of(grad).div(grad, self.saved[0])  # type: ignore[no-any-return]
+
+    def grad_b(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        quotient = kernels.div(grad, b)
-        return _each(self, grad, lambda: quotient, lambda: kernels.neg(kernels.mul(quotient, y)))
-
-
-def _each(function: Any, grad: Array, grad_a: Any, grad_b: Any) -> tuple[Array | None, Array | None]:
-    """The gradients that are needed, each summed over the axes along which its input was broadcast."""
-    shape_a, shape_b = function.shapes
-    return (
-        sum_to(grad_a(), shape_a) if function.needs[0] else None,
-        sum_to(grad_b(), shape_b) if function.needs[1] else None,
-    )
+        b, y = self.saved
+        return kernels.neg(kernels.mul(kernels.div(grad, b), y))  # type: ignore[no-any-return]
 
 
 def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
@@ -326,14 +352,14 @@ class Pow(Function):
 
     def forward(self, x: Array) -> Array:
         self.save(x)
-        return np.power(x, np.asarray(self.exponent, x.dtype))
+        return quiet(np.power, x, np.asarray(self.exponent, x.dtype))
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
         if self.exponent == 0:
             return np.zeros_like(grad)
-        slope = self.exponent * np.power(x, np.asarray(self.exponent - 1, x.dtype))
-        return np.asarray(grad * slope.astype(x.dtype))
+        power = quiet(np.power, x, np.asarray(self.exponent - 1, x.dtype))
+        return quiet(np.multiply, grad, power * np.asarray(self.exponent, x.dtype))
 
 
 def pow(input: Tensor, exponent: float) -> Tensor:

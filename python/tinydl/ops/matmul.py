@@ -27,15 +27,16 @@ class Matmul(Function):
     """C = A B over the last two axes; dA = dC B^T, dB = A^T dC, summed over broadcast batch axes."""
 
     def forward(self, a: Array, b: Array) -> Array:
-        self.save(a, b)
+        self.shapes = a.shape, b.shape
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
         return backend.of(a).matmul(a, b)  # type: ignore[no-any-return]
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         a, b = self.saved
         kernels = backend.of(grad)
         return (
-            sum_to(kernels.matmul(grad, _t(b)), a.shape) if self.needs[0] else None,
-            sum_to(kernels.matmul(_t(a), grad), b.shape) if self.needs[1] else None,
+            sum_to(kernels.matmul(grad, _t(b)), self.shapes[0]) if self.needs[0] else None,
+            sum_to(kernels.matmul(_t(a), grad), self.shapes[1]) if self.needs[1] else None,
         )
 
 
@@ -47,13 +48,13 @@ class Linear(Function):
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         y: Array = backend.of(x).matmul(x, weight.T, bias, self.activation or "none")
-        self.save(x, weight, *([y] if self.activation else []))
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
-        x, weight = self.saved[:2]
+        x, weight, y = self.saved
         kernels = backend.of(grad)
-        grad = through_activation(self.activation, grad, self.saved[-1])
+        grad = through_activation(self.activation, grad, y)
         return (
             kernels.matmul(grad, weight) if self.needs[0] else None,
             kernels.matmul(grad.T, x) if self.needs[1] else None,
@@ -75,8 +76,8 @@ def check_operands(op: str, *tensors: Tensor | None) -> None:
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product C[..., i, j] = sum_k A[..., i, k] B[..., k, j].
 
-    Shapes: (..., m, k) and (..., k, n) give (..., m, n), with the batch axes broadcast. A vector on the left is a row, on
-    the right a column, and its axis is dropped from the result, as in PyTorch and NumPy.
+    Shapes: (..., m, k) and (..., k, n) give (..., m, n), with the batch axes broadcast. A vector on the left is a
+    row, on the right a column, and its axis is dropped from the result, as in PyTorch and NumPy.
 
     Raises ValueError where the shapes do not fit, TypeError where the dtypes differ.
 
@@ -126,4 +127,3 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     rows = input if input.ndim == 2 else input.reshape(int(np.prod(batch, dtype=np.int64)), input.shape[-1])
     out: Tensor = Linear(activation).apply(rows, weight, bias)
     return out if input.ndim == 2 else out.reshape(*batch, weight.shape[0])
-

@@ -41,6 +41,8 @@ def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 class _Reduction(Function):
+    shape: tuple[int, ...]  # of the input
+
     def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
         self.axes = axes
         self.keepdim = keepdim
@@ -116,4 +118,3 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     if (input.numel() if dim is None else input.shape[dim]) == 0:
         raise IndexError(f"argmax: nothing to choose from in shape {input.shape} along dim {dim}")
     return Tensor(np.asarray(np.argmax(input._data, axis=dim, keepdims=keepdim), dtype=np.int64))
-

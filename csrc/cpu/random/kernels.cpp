@@ -1,0 +1,102 @@
+// Each block of a draw is made in chunks: the words of a chunk go to a buffer that stays in the first-level
+// cache, and a plain loop turns them into results. Those loops have one independent, correctly rounded
+// operation after another per element and no fused ones, so that the compiler vectorises them and every tier
+// gives the same bits.
+#include "cpu/random/random.h"
+
+#include "cpu/random/philox.h"
+#include "cpu/runtime/parallel.h"
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+constexpr int64_t kBlock = 8192;
+constexpr int64_t kChunk = 1024;
+static_assert(kBlock % kChunk == 0 && kChunk % Philox::kWords == 0);
+
+TINYDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Calls body(from, n, words) for stretches of n <= kChunk elements that together cover [0, count).
+template <class Body>
+void for_each_chunk(Stream stream, int64_t count, int64_t work, const Body& body) {
+  const Philox philox(stream.seed);
+  parallel_for((count + kBlock - 1) / kBlock, work, [&](int64_t begin, int64_t end, int) {
+    alignas(64) uint32_t words[kChunk];
+    const int64_t last = smaller(end * kBlock, count);
+    for (int64_t from = begin * kBlock; from < last; from += kChunk) {
+      const int64_t n = smaller(kChunk, last - from);
+      philox.fill(stream.offset + static_cast<uint64_t>(from / 4), n, words);
+      body(from, n, words);
+    }
+  });
+}
+
+void uniform(Stream stream, int64_t count, float low, float high, float last, float* y) {
+  const float scale = (high - low) / 16777216.0f;  // the division is exact unless it underflows
+  for_each_chunk(stream, count, count, [=](int64_t from, int64_t n, const uint32_t* words) {
+    float* __restrict to = y + from;
+    for (int64_t i = 0; i < n; ++i) {
+      const float value = low + static_cast<float>(static_cast<int32_t>(words[i] >> 8)) * scale;
+      to[i] = value < high ? value : last;
+    }
+  });
+}
+
+void normal(Stream stream, int64_t count, double mean, double std, float* y) {
+  constexpr double kUnit = 1.0 / 4294967296.0, kTwoPi = 6.283185307179586;
+  for_each_chunk(stream, count, 16 * count, [=](int64_t from, int64_t n, const uint32_t* words) {
+    for (int64_t i = 0; i < n; i += 2) {
+      const double a = (static_cast<double>(words[i]) + 1) * kUnit,
+                   b = static_cast<double>(words[i + 1]) * kUnit;
+      const double radius = std * __builtin_sqrt(-2 * __builtin_log(a));
+      y[from + i] = static_cast<float>(mean + radius * __builtin_cos(kTwoPi * b));
+      if (i + 1 < n) y[from + i + 1] = static_cast<float>(mean + radius * __builtin_sin(kTwoPi * b));
+    }
+  });
+}
+
+// What is kept is scaled so that the expectation stays; p = 1 keeps nothing.
+template <class T>
+T scale_of(double p) {
+  return p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
+}
+
+template <class T>
+TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t* __restrict mask,
+                        T* __restrict y) {
+  for (int64_t i = 0; i < n; ++i) {
+    const T scaled = x[i] * scale;
+    y[i] = mask[i] ? scaled : T(0);
+  }
+}
+
+template <class T>
+void dropout(Stream stream, int64_t count, double p, const T* x, T* y, uint8_t* mask) {
+  const auto threshold =
+      static_cast<int32_t>(__builtin_ceil(p * 16777216.0));  // u >= p where u 2^24 >= threshold
+  const T scale = scale_of<T>(p);
+  for_each_chunk(stream, count, count, [=](int64_t from, int64_t n, const uint32_t* words) {
+    uint8_t* __restrict kept = mask + from;
+    for (int64_t i = 0; i < n; ++i) kept[i] = static_cast<int32_t>(words[i] >> 8) >= threshold;
+    keep(n, scale, x + from, kept, y + from);
+  });
+}
+
+template <class T>
+void dropout_backward(int64_t count, double p, const T* dy, const uint8_t* mask, T* dx) {
+  const T scale = scale_of<T>(p);
+  parallel_for((count + kBlock - 1) / kBlock, count, [=](int64_t begin, int64_t end, int) {
+    const int64_t from = begin * kBlock, n = smaller(end * kBlock, count) - from;
+    keep(n, scale, dy + from, mask + from, dx + from);
+  });
+}
+
+template <class T>
+constexpr RandomKernels<T> kernels = {uniform, normal, dropout<T>, dropout_backward<T>};
+
+}  // namespace
+
+extern const ByType<RandomKernels> random_table = {kernels<float>, kernels<double>};
+
+}  // namespace tinydl::TINYDL_TIER

@@ -1,0 +1,1 @@
+"""Around the tensors: data loading (`data`) and optional libraries (`extras`)."""

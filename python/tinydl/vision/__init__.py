@@ -1,0 +1,5 @@
+"""Images: data sets."""
+
+from . import datasets
+
+__all__ = ["datasets"]

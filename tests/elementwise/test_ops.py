@@ -1,0 +1,134 @@
+"""Elementwise operations: gradients, promotion, comparison with PyTorch."""
+
+import itertools
+import operator
+
+import numpy as np
+import pytest
+
+import tinydl
+from tests.support.arrays import layouts, normal
+from tests.support.compare import assert_close
+from tinydl.autograd import gradcheck
+
+ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv]
+FUNCTIONS = ["exp", "log", "sqrt", "relu", "sigmoid", "tanh", "neg"]
+PAIRS = [
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (1, 4)),
+    ((), (2, 3)),
+    ((0, 3), (3,)),
+    ((2, 1, 5), (7, 1)),
+    ((1,), ()),
+]
+
+
+def double(rng, shape):
+    """Values away from 0, where relu, log and division are smooth."""
+    return tinydl.tensor(rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape), requires_grad=True)
+
+
+@pytest.mark.parametrize("op", ARITHMETIC, ids=lambda op: op.__name__)
+@pytest.mark.parametrize("shapes", PAIRS, ids=str)
+def test_arithmetic_gradcheck(op, shapes, rng):
+    a, b = (double(rng, shape) for shape in shapes)
+    gradcheck(op, [a, b])
+    gradcheck(lambda x: op(op(3.0, x), 2), [b])
+    gradcheck(lambda x: op(x, x), [a])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (3, 17), (2, 3, 4, 5)], ids=str)
+def test_function_gradcheck(name, shape, rng):
+    function = getattr(tinydl, name)
+    x = double(rng, shape)
+    if name in ("log", "sqrt"):
+        x = tinydl.tensor(np.abs(x.detach().numpy()), requires_grad=True)
+    gradcheck(function, [x])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_gradcheck_in_every_layout(name, rng):
+    for _, array in layouts(rng.uniform(0.5, 2, (2, 3, 4, 5))):
+        gradcheck(getattr(tinydl, name), [tinydl.from_numpy(array).requires_grad_()])
+    gradcheck(
+        lambda x: getattr(tinydl, name)(x.expand(4, 3)), [tinydl.tensor(rng.uniform(1, 2, (1, 3))).requires_grad_()]
+    )
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 0, 1, -1, 0.5, 2.5])
+def test_pow_gradcheck(exponent, rng):
+    gradcheck(lambda x: x**exponent, [tinydl.tensor(rng.uniform(0.5, 2, (3, 4)), requires_grad=True)])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_equal_torch(name, torch, rng):
+    array, upstream = np.abs(normal(rng, (5, 37))) + 0.1, normal(rng, (5, 37))
+    ours, theirs = tinydl.tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+    y, expected = getattr(tinydl, name)(ours), getattr(torch, name)(theirs)
+    y.backward(tinydl.tensor(upstream))
+    expected.backward(torch.tensor(upstream))
+    assert_close(y, expected.detach().numpy(), "elementwise")
+    assert_close(ours.grad, theirs.grad.numpy(), "gradient", scale=np.abs(upstream))
+
+
+VALUES = {
+    "bool": [True, False],
+    "uint8": [1, 200],
+    "int8": [-3, 5],
+    "int16": [-3, 5],
+    "int32": [-3, 5],
+    "int64": [-3, 5],
+    "float16": [0.5, -2],
+    "float32": [0.5, -2],
+    "float64": [0.5, -2],
+}
+
+
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(VALUES, VALUES)))
+def test_promotion_equals_torch(a, b, torch):
+    """Dtypes of every pair, with and without axes, and with Python numbers."""
+    for op in (operator.add, operator.mul, operator.truediv):
+        for cut_a, cut_b in ((slice(None), slice(None)), (0, slice(None)), (slice(None), 0), (0, 0)):
+            x, y = np.array(VALUES[a], a)[cut_a], np.array(VALUES[b], b)[cut_b]
+            got = op(tinydl.tensor(x), tinydl.tensor(y))
+            expected = op(torch.tensor(x), torch.tensor(y))
+            assert str(got.dtype) == str(expected.dtype).removeprefix("torch."), (op, x, y)
+            assert got.shape == tuple(expected.shape)
+
+
+@pytest.mark.parametrize("number", [True, 3, 2.5])
+@pytest.mark.parametrize("dtype", VALUES)
+def test_promotion_with_numbers_equals_torch(dtype, number, torch):
+    x = np.array(VALUES[dtype], dtype)
+    for op in (operator.add, operator.truediv):
+        for got, expected in (
+            (op(tinydl.tensor(x), number), op(torch.tensor(x), number)),
+            (op(number, tinydl.tensor(x)), op(number, torch.tensor(x))),
+        ):
+            assert str(got.dtype) == str(expected.dtype).removeprefix("torch.")
+
+
+def test_gradients_go_through_promotion():
+    x = tinydl.tensor([1.0, 2.0], requires_grad=True)
+    y = tinydl.tensor([3.0], dtype="float64", requires_grad=True)
+    (x * y).sum().backward()
+    assert x.grad.dtype == np.float32
+    assert x.grad.tolist() == [3, 3]
+    assert y.grad.dtype == np.float64
+    assert y.grad.tolist() == [3]
+
+
+def test_wrong_operands():
+    x = tinydl.ones(3)
+    with pytest.raises(ValueError, match=r"add: shapes \(3,\) and \(2,\) do not broadcast"):
+        x + tinydl.ones(2)
+    with pytest.raises(TypeError, match="got an operand of type str"):
+        x + "1"
+    with pytest.raises(TypeError, match="exponent of type Tensor"):
+        x**x
+    with pytest.raises(ValueError, match="negative integer powers"):
+        tinydl.tensor([1, 2]) ** -1
+    with pytest.raises(TypeError, match="relu: got ndarray"):
+        tinydl.relu(np.ones(3))
