@@ -73,6 +73,10 @@ py::array as_row_major(const char* op, const py::array& a) {
   return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
 }
 
+py::array as_layout(const char* op, const py::array& a, const Layout& layout) {
+  return same_strides(layout_of(op, a), layout) ? a : copy_as(op, a, layout);
+}
+
 void require_same_dtype(const char* op, const py::array& first, const py::array& other) {
   if (type_number(first) == type_number(other)) return;
   throw TypeError(text(op, ": got dtypes ", py::str(first.dtype()).cast<std::string>(), " and ",

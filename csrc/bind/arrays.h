@@ -25,6 +25,9 @@ py::array copy_as(const char* op, const py::array& a, const Layout& layout);
 py::array as_dense(const char* op, const py::array& a);
 py::array as_row_major(const char* op, const py::array& a);
 
+// The array itself where its memory lies as `layout` says (of a's shape), else a copy that does.
+py::array as_layout(const char* op, const py::array& a, const Layout& layout);
+
 // Throws TypeError unless every array has the dtype of the first.
 void require_same_dtype(const char* op, const py::array& first, const py::array& other);
 

@@ -10,5 +10,7 @@ void bind_matmul(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
+void bind_loss(pybind11::module_& m);
+void bind_softmax(pybind11::module_& m);
 
 }  // namespace tinydl

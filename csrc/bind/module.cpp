@@ -51,6 +51,8 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_reduce(m);
   bind_random(m);
   bind_optimizer(m);
+  bind_softmax(m);
+  bind_loss(m);
 }
 
 }  // namespace tinydl

@@ -55,6 +55,16 @@ Layout row_major(const Layout& a) {
   return dense_in_order(a, order);
 }
 
+Layout axis_innermost(const Layout& a, int axis) {
+  Layout others = a;
+  others.shape[axis] = 1;
+  Layout out = dense_like(others);
+  for (int d = 0; d < a.ndim; ++d) out.stride[d] *= std::max<int64_t>(a.shape[axis], 1);
+  out.shape[axis] = a.shape[axis];
+  out.stride[axis] = 1;
+  return out;
+}
+
 bool is_dense(const Layout& a) { return element_count(a) == 0 || same_strides(a, dense_like(a)); }
 
 bool same_shape(const Layout& a, const Layout& b) {

@@ -22,6 +22,9 @@ Layout dense_like(const Layout& a);
 // A fresh row-major layout of a's shape.
 Layout row_major(const Layout& a);
 
+// A fresh dense layout of a's shape with `axis` innermost; the other axes lie in memory in the order that a's do.
+Layout axis_innermost(const Layout& a, int axis);
+
 // Whether a's elements fill one gapless stretch of memory, in any order of axes.
 bool is_dense(const Layout& a);
 

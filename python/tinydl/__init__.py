@@ -14,6 +14,7 @@ from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, 
 from .ops.elementwise import add, div, exp, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh
 from .ops.matmul import matmul
 from .ops.reduce import argmax, mean, sum
+from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
 from .tensor import Tensor

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor
-from . import elementwise, inplace, matmul, reduce, view
+from . import elementwise, inplace, loss, matmul, reduce, softmax, view
 from .inplace import in_place
 
 
@@ -73,6 +73,7 @@ METHODS: dict[str, Any] = {
     "relu": elementwise.relu,
     "sigmoid": elementwise.sigmoid,
     "tanh": elementwise.tanh,
+    "softmax": softmax.softmax,
     # reductions
     "sum": reduce.sum,
     "mean": reduce.mean,

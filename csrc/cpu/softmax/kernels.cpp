@@ -1,0 +1,53 @@
+// Three passes over a row that stays in the first-level cache: the maximum; exponentials and their sum; the
+// scale.
+#include "cpu/softmax/softmax.h"
+
+#include "cpu/softmax/rows.h"
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+template <class T>
+void softmax_row(int64_t n, const T* x, T* y) {
+  using V = Vec<T>;
+  const V shift(max_run(x, n));
+  const double sum = sum_terms<T>(n, [=](int64_t i, int lanes) {
+    const V e = exp_at(x, i, lanes, shift);
+    store_first(e, y + i, lanes);
+    return e;
+  });
+  const V scale(static_cast<T>(1 / sum));
+  map_run(n, y, [=](V e) { return e * scale; }, static_cast<const T*>(y));
+}
+
+template <class T>
+void softmax_backward_row(int64_t n, const T* dy, const T* y, T* dx) {
+  using V = Vec<T>;
+  const V dot(static_cast<T>(sum_terms<T>(
+      n, [=](int64_t i, int lanes) { return load_first(dy + i, lanes) * load_first(y + i, lanes); })));
+  map_run(n, dx, [=](V grad, V out) { return out * (grad - dot); }, dy, y);
+}
+
+template <class T>
+void softmax(int64_t rows, int64_t n, const T* x, T* y) {
+  for_each_row_block(rows, n, [=](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) softmax_row(n, x + r * n, y + r * n);
+  });
+}
+
+template <class T>
+void softmax_backward(int64_t rows, int64_t n, const T* dy, const T* y, T* dx) {
+  for_each_row_block(rows, n, [=](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) softmax_backward_row(n, dy + r * n, y + r * n, dx + r * n);
+  });
+}
+
+template <class T>
+constexpr SoftmaxKernels<T> kernels = {softmax<T>, softmax_backward<T>};
+
+}  // namespace
+
+extern const ByType<SoftmaxKernels> softmax_table = {kernels<float>, kernels<double>};
+
+}  // namespace tinydl::TINYDL_TIER

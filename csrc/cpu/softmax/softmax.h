@@ -1,0 +1,20 @@
+// Softmax over the rows of dense row-major matrices.
+#pragma once
+#include <cstdint>
+
+#include "cpu/runtime/dispatch.h"
+
+namespace tinydl {
+
+template <class T>
+struct SoftmaxKernels {
+  // y[r, i] = e^(x[r, i] - m) / (sum over j < n of e^(x[r, j] - m)),  m = max over j of x[r, j]
+  void (*softmax)(int64_t rows, int64_t n, const T* x, T* y);
+
+  // dx[r, i] = y[r, i] (dy[r, i] - sum over j < n of dy[r, j] y[r, j])
+  void (*softmax_backward)(int64_t rows, int64_t n, const T* dy, const T* y, T* dx);
+};
+
+TINYDL_KERNELS(SoftmaxKernels, softmax)
+
+}  // namespace tinydl

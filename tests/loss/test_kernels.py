@@ -1,0 +1,195 @@
+"""Loss kernels against loops in float64, on every tier and layout."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.arrays import SIZES, layouts, normal
+from tests.support.compare import assert_close
+from tinydl import _cpu, backend
+
+FLOATS = [np.float32, np.float64]
+REDUCTIONS = ["none", "sum", "mean"]
+
+
+def cross_entropy(x, weights):
+    """(losses, gradients, scales): x and weights are (rows, classes) in float64."""
+    losses, grads = np.empty(len(x)), np.empty(x.shape)
+    scale, grad_scale = np.empty(len(x)), np.empty(x.shape)
+    for r in range(len(x)):
+        shifted = x[r] - max(x[r])
+        log_softmax = shifted - np.log(sum(np.exp(shifted)))
+        losses[r] = -sum(t * v for t, v in zip(weights[r], log_softmax, strict=True))
+        grads[r] = np.exp(log_softmax) * sum(weights[r]) - weights[r]
+        scale[r] = sum(np.abs(weights[r]) * (np.abs(shifted) + 1))
+        grad_scale[r] = np.exp(log_softmax) * sum(np.abs(weights[r])) + np.abs(weights[r])
+    return losses, grads, scale, grad_scale
+
+
+def reduced(losses, scale, reduction):
+    if reduction == "none":
+        return losses, scale
+    divisor = len(losses) if reduction == "mean" else 1
+    with np.errstate(invalid="ignore"):
+        return np.float64(losses.sum()) / divisor, scale.sum() / max(divisor, 1)
+
+
+def upstream(rng, rows, dtype, reduction):
+    """A gradient of the loss, and what it makes of each row."""
+    grad = normal(rng, (rows,) if reduction == "none" else (), dtype)
+    each = np.broadcast_to(grad.astype(np.float64), (rows,))
+    return grad, each / max(rows, 1) if reduction == "mean" else each
+
+
+def check(x, target, weights, reduction, rng):
+    rows, classes = x.shape
+    losses, grads, scale, grad_scale = cross_entropy(x.astype(np.float64), weights.astype(np.float64))
+    loss, stats = _cpu.cross_entropy(x, target, reduction)
+    expected, expected_scale = reduced(losses, scale, reduction)
+    assert_close(loss, expected, "loss", length=classes + rows, scale=expected_scale)
+    grad, each = upstream(rng, rows, x.dtype, reduction)
+    got = _cpu.cross_entropy_backward(grad, x, target, stats, reduction)
+    each = each[:, None]
+    assert_close(got, grads * each, "loss", length=classes, scale=grad_scale * np.abs(each))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(rows=st.sampled_from(SIZES), classes=st.sampled_from(SIZES[1:]), seed=st.integers(0, 2**32 - 1))
+def test_cross_entropy(dtype, reduction, rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    x = 3 * normal(rng, (rows, classes), dtype)
+    labels = rng.integers(0, classes, rows)
+    soft = normal(rng, (rows, classes), dtype)
+    for _, view in layouts(x):
+        check(view, labels, np.eye(classes)[labels], reduction, rng)
+        check(view, soft, soft, reduction, rng)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (37, 10), (5, 16), (67, 1000), (2, 5003)])
+def test_tiers(isa, rows, classes, dtype, rng):
+    x = 3 * normal(rng, (rows, classes), dtype)
+    labels = rng.integers(0, classes, rows)
+    soft = rng.dirichlet(np.ones(classes), rows).astype(dtype)
+    check(x, labels, np.eye(classes)[labels], "mean", rng)
+    check(x, soft, soft, "mean", rng)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (3, 5, 2), (2, 5, 3, 4), (2, 5, 3, 1, 2)])
+def test_the_class_axis_and_layouts(isa, shape, rng):
+    axis = min(1, len(shape) - 1)
+    outer = shape[:axis] + shape[axis + 1 :]
+    x, soft = normal(rng, shape), normal(rng, shape)
+    labels = rng.integers(0, 5, outer)
+    flat_x, flat_soft = (np.moveaxis(a, axis, -1).reshape(-1, 5) for a in (x, soft))
+    for target, weights in ((labels, np.eye(5)[labels.reshape(-1)]), (soft, flat_soft)):
+        losses, grads, scale, grad_scale = cross_entropy(
+            flat_x.astype(np.float64), weights.astype(np.float64)
+        )
+        to_shape = lambda a: np.moveaxis(a.reshape((*outer, 5)), -1, axis)  # noqa: E731
+        for (_, view), (_, target_view) in zip(layouts(x), layouts(target), strict=False):
+            loss, stats = _cpu.cross_entropy(view, target_view, "none")
+            assert_close(loss, losses.reshape(outer), "loss", length=5, scale=scale.reshape(outer))
+            grad = normal(rng, outer)
+            got = _cpu.cross_entropy_backward(grad, view, target_view, stats, "none")
+            each = grad.astype(np.float64).reshape(-1, 1)
+            assert_close(
+                got, to_shape(grads * each), "loss", length=5, scale=to_shape(grad_scale * np.abs(each))
+            )
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i4"]
+)
+def test_labels_of_every_integer_dtype(dtype, rng):
+    x = normal(rng, (4, 7))
+    labels = np.array([6, 0, 3, 3])
+    expected, _ = _cpu.cross_entropy(x, labels, "none")
+    for _, view in layouts(labels.astype(dtype)):
+        assert np.array_equal(_cpu.cross_entropy(x, view, "none")[0], expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_large_logits_keep_their_gradient(isa, dtype):
+    x = np.array([[1e4 + 1, 1e4, 1e4 - 1], [-1e30, 0, 1e30]], dtype)
+    labels = np.array([2, 2])
+    check(x, labels, np.eye(3)[labels], "none", np.random.default_rng(0))
+
+
+def test_infinities_and_nan(isa):
+    inf, nan = np.inf, np.nan
+    x = np.array([[0, -inf, 0], [0, -inf, 0], [-inf] * 3, [0, inf, 0], [nan, 0, 0]], np.float32)
+    loss, _ = _cpu.cross_entropy(x, np.array([0, 1, 0, 1, 1]), "none")
+    assert_close(loss, np.array([np.log(2), inf, nan, nan, nan]), "loss")
+
+
+def test_bits_do_not_depend_on_the_threads(isa, rng):
+    x, soft = normal(rng, (1009, 103)), normal(rng, (1009, 103))
+    labels, grad = rng.integers(0, 103, 1009), np.float32(1.5)[...]
+    results = set()
+    for threads in (1, 2, 3, 5):
+        with backend.use_threads(threads):
+            bits = (
+                _cpu.squared_error(x, soft, 3.0).tobytes()
+                + _cpu.squared_error_backward(x, soft, 0.3).tobytes()
+            )
+            for target in (labels, soft):
+                loss, stats = _cpu.cross_entropy(x, target, "mean")
+                bits += loss.tobytes() + stats.tobytes()
+                bits += _cpu.cross_entropy_backward(grad, x, target, stats, "mean").tobytes()
+            results.add(bits)
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0), (17,), (3, 5, 7), (2, 3, 5, 4), (100, 1003)])
+def test_squared_error(isa, shape, dtype, rng):
+    x, t = normal(rng, shape, dtype), normal(rng, shape, dtype)
+    error = x.astype(np.float64) - t.astype(np.float64)
+    for (_, a), (_, b) in zip(layouts(x), reversed(list(layouts(t))), strict=True):
+        expected = sum((error**2).reshape(-1)) / 7
+        assert_close(_cpu.squared_error(a, b, 7.0), np.asarray(expected), "loss", length=max(x.size, 1))
+        scale = 0.3 * (np.abs(a) + np.abs(b))
+        assert_close(_cpu.squared_error_backward(a, b, 0.3), 0.3 * error, "loss", scale=scale)
+
+
+def test_wrong_labels():
+    x = np.zeros((3, 10), np.float32)
+    with pytest.raises(IndexError, match="cross_entropy: label 10 at row 1 is out of range for 10 classes"):
+        _cpu.cross_entropy(x, np.array([9, 10, 11]), "mean")
+    with pytest.raises(IndexError, match="label -1 at row 2 is out of range"):
+        _cpu.cross_entropy(x, np.array([0, 0, -1]), "mean")
+    with pytest.raises(IndexError, match=r"label 4 at \(1, 0, 2\) is out of range for 4 classes"):
+        _cpu.cross_entropy(np.zeros((2, 4, 1, 3), np.float32), np.array([[[0, 1, 2]], [[3, 0, 4]]]), "mean")
+    loss, stats = _cpu.cross_entropy(x, np.array([0, 1, 2]), "mean")
+    with pytest.raises(IndexError, match="cross_entropy_backward: label 10"):
+        _cpu.cross_entropy_backward(loss, x, np.array([0, 10, 2]), stats, "mean")
+
+
+def test_wrong_calls():
+    x = np.zeros((3, 10), np.float32)
+    with pytest.raises(
+        ValueError, match=r"need class indices of shape \(3,\) or probabilities of shape \(3, 10\), got"
+    ):
+        _cpu.cross_entropy(x, np.zeros(10, np.int64), "mean")
+    with pytest.raises(TypeError, match="got dtype float32, wanted integer class indices"):
+        _cpu.cross_entropy(x, np.zeros(3, np.float32), "mean")
+    with pytest.raises(TypeError, match="got dtypes float32 and int64, wanted one"):
+        _cpu.cross_entropy(x, np.zeros((3, 10), np.int64), "mean")
+    with pytest.raises(ValueError, match="got reduction 'avg', wanted 'mean', 'sum' or 'none'"):
+        _cpu.cross_entropy(x, np.zeros(3, np.int64), "avg")
+    with pytest.raises(ValueError, match=r"logits of shape \(\)"):
+        _cpu.cross_entropy(np.float32(1)[...], np.zeros((), np.int64), "mean")
+    with pytest.raises(ValueError, match="have no classes"):
+        _cpu.cross_entropy(x[:, :0], np.zeros(3, np.int64), "mean")
+    loss, stats = _cpu.cross_entropy(x, np.zeros(3, np.int64), "none")
+    with pytest.raises(ValueError, match=r"got statistics of shape \(2, 2\), wanted \(2, 3\)"):
+        _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats[:, :2], "none")
+    with pytest.raises(ValueError, match=r"got a gradient of shape \(3,\), wanted \(\)"):
+        _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats, "mean")
+    with pytest.raises(
+        ValueError, match=r"mse_loss: got an input of shape \(3, 10\) and a target of shape \(10,\)"
+    ):
+        _cpu.squared_error(x, x[0], 1.0)
