@@ -234,7 +234,11 @@ class Checkpoint(Callback):
             self._save(epoch, logs)
 
     def _save(self, epoch: int, logs: Logs | None) -> None:
-        self.trainer.save(self.path.format(epoch=epoch + 1, step=self.trainer.step, **(logs or {})))
+        self.save(self.path.format(epoch=epoch + 1, step=self.trainer.step, **(logs or {})))
+
+    def save(self, path: str) -> None:
+        """Write the file."""
+        self.trainer.save(path)
 
     def state_dict(self) -> dict[str, Any]:
         """The best value."""
