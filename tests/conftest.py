@@ -21,6 +21,7 @@ TIERS = list(backend.ISAS[: backend.ISAS.index(BEST) + 1])
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
+    parser.addoption("--sanitized", action="store_true", help="the extension is built with sanitizers: no torch")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,8 +51,10 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 @pytest.fixture
-def torch():
+def torch(request: pytest.FixtureRequest):
     """PyTorch; the test is skipped without it, unless TINYDL_REQUIRE_PEERS asks for a failure."""
+    if request.config.getoption("--sanitized"):
+        pytest.skip("PyTorch is not loaded beside the sanitizers")
     if os.environ.get("TINYDL_REQUIRE_PEERS"):
         import torch
     else:

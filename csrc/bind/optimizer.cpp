@@ -33,20 +33,23 @@ struct Operands {
   std::vector<std::pair<const char*, Arrays>> state;
 };
 
-void check_operand(const Operands& a, const char* name, size_t i, const py::array& array) {
+// `wanted` is the layout of params[i]. (No check() here: it would put its message together on every call.)
+void check_operand(const Operands& a, const char* name, size_t i, const py::array& array,
+                   const Layout& wanted) {
   if (type_number(array) != type_number(a.params[0]))
     throw TypeError(text(a.op, ": ", name, "[", i, "] has dtype ", py::str(array.dtype()).cast<std::string>(),
                          ", params[0] ", py::str(a.params[0].dtype()).cast<std::string>()));
-  const Layout wanted = layout_of(a.op, a.params[i]), got = layout_of(a.op, array);
-  check(same_shape(wanted, got), a.op, ": ", name, "[", i, "] has shape ", shape_text(got), ", params[", i,
-        "] ", shape_text(wanted));
+  const Layout got = layout_of(a.op, array);
+  if (!same_shape(wanted, got))
+    fail(a.op, ": ", name, "[", i, "] has shape ", shape_text(got), ", params[", i, "] ", shape_text(wanted));
 }
 
 // What is updated in place must be writeable and lie in memory as its parameter does.
-void check_updated(const Operands& a, const char* name, size_t i, const py::array& array) {
-  check_operand(a, name, i, array);
+void check_updated(const Operands& a, const char* name, size_t i, const py::array& array,
+                   const Layout& wanted) {
+  check_operand(a, name, i, array, wanted);
+  const Layout got = layout_of(a.op, array);
   check(array.writeable(), a.op, ": ", name, "[", i, "] is read-only");
-  const Layout wanted = layout_of(a.op, a.params[i]), got = layout_of(a.op, array);
   check(is_dense(got), a.op, ": ", name, "[", i, "] is not dense (it has gaps or repeats elements)");
   check(element_count(got) == 0 || same_strides(wanted, got), a.op, ": ", name, "[", i,
         "] has other strides than params[", i, "]");
@@ -60,9 +63,10 @@ void check_operands(const Operands& a) {
   check_length("grads", a.grads);
   for (const auto& [name, arrays] : a.state) check_length(name, arrays);
   for (size_t i = 0; i < a.params.size(); ++i) {
-    check_updated(a, "params", i, a.params[i]);
-    check_operand(a, "grads", i, a.grads[i]);
-    for (const auto& [name, arrays] : a.state) check_updated(a, name, i, arrays[i]);
+    const Layout wanted = layout_of(a.op, a.params[i]);
+    check_updated(a, "params", i, a.params[i], wanted);
+    check_operand(a, "grads", i, a.grads[i], wanted);
+    for (const auto& [name, arrays] : a.state) check_updated(a, name, i, arrays[i], wanted);
   }
 }
 

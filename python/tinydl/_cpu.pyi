@@ -1,5 +1,6 @@
 """The CPU kernels. Arrays are float32 or float64 unless said; what goes in and comes out is described by the ops."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,3 +62,38 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     x: Array, grad: Array, weight_shape: Sides, stride: Pair, padding: Sides, dilation: Pair, groups: int
 ) -> Array: ...
+
+# random
+def uniform(count: int, low: float, high: float, seed: int, offset: int) -> Array: ...
+def normal(count: int, mean: float, std: float, seed: int, offset: int) -> Array: ...
+def dropout(x: Array, p: float, seed: int, offset: int) -> tuple[Array, Array]: ...
+def dropout_backward(grad: Array, mask: Array, p: float) -> Array: ...
+
+# optimizer
+def sgd_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    momentum_buffers: Sequence[Array],
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+    first_step: bool,
+) -> None: ...
+def adam_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    exp_avgs: Sequence[Array],
+    exp_avg_sqs: Sequence[Array],
+    max_exp_avg_sqs: Sequence[Array],
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    amsgrad: bool,
+    maximize: bool,
+) -> None: ...

@@ -85,9 +85,7 @@ def test_the_class_axis_and_layouts(isa, shape, rng):
     labels = rng.integers(0, 5, outer)
     flat_x, flat_soft = (np.moveaxis(a, axis, -1).reshape(-1, 5) for a in (x, soft))
     for target, weights in ((labels, np.eye(5)[labels.reshape(-1)]), (soft, flat_soft)):
-        losses, grads, scale, grad_scale = cross_entropy(
-            flat_x.astype(np.float64), weights.astype(np.float64)
-        )
+        losses, grads, scale, grad_scale = cross_entropy(flat_x.astype(np.float64), weights.astype(np.float64))
         to_shape = lambda a: np.moveaxis(a.reshape((*outer, 5)), -1, axis)  # noqa: E731
         for (_, view), (_, target_view) in zip(layouts(x), layouts(target), strict=False):
             loss, stats = _cpu.cross_entropy(view, target_view, "none")
@@ -95,14 +93,10 @@ def test_the_class_axis_and_layouts(isa, shape, rng):
             grad = normal(rng, outer)
             got = _cpu.cross_entropy_backward(grad, view, target_view, stats, "none")
             each = grad.astype(np.float64).reshape(-1, 1)
-            assert_close(
-                got, to_shape(grads * each), "loss", length=5, scale=to_shape(grad_scale * np.abs(each))
-            )
+            assert_close(got, to_shape(grads * each), "loss", length=5, scale=to_shape(grad_scale * np.abs(each)))
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i4"]
-)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i4"])
 def test_labels_of_every_integer_dtype(dtype, rng):
     x = normal(rng, (4, 7))
     labels = np.array([6, 0, 3, 3])
@@ -131,10 +125,7 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
     results = set()
     for threads in (1, 2, 3, 5):
         with backend.use_threads(threads):
-            bits = (
-                _cpu.squared_error(x, soft, 3.0).tobytes()
-                + _cpu.squared_error_backward(x, soft, 0.3).tobytes()
-            )
+            bits = _cpu.squared_error(x, soft, 3.0).tobytes() + _cpu.squared_error_backward(x, soft, 0.3).tobytes()
             for target in (labels, soft):
                 loss, stats = _cpu.cross_entropy(x, target, "mean")
                 bits += loss.tobytes() + stats.tobytes()
@@ -189,7 +180,5 @@ def test_wrong_calls():
         _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats[:, :2], "none")
     with pytest.raises(ValueError, match=r"got a gradient of shape \(3,\), wanted \(\)"):
         _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats, "mean")
-    with pytest.raises(
-        ValueError, match=r"mse_loss: got an input of shape \(3, 10\) and a target of shape \(10,\)"
-    ):
+    with pytest.raises(ValueError, match=r"mse_loss: got an input of shape \(3, 10\) and a target of shape \(10,\)"):
         _cpu.squared_error(x, x[0], 1.0)

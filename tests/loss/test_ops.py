@@ -50,9 +50,7 @@ def test_cross_entropy_equals_pytorch(torch, isa, shape, reduction, rng):
 
 def test_cross_entropy_specials_equal_pytorch(torch, isa):
     inf, nan = np.inf, np.nan
-    x = np.array(
-        [[0, -inf, 1], [0, -inf, 1], [-inf] * 3, [inf, 0, 1], [nan, 0, 1], [300, 0, -300]], np.float32
-    )
+    x = np.array([[0, -inf, 1], [0, -inf, 1], [-inf] * 3, [inf, 0, 1], [nan, 0, 1], [300, 0, -300]], np.float32)
     for target in (
         np.array([0, 1, 0, 0, 1, 2]),
         np.full((6, 3), 1 / 3, np.float32),
@@ -114,10 +112,7 @@ def keras_reference(p, weights, epsilon=1e-7):
     for row, weight in zip(p, weights, strict=True):
         total = sum(row)
         out.append(
-            -sum(
-                t * np.log(min(max(v / total, epsilon), 1 - epsilon))
-                for t, v in zip(weight, row, strict=True)
-            )
+            -sum(t * np.log(min(max(v / total, epsilon), 1 - epsilon)) for t, v in zip(weight, row, strict=True))
         )
     return np.array(out)
 
@@ -157,9 +152,7 @@ def test_probabilities_wrong_calls():
         categorical_crossentropy_probabilities(p, tinydl.tensor([0, 3]))
     with pytest.raises(TypeError, match="got labels of dtype float32, wanted integers"):
         categorical_crossentropy_probabilities(p, tinydl.zeros(2))
-    with pytest.raises(
-        ValueError, match=r"need class indices of shape \(2,\) or probabilities of their own shape"
-    ):
+    with pytest.raises(ValueError, match=r"need class indices of shape \(2,\) or probabilities of their own shape"):
         categorical_crossentropy_probabilities(p, tinydl.zeros(3))
     with pytest.raises(TypeError, match="got dtype int64"):
         categorical_crossentropy_probabilities(tinydl.arange(3), tinydl.tensor(0))

@@ -159,10 +159,12 @@ def test_pytorch_loads_ours(torch):
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 def test_pytorch_tensors_of_other_dtypes(torch, dtype):
     net = nn.Linear(2, 1)
-    net.load_state_dict({
-        "weight": torch.tensor([[0.5, -2.0]], dtype=getattr(torch, dtype), requires_grad=True),
-        "bias": torch.tensor([3]),
-    })
+    net.load_state_dict(
+        {
+            "weight": torch.tensor([[0.5, -2.0]], dtype=getattr(torch, dtype), requires_grad=True),
+            "bias": torch.tensor([3]),
+        }
+    )
     assert net.weight.tolist() == [[0.5, -2.0]]
     assert net.bias.tolist() == [3]
     assert net.weight.dtype == tinydl.float32

@@ -33,9 +33,7 @@ ADAM = [
 class SgdStepper:
     """Calls the kernel for several steps on copies of the parameters."""
 
-    def __init__(
-        self, params, lr=0.1, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False
-    ):
+    def __init__(self, params, lr=0.1, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False):
         self.params = params
         self.buffers = [np.full_like(p, np.nan) for p in params]
         self.options = (lr, momentum, dampening, weight_decay, nesterov, maximize)
@@ -47,9 +45,7 @@ class SgdStepper:
 
 
 class AdamStepper:
-    def __init__(
-        self, params, lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False
-    ):
+    def __init__(self, params, lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False):
         self.params = params
         self.state = [[np.zeros_like(p) for p in params] for _ in range(3)]
         self.options = (lr, *betas, eps, weight_decay, amsgrad, maximize)

@@ -52,7 +52,7 @@ class Pair:
                 p.grad = q.grad = None
 
     def compare(self):
-        """Rounding errors add up over the steps, relative to the values of 1 that the parameters pass through."""
+        """Rounding errors add up over the steps, relative to values of about 1."""
         for p, q in zip(self.ours, self.theirs, strict=True):
             assert_close(p, q.detach().numpy(), "optimizer", scale=2 + np.abs(q.detach().numpy()))
 
@@ -303,9 +303,7 @@ def test_wrong_state():
         optimizer.load_state_dict({**saved, "state": {5: {}}})
     negative = [{**saved["param_groups"][0], "lr": -1.0}]
     with pytest.raises(ValueError, match="SGD: got lr"):
-        optimizer.load_state_dict(
-            {"state": {0: {"momentum_buffer": tinydl.ones(3)}}, "param_groups": negative}
-        )
+        optimizer.load_state_dict({"state": {0: {"momentum_buffer": tinydl.ones(3)}}, "param_groups": negative})
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert not optimizer.state
 

@@ -86,9 +86,7 @@ def test_an_element_depends_on_its_position_alone(name, first, count):
 # -- Uniform -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(0.0, 1.0), (-3.5, 2.25), (1e6, 1e6 + 1), (-1e30, 1e30), (0.1, 0.3)]
-)
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.5, 2.25), (1e6, 1e6 + 1), (-1e30, 1e30), (0.1, 0.3)])
 def test_uniform_range(isa, low, high):
     u = fractions(2000, 7, 3)
     low32, high32 = np.float64(np.float32(low)), np.float64(np.float32(high))
@@ -99,7 +97,7 @@ def test_uniform_range(isa, low, high):
 
 
 def test_uniform_never_rounds_up_to_high(isa):
-    """Between 1 and its successor lies nothing: without the guard half of the numbers would be the successor."""
+    """Between 1 and its successor lies nothing: without the guard half the numbers would be the successor."""
     high = np.nextafter(np.float32(1), np.float32(2))
     assert np.all(_cpu.uniform(1000, 1.0, float(high), 0, 0) == 1)
     wide = _cpu.uniform(1 << 20, 2.0**24, 2.0**24 + 4, 0, 0)

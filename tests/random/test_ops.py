@@ -18,9 +18,7 @@ from tinydl.random import default_generator
 def test_two_draws_are_one_draw_of_both(draw):
     halves, whole = tinydl.Generator(5), tinydl.Generator(5)
     first, second = draw(1000, generator=halves), draw(1000, generator=halves)
-    assert np.array_equal(
-        np.concatenate([first.numpy(), second.numpy()]), draw(2000, generator=whole).numpy()
-    )
+    assert np.array_equal(np.concatenate([first.numpy(), second.numpy()]), draw(2000, generator=whole).numpy())
     assert halves.state() == whole.state()
 
 
@@ -30,9 +28,7 @@ def test_a_restored_state_resumes_exactly():
     state = default_generator.state()
     expected = [tinydl.randn(5, 3), tinydl.rand(2), dropout(tinydl.ones(50))]
     default_generator.set_state(state)
-    for again, before in zip(
-        [tinydl.randn(5, 3), tinydl.rand(2), dropout(tinydl.ones(50))], expected, strict=True
-    ):
+    for again, before in zip([tinydl.randn(5, 3), tinydl.rand(2), dropout(tinydl.ones(50))], expected, strict=True):
         assert np.array_equal(again.numpy(), before.numpy())
 
 

@@ -13,9 +13,7 @@ from tinydl.autograd import gradcheck
 def test_gradcheck(shape, rng):
     for dim in range(max(len(shape), 1)):
         for _, view in layouts(normal(rng, shape, np.float64)):
-            assert gradcheck(
-                lambda t, dim=dim: tinydl.softmax(t, dim), tinydl.Tensor(view, requires_grad=True)
-            )
+            assert gradcheck(lambda t, dim=dim: tinydl.softmax(t, dim), tinydl.Tensor(view, requires_grad=True))
 
 
 def test_gradcheck_of_a_broadcast_view(rng):
@@ -39,9 +37,7 @@ def test_equals_pytorch(torch, isa, dim, rng):
 
 def test_specials_equal_pytorch(torch, isa):
     inf, nan = np.inf, np.nan
-    x = np.array(
-        [[0, -inf, 1], [-inf] * 3, [inf, 0, 1], [inf, -inf, inf], [nan, 0, 1], [1, nan, -inf]], np.float32
-    )
+    x = np.array([[0, -inf, 1], [-inf] * 3, [inf, 0, 1], [inf, -inf, inf], [nan, 0, 1], [1, nan, -inf]], np.float32)
     assert_close(tinydl.softmax(tinydl.tensor(x), 1), torch.softmax(torch.tensor(x), 1).numpy(), "softmax")
 
 

@@ -4,6 +4,7 @@
 // gives the same bits.
 #include "cpu/random/random.h"
 
+#include "cpu/random/box_muller.h"
 #include "cpu/random/philox.h"
 #include "cpu/runtime/parallel.h"
 
@@ -44,15 +45,20 @@ void uniform(Stream stream, int64_t count, float low, float high, float last, fl
 }
 
 void normal(Stream stream, int64_t count, double mean, double std, float* y) {
-  constexpr double kUnit = 1.0 / 4294967296.0, kTwoPi = 6.283185307179586;
-  for_each_chunk(stream, count, 16 * count, [=](int64_t from, int64_t n, const uint32_t* words) {
-    for (int64_t i = 0; i < n; i += 2) {
-      const double a = (static_cast<double>(words[i]) + 1) * kUnit,
-                   b = static_cast<double>(words[i + 1]) * kUnit;
-      const double radius = std * __builtin_sqrt(-2 * __builtin_log(a));
-      y[from + i] = static_cast<float>(mean + radius * __builtin_cos(kTwoPi * b));
-      if (i + 1 < n) y[from + i + 1] = static_cast<float>(mean + radius * __builtin_sin(kTwoPi * b));
+  for_each_chunk(stream, count, 4 * count, [=](int64_t from, int64_t n, const uint32_t* words) {
+    double first[kChunk / 2], second[kChunk / 2];
+    for (int64_t j = 0; 2 * j < n; j += Double::size) {
+      Double a, b;
+      box_muller(Bits::load(reinterpret_cast<const uint64_t*>(words + 2 * j)), a, b);
+      a.store(first + j);
+      b.store(second + j);
     }
+    float* __restrict to = y + from;
+    for (int64_t j = 0; 2 * j + 1 < n; ++j) {
+      to[2 * j] = static_cast<float>(mean + std * first[j]);
+      to[2 * j + 1] = static_cast<float>(mean + std * second[j]);
+    }
+    if (n % 2) to[n - 1] = static_cast<float>(mean + std * first[n / 2]);
   });
 }
 

@@ -14,8 +14,8 @@ class Philox {
   explicit Philox(uint64_t seed) {
     auto key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
     for (int r = 0; r < kRounds; ++r, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
-      key0_[r] = key0;
-      key1_[r] = key1;
+      key0_[r] = V(uint64_t{key0});
+      key1_[r] = V(uint64_t{key1});
     }
     // interleave_even takes the even lanes, which therefore compute the first half of the counters.
     for (int lane = 0; lane < V::size; ++lane)
@@ -40,8 +40,8 @@ class Philox {
     for (int r = 0; r < kRounds; ++r) {
       const V product0 = multiply_low32(c0, V(uint64_t{0xD2511F53u}));
       const V product1 = multiply_low32(c2, V(uint64_t{0xCD9E8D57u}));
-      c0 = (product1 >> 32) ^ c1 ^ V(key0_[r]);
-      c2 = (product0 >> 32) ^ c3 ^ V(key1_[r]);
+      c0 = (product1 >> 32) ^ c1 ^ key0_[r];
+      c2 = (product0 >> 32) ^ c3 ^ key1_[r];
       c1 = product1;
       c3 = product0;
     }
@@ -51,7 +51,7 @@ class Philox {
     second = interleave_odd(words01, words23);
   }
 
-  uint64_t key0_[kRounds], key1_[kRounds];
+  V key0_[kRounds], key1_[kRounds];
   V lane_counter_;
 };
 

@@ -5,16 +5,16 @@ in [0, 1), so that w tends to 2 and b to 1.5. Each step goes down the gradient
 
     ∂L/∂w = Σ x (ŷ - y),  ∂L/∂b = Σ (ŷ - y),
 
-which is that of L = ½ Σ (y - ŷ)². The document reports the mean squared error, (2/n) L, whose gradient is smaller by the
-factor 2/n; like the document, both functions step by the gradient of L and report the mean.
+which is that of L = ½ Σ (y - ŷ)². The document reports the mean squared error, (2/n) L, whose gradient is smaller by
+the factor 2/n; like the document, both functions step by the gradient of L and report the mean.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import creation, dtypes, nn
-from ..autograd import no_grad
+from .. import creation, nn
+from ..autograd import grad, no_grad
 from ..ops.matmul import matmul
 from ..random import Generator
 from ..tensor import Tensor
@@ -69,9 +69,8 @@ def fit_by_autograd(x: Tensor, y: Tensor, lr: float = 0.01, steps: int = 1000) -
     for _ in range(steps):
         squares = (matmul(x, w) + b - y) ** 2
         losses.append(squares.mean().item())
-        w.grad = b.grad = None
-        (0.5 * squares.sum()).backward()
+        grad_w, grad_b = grad(0.5 * squares.sum(), (w, b))
         with no_grad():
-            w -= lr * w.grad
-            b -= lr * b.grad
+            w -= lr * grad_w
+            b -= lr * grad_b
     return Fit(w.detach(), b.detach(), losses)

@@ -10,8 +10,8 @@ the errors δˡ = ∂E/∂zˡ go backward, and the weights go down the gradient:
     δˡ = (Wˡ⁺¹ᵀ δˡ⁺¹) ⊙ aˡ ⊙ (1 - aˡ),
     ∂E/∂Wˡ = δˡ (aˡ⁻¹)ᵀ,  ∂E/∂bˡ = δˡ,  W ← W - α ∂E/∂W,  b ← b - α ∂E/∂b.
 
-So Rumelhart, Hinton and Williams (1986). The document's step 4 multiplies by the input x once more and transposes the wrong
-factor, its step 5 gives δˡ, with Wˡ⁺¹ untransposed, for the gradient of Wˡ, and it has no biases.
+So Rumelhart, Hinton and Williams (1986). The document's step 4 multiplies by the input x once more and
+transposes the wrong factor, its step 5 gives δˡ, with Wˡ⁺¹ untransposed, for the gradient of Wˡ, and it has no biases.
 
 Here samples are rows: a matrix of activations is (N, units), and gradients are sums over the N samples.
 """
@@ -19,6 +19,7 @@ Here samples are rows: a matrix of activations is (N, units), and gradients are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .. import nn
 from ..autograd import no_grad
@@ -45,7 +46,7 @@ class MLP(nn.Module):
         super().__init__()
         if len(sizes) < 2:
             raise ValueError(f"MLP: got the sizes {sizes}, wanted those of two layers or more")
-        self.layers = nn.ModuleList([nn.Linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False)])
+        self.layers = nn.ModuleList([nn.Linear(n, m) for n, m in pairwise(sizes)])
 
     def forward(self, input: Tensor) -> Tensor:
         """y, each element in (0, 1)."""

@@ -79,17 +79,16 @@ class Sequential(_Indexed):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
-        waiting: Module | None = None  # a layer that may take the next module's activation
-        for module in self:
-            activation = _FUSED.get(type(module)) if waiting is not None else None
-            if waiting is not None:
-                input = waiting(input, activation) if activation else waiting(input)
-                waiting = None
-            if type(module) in _FUSING:
-                waiting = module
-            elif not activation:
-                input = module(input)
-        return input if waiting is None else waiting(input)
+        modules = list(self)
+        fused = False  # whether the layer before has done this module's work
+        for module, following in zip(modules, [*modules[1:], None], strict=False):
+            if fused:
+                fused = False
+                continue
+            activation = _FUSED.get(type(following)) if type(module) in _FUSING else None
+            fused = activation is not None
+            input = module(input, activation) if fused else module(input)
+        return input
 
 
 class ModuleList(_Indexed):

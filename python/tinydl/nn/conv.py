@@ -17,10 +17,10 @@ Pair = tuple[int, int]
 
 
 class Conv2d(Module):
-    """Cross-correlation of images with a bank of filters, (N, C, H, W) to (N, O, H', W').
+    """Cross-correlation of images with a bank of filters, (N, C, H, W) to (N, O, H', W'), or without N.
 
     y[n, o, i, j] = b[o] + Σ_c,u,v W[o, c, u, v] x[n, c, i s + u d - p, j s + v d - p], with zeros outside of x, and
-    H' = floor((H + 2p - d (k - 1) - 1) / s) + 1, with the stride s, padding p, dilation d and kernel size k of each axis.
+    H' = floor((H + 2p - d (k - 1) - 1) / s) + 1, with stride s, padding p, dilation d and kernel size k of each axis.
 
     Args:
         in_channels: C.
@@ -30,14 +30,14 @@ class Conv2d(Module):
         padding: p, likewise; or "valid", which is 0, or "same", by which H' = H (with s = 1 only). Where "same" pads an
             odd number of pixels, the last side gets one more.
         dilation: d.
-        groups: the channels fall into that many groups, each with its own filters; both channel numbers must be multiples.
+        groups: the channels fall into that many groups, each with its own filters; C and O must be multiples of it.
         bias: whether b is added.
         padding_mode: "zeros".
         device: "cpu".
         dtype: of the parameters, float32 or float64.
 
     Attributes:
-        weight: W, (O, C/groups, k, k), at first uniform in ±1/√(k k C/groups). Its memory is ordered (k, k, C/groups, O).
+        weight: W, (O, C/groups, k, k), at first uniform in ±1/√(k k C/groups). Its memory order is (k, k, C/groups, O).
         bias: b, (O,), drawn alike, or None.
 
     >>> import tinydl
@@ -74,8 +74,7 @@ class Conv2d(Module):
         self.kernel_size = pair("kernel_size", kernel_size, least=1)
         self.stride = pair("stride", stride, least=1)
         self.dilation = pair("dilation", dilation, least=1)
-        self.padding = padding if isinstance(padding, str) else pair("padding", padding, least=0)
-        self._pads, self._shift = _padding(self.padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = _checked_padding(padding, self.stride)
         storage = np.empty((*self.kernel_size, in_channels // groups, out_channels), dtype or dtypes.float32)
         self.weight = Parameter(storage.transpose(3, 2, 0, 1))
         self.register_parameter("bias", Parameter(np.empty(out_channels, storage.dtype)) if bias else None)
@@ -87,23 +86,18 @@ class Conv2d(Module):
 
     def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
         """f of the convolution, where f is fused into it: None (the identity), "relu", "sigmoid" or "tanh"."""
-        if input.ndim != 4 or input.shape[1] != self.in_channels:
+        if input.ndim not in (3, 4) or input.shape[-3] != self.in_channels:
             raise ValueError(
                 f"{self!r}: got an input of shape {input.shape}, wanted (N, {self.in_channels}, H, W); "
                 f"the weight has shape {self.weight.shape}"
             )
-        out = conv.conv2d(
-            input, self.weight, self.bias, self.stride, self._pads, self.dilation, self.groups, activation
+        return conv.conv2d(
+            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation
         )
-        if self._shift == (0, 0):
-            return out
-        return out[:, :, self._shift[0] :, self._shift[1] :]
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0, 0):
             text += f", padding={self.padding}"
         if self.dilation != (1, 1):
@@ -131,19 +125,11 @@ def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
             raise ValueError(f"Conv2d: {name} must be a positive multiple of groups={groups}, got {channels}")
 
 
-def _padding(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
-    """The symmetric padding to convolve with, and how many rows and columns of the output to drop at the front.
-
-    "same" wants d (k - 1) pixels in all, the larger half last. An odd number is padded symmetrically with the larger
-    half, and the first row (or column) of the output, which is one too many, dropped.
-    """
+def _checked_padding(padding: int | Pair | str, stride: Pair) -> Pair | str:
     if not isinstance(padding, str):
-        return padding, (0, 0)
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding != "same":
+        return pair("padding", padding, least=0)
+    if padding not in ("valid", "same"):
         raise ValueError(f"Conv2d: padding '{padding}' is unknown; known: valid, same, or numbers")
-    if stride != (1, 1):
+    if padding == "same" and stride != (1, 1):
         raise ValueError(f"Conv2d: padding='same' needs stride 1, got {stride}")
-    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    return ((total[0] + 1) // 2, (total[1] + 1) // 2), (total[0] % 2, total[1] % 2)
+    return padding

@@ -51,9 +51,7 @@ class Linear(Module):
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype or dtypes.float32))
-        self.register_parameter(
-            "bias", Parameter(np.empty(out_features, self.weight.dtype)) if bias else None
-        )
+        self.register_parameter("bias", Parameter(np.empty(out_features, self.weight.dtype)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -71,6 +69,4 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-        )
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

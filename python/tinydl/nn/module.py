@@ -53,11 +53,10 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The output; every subclass defines it."""
-        raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function'
-        )
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`."""
         return self.forward(*args, **kwargs)
 
     # -- Attributes -------------------------------------------------------------------------------------------
@@ -81,9 +80,7 @@ class Module:
             self._modules[name] = None
         elif name in self.__dict__.get("_buffers", ()):
             if not isinstance(value, Tensor | None):
-                raise TypeError(
-                    f"cannot assign {type(value).__name__} as buffer '{name}' (Tensor or None expected)"
-                )
+                raise TypeError(f"cannot assign {type(value).__name__} as buffer '{name}' (Tensor or None expected)")
             self._buffers[name] = value
         else:
             super().__setattr__(name, value)
@@ -109,19 +106,15 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` the parameter `name`; None reserves the name, for an absent bias."""
         if not isinstance(param, Parameter | None):
-            raise TypeError(
-                f"cannot assign {type(param).__name__} as parameter '{name}' (Parameter or None expected)"
-            )
+            raise TypeError(f"cannot assign {type(param).__name__} as parameter '{name}' (Parameter or None expected)")
         if param is not None and param.grad_fn is not None:
             raise ValueError(f"cannot assign a non-leaf tensor as parameter '{name}'")
         self._register("_parameters", "parameters", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make `tensor` part of the module's state without training it; `persistent=False` keeps it out of state dicts."""
+        """Make `tensor` part of the state without training it; `persistent=False` keeps it out of state dicts."""
         if not isinstance(tensor, Tensor | None):
-            raise TypeError(
-                f"cannot assign {type(tensor).__name__} as buffer '{name}' (Tensor or None expected)"
-            )
+            raise TypeError(f"cannot assign {type(tensor).__name__} as buffer '{name}' (Tensor or None expected)")
         self._register("_buffers", "buffers", name, tensor)
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -176,9 +169,7 @@ class Module:
         """The direct submodules."""
         return (module for _, module in self.named_children())
 
-    def _named(
-        self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
-    ) -> Iterator[tuple[str, Any]]:
+    def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
         owners = self.named_modules(prefix, remove_duplicate) if recurse else iter([(prefix, self)])
         entries = (
             (_join(path, name), value)

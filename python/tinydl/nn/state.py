@@ -69,7 +69,5 @@ def load(owner: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict
 def _key_problems(missing: Iterable[str], unexpected: Iterable[str]) -> list[str]:
     lists = (("Missing", missing), ("Unexpected", unexpected))
     return [
-        f"{word} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names)
-        for word, names in lists
-        if names
+        f"{word} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names) for word, names in lists if names
     ]

@@ -50,8 +50,7 @@ class CrossEntropy(Function):
         rows = x.shape[:axis] + x.shape[axis + 1 :]
         scale = grad / max(maxima.size, 1) if self.reduction == "mean" else grad
         wide = [
-            np.expand_dims(np.broadcast_to(a, rows), axis)
-            for a in (maxima.reshape(rows), sums.reshape(rows), scale)
+            np.expand_dims(np.broadcast_to(a, rows), axis) for a in (maxima.reshape(rows), sums.reshape(rows), scale)
         ]
         return np.asarray((wide[0] - x + np.log(wide[1])) * wide[2], x.dtype)
 
@@ -87,9 +86,7 @@ def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Ten
     _check_reduction("cross_entropy", reduction)
     if target.shape == input.shape and input.ndim:
         if target.dtype not in dtypes.FLOATS:
-            raise TypeError(
-                f"cross_entropy: got probabilities of dtype {target.dtype}, wanted float32 or float64"
-            )
+            raise TypeError(f"cross_entropy: got probabilities of dtype {target.dtype}, wanted float32 or float64")
         target = cast(target, input.dtype)
     return CrossEntropy(reduction).apply(input, target)  # type: ignore[no-any-return]
 

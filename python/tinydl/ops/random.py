@@ -37,9 +37,9 @@ def dropout(
 ) -> Tensor:
     """Zero each element with probability p and divide the others by 1 - p, so that the expectation stays.
 
-    The decision about an element depends on the generator's state and the element's position in memory (in the
-    dense layout of the output, which keeps the input's order of axes): not on threads or instruction sets. A zeroed
-    element is 0 also where the input is infinite or NaN.
+    The decision about an element depends on the generator's state and the element's position in the memory
+    of the output (dense, in the input's order of axes): not on threads or instruction sets. A zeroed element
+    is 0 also where the input is infinite or NaN.
 
     Args:
         input: any shape, float32 or float64.

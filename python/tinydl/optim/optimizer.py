@@ -34,9 +34,7 @@ class Optimizer:
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor | dict):
-            raise TypeError(
-                f"{self._name}: params is a {type(params).__name__}, wanted a list of tensors or dicts"
-            )
+            raise TypeError(f"{self._name}: params is a {type(params).__name__}, wanted a list of tensors or dicts")
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -63,9 +61,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self._name}: parameter {index} is a {type(p).__name__}, wanted a tensor")
             if not p.is_leaf:
-                raise ValueError(
-                    f"{self._name}: parameter {index} was made by an operation; only leaves can change"
-                )
+                raise ValueError(f"{self._name}: parameter {index} was made by an operation; only leaves can change")
             if id(p) in used:
                 raise ValueError(f"{self._name}: parameter {index} appears twice")
             used.add(id(p))
@@ -97,9 +93,7 @@ class Optimizer:
             params = [p for p in group["params"] if p.grad is not None]
             for p in params:
                 if p.grad.dtype != p.dtype:
-                    raise TypeError(
-                        f"{self._name}: a parameter of dtype {p.dtype} has a gradient of {p.grad.dtype}"
-                    )
+                    raise TypeError(f"{self._name}: a parameter of dtype {p.dtype} has a gradient of {p.grad.dtype}")
             for dtype in dict.fromkeys(p.dtype for p in params):
                 self._update(group, [p for p in params if p.dtype == dtype])
             for p in params:
@@ -133,8 +127,7 @@ class Optimizer:
             p = by_number[number]
             state[p] = {key: _restored(number, key, value, p) for key, value in values.items()}
         groups = [
-            {**ours, **theirs, "params": ours["params"]}
-            for ours, theirs in zip(self.param_groups, saved, strict=True)
+            {**ours, **theirs, "params": ours["params"]} for ours, theirs in zip(self.param_groups, saved, strict=True)
         ]
         for group in groups:
             self._check(group)
@@ -193,9 +186,7 @@ def _restored(number: Any, key: str, value: Any, p: Tensor) -> Any:
         return int(float(value))
     array = np.asarray(value._data if isinstance(value, Tensor) else value)
     if array.shape != p.shape:
-        raise ValueError(
-            f"load_state_dict: {key} of parameter {number} has shape {array.shape}, wanted {p.shape}"
-        )
+        raise ValueError(f"load_state_dict: {key} of parameter {number} has shape {array.shape}, wanted {p.shape}")
     out = np.empty_like(p._data)
     out[...] = array
     return Tensor(out)

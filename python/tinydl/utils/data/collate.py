@@ -41,7 +41,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 def _columns(first: Sequence[Any], batch: Sequence[Any]) -> Any:
     if len({len(sample) for sample in batch}) > 1:
-        raise ValueError(f"default_collate: the samples have {sorted({len(s) for s in batch})} elements, wanted equally many")
+        raise ValueError(
+            f"default_collate: the samples have {sorted({len(s) for s in batch})} elements, wanted equally many"
+        )
     columns = [default_collate(column) for column in zip(*batch, strict=True)]
     return type(first)(*columns) if hasattr(first, "_fields") else columns
 

@@ -99,9 +99,7 @@ def _rows(array: Array, indices: Array) -> Array:
     return array[indices]
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[float], generator: random.Generator | None = None
-) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[float], generator: random.Generator | None = None) -> list[Subset]:
     """Split a data set at random into parts that share no sample.
 
     Args:
@@ -125,9 +123,7 @@ def _counts(total: int, lengths: Sequence[float]) -> list[int]:
     if all(isinstance(length, int | np.integer) for length in lengths) and sum(lengths) == total:
         return [int(length) for length in lengths]
     if not math.isclose(sum(lengths), 1, abs_tol=1e-9):
-        raise ValueError(
-            f"random_split: the lengths {list(lengths)} sum neither to the {total} samples nor to 1"
-        )
+        raise ValueError(f"random_split: the lengths {list(lengths)} sum neither to the {total} samples nor to 1")
     counts = [math.floor(total * fraction) for fraction in lengths]
     for i in range(total - sum(counts)):
         counts[i % len(counts)] += 1

@@ -16,8 +16,8 @@ class DataLoader:
     """An iterable over the batches of a data set; each iteration is one epoch.
 
     Args:
-        dataset: anything with `__getitem__` and `__len__`. One with `gather` (a `TensorDataset`, for example) is asked for
-            whole batches, unless there is a `collate_fn`.
+        dataset: anything with `__getitem__` and `__len__`. One with `gather` (a `TensorDataset`, for example) is asked
+            for whole batches, unless there is a `collate_fn`.
         batch_size: samples in a batch.
         shuffle: visit the samples in a new random order in each epoch; by default in theirs.
         sampler: an iterable of indices to visit instead.
@@ -31,9 +31,9 @@ class DataLoader:
         seed: the shuffling seed itself, instead.
         prefetch_factor: how many batches each worker prepares ahead; by default 2.
 
-    The order of epoch e depends on the seed and e alone. `state_dict` holds (epoch, seed, position); a loader that loads
-    it continues with the batch after the last one that was handed out. After a loop that was left early, the next one
-    begins a new epoch.
+    The order of epoch e depends on the seed and e alone. `state_dict` holds (epoch, seed, position); a loader that
+    loads it continues with the batch after the last one that was handed out. After a loop that was left early, the
+    next one begins a new epoch.
 
     An error in a worker is raised in the loop, at its batch, with the worker's traceback. Leaving the loop stops the
     threads.
@@ -70,9 +70,7 @@ class DataLoader:
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator, seed=seed) if shuffle else SequentialSampler(dataset)
         self.dataset = dataset
-        self.batch_sampler = (
-            BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
-        )
+        self.batch_sampler = BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
         self.sampler = getattr(self.batch_sampler, "sampler", None)
         self.num_workers = num_workers
         self.prefetch_factor = prefetch_factor or 2
@@ -123,7 +121,7 @@ class DataLoader:
     # -- State ------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, int | None]:
-        """Where the loader stands: epoch, batches of it handed out (position), and the seed of the shuffling, or None."""
+        """Where the loader stands: epoch, batches of it handed out (position), and the shuffling seed or None."""
         return {"epoch": self.epoch, "seed": getattr(self.sampler, "seed", None), "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

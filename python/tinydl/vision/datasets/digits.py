@@ -35,9 +35,7 @@ class Digits(ImageDataset):
         ImportError: scikit-learn is missing; it comes with the extra `data`.
     """
 
-    def __init__(
-        self, train: bool = True, size: int = 28, transform: Callable[[Array], Any] | None = None
-    ) -> None:
+    def __init__(self, train: bool = True, size: int = 28, transform: Callable[[Array], Any] | None = None) -> None:
         if size < 1:
             raise ValueError(f"Digits: size must be positive, got {size}")
         self.train = train
@@ -77,4 +75,4 @@ def _resize_axis(images: Array, axis: int, after: int) -> Array:
     low = np.minimum(centres.astype(int), max(before - 2, 0))
     share = (centres - low).reshape(-1, *[1] * (images.ndim - 1 - axis))
     high = np.minimum(low + 1, before - 1)
-    return np.take(images, low, axis) * (1 - share) + np.take(images, high, axis) * share
+    return np.asarray(np.take(images, low, axis) * (1 - share) + np.take(images, high, axis) * share)

@@ -1,7 +1,7 @@
 """The IDX file format, in which MNIST is distributed.
 
-A file is two zero bytes, a code for the element type, the number of axes, each axis' size as a big-endian 32-bit number,
-and the elements, big-endian, in row-major order; the whole may be compressed with gzip.
+A file is two zero bytes, a code for the element type, the number of axes, each axis' size as a big-endian 32-bit
+number, and the elements, big-endian, in row-major order; the whole may be compressed with gzip.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _header(path: Path, stream: IO[bytes]) -> tuple[np.dtype[np.generic], tuple[
     magic = _read(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise ValueError(
-            f"{path}: an IDX file starts with two zero bytes, a type code and the number of axes, found {magic.hex(' ')!r}"
+            f"{path}: an IDX file starts with two zero bytes, a type code and the number of axes; "
+            f"found {magic.hex(' ')!r}"
         )
     code, ndim = magic[2], magic[3]
     if code not in _DTYPES:

@@ -21,8 +21,8 @@ class MNIST(ImageDataset):
     """The MNIST digits from their four original IDX files, gzipped or not.
 
     Args:
-        root: the folder of the files; by default `$TINYDL_DATA/mnist` where that variable is set, else `tinydl/mnist` in
-            the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`).
+        root: the folder of the files; by default `$TINYDL_DATA/mnist` where that variable is set, else `tinydl/mnist`
+            in the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`).
         train: the 60 000 images of the training set, or the 10 000 of the test set.
         transform: what is done to an image, a uint8 array (28, 28), when it is fetched.
 

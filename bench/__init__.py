@@ -1,0 +1,1 @@
+"""Benchmarks of the installed package against its peers: `python -m bench`."""

@@ -1,0 +1,113 @@
+"""Timing: our function and its peers in turn, in one process, so that changes of the machine meet all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+Call = Callable[[], Any]
+
+
+@dataclass
+class Row:
+    """One line of the table: what is timed, against whom, and how much work it is."""
+
+    name: str
+    ours: Call
+    peers: dict[str, Call] = field(default_factory=dict)
+    flops: float = 0  # floating-point operations of a call
+    bytes: float = 0  # bytes that a call must read and write
+    check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
+
+
+@dataclass
+class Timing:
+    """Seconds of one contender over the rounds."""
+
+    median: float
+    spread: float  # half the distance between the quartiles, relative to the median
+
+    @staticmethod
+    def of(samples: list[float]) -> Timing:
+        low, middle, high = statistics.quantiles(samples, n=4)
+        return Timing(middle, (high - low) / 2 / middle)
+
+
+def have_torch() -> bool:
+    """Whether PyTorch, the peer of most rows, is installed."""
+    return find_spec("torch") is not None
+
+
+def calls_for(function: Call, seconds: float) -> int:
+    """How many calls take about `seconds`, at least one; also the warm-up."""
+    function()
+    count = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(count):
+            function()
+        took = time.perf_counter() - start
+        if took >= seconds / 4 or count > 1_000_000:
+            return max(1, int(count * seconds / max(took, 1e-9)))
+        count *= 4
+
+
+def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> dict[str, Timing]:
+    """Time every contender `rounds` times in turn; each sample averages over about `seconds` of calls."""
+    contenders = {"tinydl": row.ours, **row.peers}
+    if row.check:
+        ours = row.ours()
+        for peer in row.peers.values():
+            row.check(ours, peer())
+    counts = {name: calls_for(call, seconds) for name, call in contenders.items()}
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            for _ in range(counts[name]):
+                call()
+            samples[name].append((time.perf_counter() - start) / counts[name])
+    return {name: Timing.of(times) for name, times in samples.items()}
+
+
+def close(got: Any, expected: Any) -> None:
+    """Refuse to time results that differ by more than float32 rounding."""
+    a, b = (np.asarray(value.detach() if hasattr(value, "detach") else value, np.float64) for value in (got, expected))
+    scale = float(np.abs(b).max(initial=1e-30))
+    if a.shape != b.shape or float(np.abs(a - b).max(initial=0)) > 1e-4 * scale:
+        raise AssertionError("the contenders' results differ")
+
+
+def format_row(row: Row, timings: dict[str, Timing]) -> str:
+    """name, our time, rate, and each peer's time as a multiple of ours."""
+    ours = timings["tinydl"]
+    rate = ""
+    if row.flops:
+        rate = f"{row.flops / ours.median / 1e9:8.1f} GFLOP/s"
+    elif row.bytes:
+        rate = f"{row.bytes / ours.median / 1e9:8.1f} GB/s   "
+    peers = "  ".join(
+        f"{name} {timing.median * 1e6:9.1f} us = {timing.median / ours.median:5.2f} x"
+        for name, timing in timings.items()
+        if name != "tinydl"
+    )
+    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17}  {peers}"
+
+
+def channels_last(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same N, C, H, W values stored as N, H, W, C."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+def normal(*shape: int) -> np.ndarray[Any, Any]:
+    """Normal random numbers, the same in every run."""
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+
+Rows = Iterator[Row]
