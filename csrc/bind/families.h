@@ -7,6 +7,7 @@ namespace tinydl {
 void bind_elementwise(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
+void bind_pool(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);

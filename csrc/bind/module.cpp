@@ -53,6 +53,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_optimizer(m);
   bind_softmax(m);
   bind_loss(m);
+  bind_pool(m);
 }
 
 }  // namespace tinydl

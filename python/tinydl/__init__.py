@@ -26,6 +26,7 @@ from .creation import (
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
 from .ops.elementwise import add, div, exp, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh
 from .ops.matmul import matmul
+from .ops.pool import max_pool2d
 from .ops.reduce import argmax, mean, sum
 from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze

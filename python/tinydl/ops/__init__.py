@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor
-from . import elementwise, inplace, loss, matmul, reduce, softmax, view
+from . import elementwise, inplace, loss, matmul, pool, reduce, softmax, view
 from .inplace import in_place
 
 

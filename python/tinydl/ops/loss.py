@@ -105,7 +105,7 @@ class CrossEntropyOfProbabilities(Function):
 
     def forward(self, p: Array, target: Array) -> Array:
         self.save(p, target)
-        _, q, clipped = self._normalise(p)
+        _, _, clipped = self._normalise(p)
         if target.ndim == p.ndim:
             return np.asarray(-np.sum(target * np.log(clipped), axis=-1))
         return np.asarray(-np.log(np.take_along_axis(clipped, target[..., None], -1)[..., 0]))

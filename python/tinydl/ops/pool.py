@@ -1,0 +1,181 @@
+"""Maximum and average pooling of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..autograd import Function
+from ..tensor import Array, Tensor
+
+Pair = tuple[int, int]
+Size = int | Sequence[int]
+
+
+def pair(op: str, name: str, value: Size) -> Pair:
+    """The sizes along height and width: an integer stands for both."""
+    sizes = (value,) if isinstance(value, int | np.integer) else tuple(value) if isinstance(value, Sequence) else ()
+    if len(sizes) not in (1, 2) or not all(isinstance(n, int | np.integer) for n in sizes):
+        raise TypeError(f"{op}: got {name} {value!r}, wanted an integer or two")
+    return int(sizes[0]), int(sizes[-1])
+
+
+def batched(op: str, input: Tensor) -> Tensor:
+    """(N, C, H, W) from that or from (C, H, W)."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
+    if input.ndim not in (3, 4):
+        raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, H, W) or (C, H, W)")
+    return input if input.ndim == 4 else input.unsqueeze(0)  # type: ignore[attr-defined]
+
+
+# -- Maximum ----------------------------------------------------------------------------------------------------
+
+
+class MaxPool2d(Function):
+    """y = max of x over each window; the gradient goes to the pixel that won, known by its place in the window."""
+
+    def __init__(self, geometry: tuple[Pair, Pair, Pair, Pair, bool], record: bool) -> None:
+        self.geometry = geometry
+        self.record = record
+
+    def forward(self, x: Array) -> Array:
+        self.size = x.shape[2:]
+        y, taps = backend.of(x).max_pool2d(x, *self.geometry, self.record or self.needs[0])
+        self.save(taps)
+        return y  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).max_pool2d_backward(  # type: ignore[no-any-return]
+            grad, self.saved[0], self.size, *self.geometry
+        )
+
+    def indices(self) -> Array:
+        """h W + w of the pixels that won."""
+        (taps,) = self.saved
+        kernel, stride, padding, dilation, _ = self.geometry
+        tap = np.divmod(taps.astype(np.int64), kernel[1])
+        h, w = (
+            np.arange(taps.shape[2 + d]).reshape((-1, 1) if d == 0 else (-1,)) * stride[d]
+            - padding[d]
+            + tap[d] * dilation[d]
+            for d in range(2)
+        )
+        return np.asarray(h * self.size[1] + w)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum over windows of an image, channel by channel.
+
+    y[n, c, a, b] = max over i < KH, j < KW of x[n, c, a SH - PH + i DH, b SW - PW + j DW], over pixels of the image
+    only. A NaN wins. The gradient goes to the first of equal maxima.
+
+    The output has floor((H + 2 PH - DH (KH - 1) - 1) / SH) + 1 rows and likewise columns; with `ceil_mode`, ceil in
+    place of floor, but no window starts in the padding after the image.
+
+    Args:
+        input: images of shape (N, C, H, W) or (C, H, W), float32 or float64.
+        kernel_size: KH and KW, an integer for both or a pair; so for `stride`, `padding` and `dilation`.
+        stride: SH and SW, by default the kernel's size.
+        padding: PH and PW, at most half of the kernel (undilated).
+        dilation: DH and DW, the steps between the taps of a window.
+        ceil_mode: whether a window may reach beyond the padding.
+        return_indices: also return where the maxima are: h W + w as int64.
+
+    Returns:
+        The maxima or, with `return_indices`, (maxima, indices); stored channels-last.
+
+    Raises:
+        ValueError: the input has another number of axes or no pixels, or a size or padding is out of range.
+        TypeError: a wrong dtype, or a size that is not an integer or two.
+
+    >>> import tinydl
+    >>> x = tinydl.arange(16.0).reshape(1, 4, 4)
+    >>> tinydl.max_pool2d(x, 2)
+    tensor([[[ 5.,  7.],
+             [13., 15.]]])
+    """
+    op = "max_pool2d"
+    kernel = pair(op, "kernel_size", kernel_size)
+    step = kernel if stride is None or stride == () or stride == [] else pair(op, "stride", stride)
+    geometry = kernel, step, pair(op, "padding", padding), pair(op, "dilation", dilation), bool(ceil_mode)
+    images = batched(op, input)
+    function = MaxPool2d(geometry, return_indices)
+    out = function.apply(images)
+    out = out if input.ndim == 4 else out.squeeze(0)
+    if not return_indices:
+        return out
+    indices = function.indices()
+    return out, Tensor(indices if input.ndim == 4 else indices[0])
+
+
+# -- Average ----------------------------------------------------------------------------------------------------
+
+
+class AvgPool2d(Function):
+    """y = (sum of x over each window) / divisor; a pixel's gradient sums those of its windows, each over its divisor."""
+
+    def __init__(self, geometry: tuple[Pair, Pair, Pair, bool, bool, int]) -> None:
+        self.geometry = geometry
+
+    def forward(self, x: Array) -> Array:
+        self.size = x.shape[2:]
+        return backend.of(x).avg_pool2d(x, *self.geometry)  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).avg_pool2d_backward(grad, self.size, *self.geometry)  # type: ignore[no-any-return]
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The average over windows of an image, channel by channel.
+
+    y[n, c, a, b] = (1/d) sum over i < KH, j < KW of x[n, c, a SH - PH + i, b SW - PW + j], where the padding is zero
+    and d counts the taps of the window in the image and, with `count_include_pad`, in the padding. The output's size
+    is that of `max_pool2d` without dilation.
+
+    Args:
+        input: images of shape (N, C, H, W) or (C, H, W), float32 or float64.
+        kernel_size: KH and KW, an integer for both or a pair; so for `stride` and `padding`.
+        stride: SH and SW, by default the kernel's size.
+        padding: PH and PW, at most half of the kernel.
+        ceil_mode: whether a window may reach beyond the padding (taps there never count).
+        count_include_pad: whether the padding counts in d.
+        divisor_override: d itself.
+
+    Raises:
+        ValueError: the input has another number of axes or no pixels, or a size, padding or divisor is out of range.
+        TypeError: a wrong dtype, or a size that is not an integer or two.
+
+    >>> import tinydl
+    >>> from tinydl.ops.pool import avg_pool2d
+    >>> avg_pool2d(tinydl.arange(16.0).reshape(1, 4, 4), 2)
+    tensor([[[ 2.5,  4.5],
+             [10.5, 12.5]]])
+    """
+    op = "avg_pool2d"
+    kernel = pair(op, "kernel_size", kernel_size)
+    step = kernel if stride is None or stride == () or stride == [] else pair(op, "stride", stride)
+    if divisor_override == 0:
+        raise ValueError(f"{op}: got divisor_override 0, wanted another integer")
+    geometry = kernel, step, pair(op, "padding", padding), bool(ceil_mode), bool(count_include_pad)
+    out = AvgPool2d((*geometry, divisor_override or 0)).apply(batched(op, input))
+    return out if input.ndim == 4 else out.squeeze(0)  # type: ignore[no-any-return]
