@@ -12,7 +12,20 @@ from . import (
 from .autograd import enable_grad, is_grad_enabled, no_grad
 from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
 from .backend import num_threads as get_num_threads
-from .creation import arange, as_tensor, from_numpy, full, ones, ones_like, rand, randn, tensor, zeros, zeros_like
+from .creation import (
+    arange,
+    as_tensor,
+    from_numpy,
+    full,
+    one_hot,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh
 from .ops.matmul import matmul
