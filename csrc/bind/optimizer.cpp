@@ -38,8 +38,7 @@ void check_operand(const Operands& a, const char* name, size_t i, const py::arra
     throw TypeError(text(a.op, ": ", name, "[", i, "] has dtype ", py::str(array.dtype()).cast<std::string>(),
                          ", params[0] ", py::str(a.params[0].dtype()).cast<std::string>()));
   const Layout got = layout_of(a.op, array);
-  if (!same_shape(wanted, got))
-    fail(a.op, ": ", name, "[", i, "] has shape ", shape_text(got), ", params[", i, "] ", shape_text(wanted));
+  if (!same_shape(wanted, got)) fail(a.op, ": ", name, "[", i, "] has shape ", got, ", params[", i, "] ", wanted);
 }
 
 // What is updated in place must be writeable and lie in memory as its parameter does.

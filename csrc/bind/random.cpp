@@ -69,7 +69,7 @@ py::array dropout_backward(const py::array& grad, const py::array& mask, double 
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
     const Layout in = layout_of(op, grad), of_mask = layout_of(op, mask);
-    if (!same_shape(in, of_mask)) fail(op, ": grad has shape ", shape_text(in), ", mask ", shape_text(of_mask));
+    if (!same_shape(in, of_mask)) fail(op, ": grad has shape ", in, ", mask ", of_mask);
     const py::array dense = is_dense(of_mask) ? mask : py::array(mask.attr("copy")("K"));
     const Layout layout = dense_like(layout_of(op, dense));
     const py::array dy = same_strides(in, layout) ? grad : copy_as(op, grad, layout);

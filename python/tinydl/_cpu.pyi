@@ -98,3 +98,40 @@ def adam_step(
     amsgrad: bool,
     maximize: bool,
 ) -> None: ...
+
+# softmax
+def softmax(x: Array, axis: int) -> Array: ...
+def softmax_backward(grad: Array, y: Array, axis: int) -> Array: ...
+
+# loss
+def cross_entropy(x: Array, target: Array, reduction: str) -> tuple[Array, Array]: ...
+def cross_entropy_backward(grad: Array, x: Array, target: Array, stats: Array, reduction: str) -> Array: ...
+def squared_error(x: Array, target: Array, divisor: float) -> Array: ...
+def squared_error_backward(x: Array, target: Array, factor: float) -> Array: ...
+
+# pool
+def max_pool2d(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, want_taps: bool
+) -> tuple[Array, Array | None]: ...
+def max_pool2d_backward(
+    grad: Array, taps: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> Array: ...
+def avg_pool2d(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int,
+) -> Array: ...
+def avg_pool2d_backward(
+    grad: Array,
+    size: Pair,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int,
+) -> Array: ...

@@ -144,3 +144,40 @@ def normal(
     seed, offset = (generator or random.default_generator).reserve(count)
     values = _cpu.normal(count, mean, std, seed, offset).astype(dtype, copy=False)
     return Tensor(values.reshape(size))
+
+
+def one_hot(input: Any, num_classes: int | None = None, *, depth: int | None = None, dtype: Any = None) -> Tensor:
+    """y[..., c] = 1 where input[...] = c, else 0.
+
+    Args:
+        input: class indices, integers of any shape.
+        num_classes: the size of the new last axis; by default the largest index + 1.
+        depth: the same under TensorFlow's name. TensorFlow's result is float32, PyTorch's int64: naming the size
+            `depth` chooses the former.
+        dtype: the result's dtype instead.
+
+    Raises:
+        TypeError: the input holds no integers. ValueError: no number of classes, or two.
+        IndexError: an index is negative, or too large.
+
+    >>> one_hot([1, 0], depth=3)
+    tensor([[0., 1., 0.],
+            [1., 0., 0.]])
+    """
+    labels = input._data if isinstance(input, Tensor) else np.asarray(input)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: got dtype {labels.dtype}, wanted integers")
+    if num_classes is not None and depth is not None:
+        raise ValueError(f"one_hot: got both num_classes={num_classes} and depth={depth}")
+    classes = num_classes if depth is None else depth
+    if classes is None or classes == -1:
+        if not labels.size:
+            raise ValueError("one_hot: an empty input does not tell the number of classes")
+        classes = int(labels.max()) + 1
+    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        wrong = labels[(labels < 0) | (labels >= classes)].flat[0]
+        raise IndexError(f"one_hot: index {wrong} is out of range for {classes} classes")
+    default = dtypes.int64 if depth is None else dtypes.float32
+    out = np.zeros((labels.size, classes), default if dtype is None else dtype)
+    out[np.arange(labels.size), labels.reshape(-1)] = 1
+    return Tensor(out.reshape(*labels.shape, classes))

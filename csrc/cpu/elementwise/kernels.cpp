@@ -29,14 +29,11 @@ struct TanhBackward    { template <class V> V operator()(V dy, V y) const { retu
 
 template <class T>
 constexpr ElementwiseKernels<T> kernels = {
-    map_unary<T, Copy>,          map_unary<T, Neg>,
-    map_unary<T, Exp>,           map_unary<T, Log>,
-    map_unary<T, Sqrt>,          map_unary<T, Relu>,
-    map_unary<T, Sigmoid>,       map_unary<T, Tanh>,
-    map_unary<T, Erf>,
-    map_binary<T, Add>,          map_binary<T, Sub>,
-    map_binary<T, Mul>,          map_binary<T, Div>,
-    map_binary<T, ReluBackward>, map_binary<T, SigmoidBackward>,
+    map_unary<T, Copy>,          map_unary<T, Neg>,           map_unary<T, Exp>,
+    map_unary<T, Log>,           map_unary<T, Sqrt>,          map_unary<T, Relu>,
+    map_unary<T, Sigmoid>,       map_unary<T, Tanh>,          map_unary<T, Erf>,
+    map_binary<T, Add>,          map_binary<T, Sub>,          map_binary<T, Mul>,
+    map_binary<T, Div>,          map_binary<T, ReluBackward>, map_binary<T, SigmoidBackward>,
     map_binary<T, TanhBackward>,
 };
 

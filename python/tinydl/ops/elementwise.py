@@ -304,7 +304,7 @@ def _floating(op: str, input: Tensor) -> Tensor:
     """The input in a dtype with kernels: integers become float32, as in PyTorch."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    if input._data.dtype in dtypes.FLOATS:
+    if input._data.dtype.char in KERNEL_CHARS:
         return input
     return cast(input, dtypes.float32)
 

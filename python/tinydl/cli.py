@@ -1,0 +1,220 @@
+"""The command line: `tinydl train`, `tinydl eval`, `tinydl info`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__, backend, random
+
+_NAME = click.argument("name")
+_THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.")
+_DATA = click.option(
+    "--data", default="digits", show_default=True, help="digits, mnist, or a folder with MNIST's four files."
+)
+_STYLE = click.option(
+    "--style",
+    type=click.Choice(["pytorch", "keras"]),
+    default="pytorch",
+    show_default=True,
+    help="Whose words to build the model and to report in.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="tinydl")
+def main() -> None:
+    """Train and run the models of deep-learning textbooks."""
+
+
+# -- train ------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_NAME
+@_DATA
+@click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="By default the recipe's.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate; by default the recipe's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of initial weights, shuffling and dropout.")
+@_THREADS
+@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the run to this file after each epoch.")
+@click.option("--resume", type=click.Path(dir_okay=False), help="Go on from a file of --checkpoint, with its options.")
+@_STYLE
+def train(name: str, data: str, threads: int | None, style: str, **options: Any) -> None:
+    """Train the model of recipe NAME and print its accuracy on the test set."""
+    recipe = _guard(lambda: _recipe(name))
+    _set_threads(threads)
+    random.manual_seed(options["seed"])
+    _say_data(recipe, data)
+    click.echo(_guard(lambda: _train(recipe, data, style, options)))
+
+
+def _train(recipe: Any, data: str, style: str, options: dict[str, Any]) -> str:
+    from .train import Checkpoint
+
+    training, test = recipe.data(data)
+    epochs = options["epochs"] or recipe.epochs_for(data)
+    batch_size = options["batch_size"] or recipe.batch_size
+    trainer = _trainer(recipe, style, options["lr"])
+    callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
+    if options["checkpoint"]:
+        callbacks.append(Checkpoint(options["checkpoint"]))
+    trainer.fit(training, epochs, batch_size=batch_size, callbacks=callbacks, resume=options["resume"])
+    return _result(recipe, trainer, test)
+
+
+def _result(recipe: Any, trainer: Any, test: Any) -> str:
+    """The last line of `train` and `eval`."""
+    return f"test {recipe.result} {trainer.evaluate(test, batch_size=256)[recipe.result]:.4f}"
+
+
+def _recipe(name: str) -> Any:
+    from .train import recipes
+
+    return recipes.recipe(name)
+
+
+def _trainer(recipe: Any, style: str, lr: float | None = None) -> Any:
+    """The trainer of a fresh model; one in Keras's words gets its images with the channels last, and returns logits."""
+    if style == "pytorch":
+        return recipe.trainer(recipe.build(), lr)
+    from .keras.recipes import build
+
+    model = build(recipe.name)
+    trainer = recipe.trainer(model, lr)
+    trainer.forward = lambda images: model.logits(images.permute(0, 2, 3, 1))
+    model.summary()
+    return trainer
+
+
+def _progress(recipe: Any, style: str) -> list[Any]:
+    """What shows the epochs; nothing for those of a few microseconds."""
+    if recipe.result != "accuracy":
+        return []
+    if style == "keras":
+        from .keras.progress import Progress
+
+        return [Progress(verbose=1)]
+    from .train import ProgressBar
+
+    return [ProgressBar()]
+
+
+def _say_data(recipe: Any, data: str) -> None:
+    if recipe.result != "accuracy":
+        click.echo(f"{recipe.name}: {recipe.about}")
+    elif data == "digits":
+        click.echo(
+            "training on the embedded default, scikit-learn's handwritten digits scaled to 28 x 28; "
+            "--data mnist uses the MNIST files"
+        )
+    else:
+        click.echo(f"training on the MNIST files{'' if data == 'mnist' else f' in {data}'}")
+
+
+# -- eval -------------------------------------------------------------------------------------------------------
+
+
+@main.command("eval")
+@_NAME
+@click.option("--checkpoint", type=click.Path(dir_okay=False), required=True, help="A file of train --checkpoint.")
+@_DATA
+@_THREADS
+@_STYLE
+def evaluate(name: str, checkpoint: str, data: str, threads: int | None, style: str) -> None:
+    """Print the accuracy of a trained model of recipe NAME on the test set."""
+    recipe = _guard(lambda: _recipe(name))
+    _set_threads(threads)
+    click.echo(_guard(lambda: _evaluate(recipe, checkpoint, data, style)))
+
+
+def _evaluate(recipe: Any, checkpoint: str, data: str, style: str) -> str:
+    trainer = _trainer(recipe, style)
+    trainer.load(checkpoint)
+    return _result(recipe, trainer, recipe.data(data)[1])
+
+
+def _guard(action: Callable[[], Any]) -> Any:
+    """The action's result; errors of the user's making become one line."""
+    try:
+        return action()
+    except (ValueError, ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        backend.set_num_threads(threads)
+
+
+# -- info -------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+def info() -> None:
+    """Describe the machine and what tinydl uses of it."""
+    import numpy
+
+    memory = backend.memory_stats()
+    rows = {
+        "tinydl": f"{__version__}, Python {platform.python_version()}, NumPy {numpy.__version__}",
+        "platform": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "CPU": _cpu_model(),
+        "instruction set": f"{backend.isa()} in use, {backend.detected_isa()} detected",
+        "threads": f"{backend.num_threads()} in use, {_usable_cpus()} CPUs usable",
+        "OpenMP": ", ".join(_openmp_libraries()) or "no library found",
+        "GPU": "none in this build",
+        "memory": f"{_total_memory()}; allocator: " + ", ".join(f"{k} {v}" for k, v in memory.items()),
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def _cpu_model() -> str:
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _openmp_libraries() -> list[str]:
+    """The OpenMP runtimes in this process: two of them can deadlock."""
+    try:
+        from threadpoolctl import threadpool_info
+
+        found = {pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+    except ImportError:
+        names = ("libgomp", "libiomp", "libomp")
+        mapped = {line.split()[-1] for line in _lines("/proc/self/maps") if len(line.split()) > 5}
+        found = {path for path in mapped if Path(path).name.startswith(names)}
+    return sorted(found)
+
+
+def _total_memory() -> str:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemTotal"):
+            return f"{int(line.split()[1]) / 2**20:.1f} GiB"
+    return "unknown size"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Data sets as NumPy arrays."""
+
+from . import mnist
+
+__all__ = ["mnist"]

@@ -1,0 +1,198 @@
+"""Named training runs: the documents' models with their data, optimisers and schedules, for the command line."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import creation, models, nn, optim, random
+from ..models.linear_regression import linear_regression, make_data
+from ..ops.loss import mse_loss
+from ..tensor import Array, Tensor
+from ..utils.data import Dataset, TensorDataset
+from ..vision.datasets import MNIST, Digits
+from .callbacks import Callback
+from .metrics import Accuracy, Metric
+from .trainer import Trainer
+
+__all__ = ["RECIPES", "CosineDecay", "ImageRecipe", "LineRecipe", "ShiftedImages", "recipe"]
+
+Arrays = tuple[Array, Array]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """A classifier of 28 x 28 grey images of ten kinds.
+
+    Attributes:
+        build: makes the model, (N, 1, 28, 28) to (N, 10).
+        loss: takes its outputs and class indices.
+        epochs: for each data set, how many.
+        batch_size, lr: of Adam, whose rate falls to 0 along a cosine.
+        shift: for each data set, by how many pixels images are moved at random in training.
+    """
+
+    name: str
+    about: str
+    build: Callable[[], nn.Module]
+    loss: Loss = field(default_factory=nn.CrossEntropyLoss)
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 30, "mnist": 5})
+    shift: Mapping[str, int] = field(default_factory=lambda: {"digits": 2, "mnist": 0})
+    batch_size: int = 32
+    lr: float = 1e-3
+    result: str = "accuracy"
+
+    def metrics(self) -> list[Metric]:
+        """What is measured beside the loss."""
+        return [Accuracy()]
+
+    def data(self, source: str) -> tuple[Dataset, Dataset]:
+        """The training and the test set: "digits", "mnist", or a folder with MNIST's files."""
+        train, test = (_images(source, part) for part in (True, False))
+        shift = self.shift.get(source, 0)
+        return (ShiftedImages(*train, shift) if shift else TensorDataset(*train)), TensorDataset(*test)
+
+    def epochs_for(self, source: str) -> int:
+        """The number of epochs for some data."""
+        return self.epochs.get(source, self.epochs["mnist"])
+
+    def trainer(self, model: Any, lr: float | None = None) -> Trainer:
+        """The trainer of a model that `build` made."""
+        optimizer = optim.Adam(model.parameters(), lr=self.lr if lr is None else lr)
+        return Trainer(model, optimizer, self.loss, self.metrics())
+
+    def callbacks(self, epochs: int) -> list[Callback]:
+        """The schedule."""
+        return [CosineDecay(epochs)]
+
+
+@dataclass(frozen=True)
+class LineRecipe:
+    """The line through points y = 2x + 1 + noise, by gradient descent on all of them at once."""
+
+    name: str
+    about: str
+    epochs: int = 1000
+    batch_size: int = 100
+    lr: float = 0.5
+    result: str = "loss"
+
+    def build(self) -> nn.Module:
+        """ŷ = w x + b."""
+        return linear_regression()
+
+    def metrics(self) -> list[Metric]:
+        """Nothing beside the loss."""
+        return []
+
+    def data(self, source: str) -> tuple[Dataset, Dataset]:
+        """100 points to train on, and 100 more."""
+        train, test = (make_data(100, "float32", random.Generator(part)) for part in range(2))
+        return TensorDataset(*train), TensorDataset(*test)
+
+    def epochs_for(self, source: str) -> int:
+        """The number of epochs."""
+        return self.epochs
+
+    def trainer(self, model: Any, lr: float | None = None) -> Trainer:
+        """The trainer of a model that `build` made."""
+        return Trainer(model, optim.SGD(model.parameters(), lr=self.lr if lr is None else lr), nn.MSELoss())
+
+    def callbacks(self, epochs: int) -> list[Callback]:
+        """None."""
+        return []
+
+
+class CosineDecay(Callback):
+    """The learning rate of epoch e of E: the first one times (1 + cos(π e / E)) / 2."""
+
+    def __init__(self, epochs: int, lr: float | None = None) -> None:
+        self.epochs = epochs
+        self.lr = lr
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Remember the first rate."""
+        if self.lr is None:
+            self.lr = self.trainer.optimizer.param_groups[0]["lr"]
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Set the rate."""
+        share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1))) / 2
+        for group in self.trainer.optimizer.param_groups:
+            group["lr"] = self.lr * share  # type: ignore[operator]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first rate."""
+        return {"lr": self.lr}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.lr = state["lr"]
+
+
+class ShiftedImages(Dataset):
+    """Images (N, C, H, W), each moved by up to `shift` pixels up or down and sideways whenever it is fetched.
+
+    What comes in is 0. The moves are drawn from `tinydl.random`, batch by batch.
+    """
+
+    def __init__(self, images: Array, labels: Array, shift: int) -> None:
+        sides = ((0, 0), (0, 0), (shift, shift), (shift, shift))
+        self._windows = np.lib.stride_tricks.sliding_window_view(np.pad(images, sides), images.shape[2:], axis=(2, 3))
+        self.labels = labels
+        self.shift = shift
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        images, labels = self.gather(np.array([index]))
+        return images[0], labels[0]  # type: ignore[index]
+
+    def gather(self, indices: Array) -> list[Tensor]:
+        """The batch of the samples at `indices`."""
+        moves = creation.rand(2, len(indices))._data * (2 * self.shift + 1)
+        down, right = moves.astype(np.int64)
+        return [Tensor(self._windows[indices, :, down, right]), Tensor(self.labels[indices])]
+
+
+def _images(source: str, train: bool) -> Arrays:
+    """Images (N, 1, 28, 28) from 0 to 1, and class indices."""
+    if source == "digits":
+        found: Any = Digits(train)
+    elif source == "mnist":
+        found = MNIST(train=train)
+    elif os.path.isdir(source):
+        found = MNIST(source, train)
+    else:
+        raise ValueError(f"data {source!r} is neither 'digits', 'mnist' nor a folder")
+    return (found.images[:, None] / np.float32(255)).astype(np.float32), found.labels
+
+
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The perceptron's error against one-hot targets, its mean over the units."""
+    return mse_loss(outputs, creation.one_hot(targets, outputs.shape[1], dtype=outputs.dtype))
+
+
+_ALL: list[ImageRecipe | LineRecipe] = [
+    ImageRecipe("mnist-cnn", "CNN of 32, 64 and 64 filters with two pools", models.cnn_two_pools),
+    ImageRecipe("mnist-cnn-3pool", "CNN of 32, 64 and 64 filters with three pools", models.cnn_three_pools),
+    ImageRecipe("mnist-cnn-single", "CNN of one convolution", models.cnn_single_conv),
+    ImageRecipe("mlp", "perceptron of sigmoid units, squared error", models.mlp, loss=_squared_error, lr=3e-3),
+    LineRecipe("linear-regression", "line through points, by gradient descent"),
+]
+RECIPES: dict[str, ImageRecipe | LineRecipe] = {recipe.name: recipe for recipe in _ALL}
+"""The recipes by name."""
+
+
+def recipe(name: str) -> ImageRecipe | LineRecipe:
+    """The recipe of a name; ValueError that lists the known ones where there is none."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[name]
