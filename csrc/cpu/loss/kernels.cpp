@@ -69,7 +69,7 @@ void cross_entropy_backward(int64_t rows, int64_t classes, const T* x, const int
       const T factor = scale[r * scale_step];
       const V shift(m[r]), part(factor / s[r]);
       T* to = dx + r * classes;
-      map_run(classes, to, [=](V logit) { return exp(logit - shift) * part; }, x + r * classes);
+      map_run(classes, to, [=](V logit) { return exp_or_zero(logit - shift) * part; }, x + r * classes);
       to[label[r]] -= factor;
     }
   });
@@ -83,8 +83,9 @@ void soft_cross_entropy_backward(int64_t rows, int64_t classes, const T* x, cons
     for (int64_t r = first; r < last; ++r) {
       const V shift(m[r]), part(mass[r] / s[r]), factor(scale[r * scale_step]);
       map_run(
-          classes, dx + r * classes, [=](V logit, V target) { return (exp(logit - shift) * part - target) * factor; },
-          x + r * classes, t + r * classes);
+          classes, dx + r * classes,
+          [=](V logit, V target) { return (exp_or_zero(logit - shift) * part - target) * factor; }, x + r * classes,
+          t + r * classes);
     }
   });
 }

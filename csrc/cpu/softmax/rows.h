@@ -66,10 +66,22 @@ TINYDL_INLINE double sum_terms(int64_t n, const Term& term) {
   return sum;
 }
 
+// The logarithm of the smallest normal number.
+template <class T>
+constexpr T kUnderflow = sizeof(T) == 4 ? T(-87.33654475) : T(-708.3964185322641);
+
+// e^x, or 0 where that would be denormal: beside a row's maximum such terms vanish, and computing them (they include
+// every masked logit) would cost 25 times as much as the others.
+template <class T>
+TINYDL_INLINE Vec<T> exp_or_zero(Vec<T> x) {
+  const auto vanishes = x < Vec<T>(kUnderflow<T>);
+  return select(vanishes, Vec<T>(T(0)), exp(select(vanishes, Vec<T>(T(0)), x)));
+}
+
 // e^(x[i] - shift) for the vector at i; 0 in the lanes after the row's end.
 template <class T>
 TINYDL_INLINE Vec<T> exp_at(const T* x, int64_t i, int lanes, Vec<T> shift) {
-  return exp(load_or(x + i, lanes, -kInfinity<T>) - shift);
+  return exp_or_zero(load_or(x + i, lanes, -kInfinity<T>) - shift);
 }
 
 }  // namespace tinydl::TINYDL_TIER
