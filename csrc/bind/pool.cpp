@@ -28,8 +28,7 @@ PoolGeometry backward_geometry(const char* op, const Layout& grad, const Pair& s
   x.shape[2] = size.first;
   x.shape[3] = size.second;
   const PoolGeometry g = pool_geometry(op, x, options);
-  check(same_shape(grad, output_layout(g)), op, ": got a gradient of shape ", grad, ", wanted ",
-        output_layout(g));
+  check(same_shape(grad, output_layout(g)), op, ": got a gradient of shape ", grad, ", wanted ", output_layout(g));
   return g;
 }
 

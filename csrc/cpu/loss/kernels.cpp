@@ -14,7 +14,7 @@ template <class T>
 void finish_rows(int64_t first, int64_t last, const T* s, const T* mass, T* loss) {
   using V = Vec<T>;
   for (int64_t r = first; r < last; r += V::size) {
-    const int lanes = static_cast<int>(at_most(V::size, last - r));
+    const int lanes = static_cast<int>(smaller(V::size, last - r));
     const V log_sum = log(load_or(s + r, lanes, T(1)));
     const V whole = mass ? V::load(mass + r, lanes) * log_sum : log_sum;
     (whole - V::load(loss + r, lanes)).store(loss + r, lanes);
@@ -103,7 +103,7 @@ void squared_error(int64_t n, const T* x, const T* t, double divisor, T* y) {
     for (int64_t b = begin; b < end; ++b) {
       const T* from = x + b * block;
       const T* target = t + b * block;
-      partial[b] = sum_terms<T>(at_most(block, n - b * block), [=](int64_t i, int lanes) {
+      partial[b] = sum_terms<T>(smaller(block, n - b * block), [=](int64_t i, int lanes) {
         const V error = load_first(from + i, lanes) - load_first(target + i, lanes);
         return error * error;
       });
@@ -121,7 +121,7 @@ void squared_error_backward(int64_t n, const T* x, const T* t, T factor, T* dx) 
   parallel_for((n + block - 1) / block, n, [=](int64_t begin, int64_t end, int) {
     const int64_t from = begin * block;
     map_run(
-        at_most(end * block, n) - from, dx + from, [=](V a, V b) { return (a - b) * V(factor); }, x + from, t + from);
+        smaller(end * block, n) - from, dx + from, [=](V a, V b) { return (a - b) * V(factor); }, x + from, t + from);
   });
 }
 

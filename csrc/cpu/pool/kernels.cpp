@@ -40,7 +40,6 @@ void by_kernel(const PoolGeometry& g, const Run& run) {
 }
 
 // -- Gathering gradients
-// ----------------------------------------------------------------------------------------------
 
 // A window that holds a pixel: where its channels are in y, its number within the image, its tap that reads
 // the pixel.
@@ -137,7 +136,6 @@ void gather(const PoolGeometry& g, T* dx, const Term& term) {
 }
 
 // -- Maximum
-// ----------------------------------------------------------------------------------------------------------
 
 // What keeps the winning taps.
 template <class Tap>
@@ -209,7 +207,6 @@ void max_backward(const PoolGeometry& g, const T* dy, const Tap* tap, T* dx) {
 }
 
 // -- Average
-// ----------------------------------------------------------------------------------------------------------
 
 // The taps of a window that count along one axis.
 int64_t counted(const PoolAxis& a, int64_t out, bool count_include_pad) {

@@ -7,6 +7,7 @@
 #include "cpu/random/box_muller.h"
 #include "cpu/random/philox.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -15,8 +16,6 @@ namespace {
 constexpr int64_t kBlock = 8192;
 constexpr int64_t kChunk = 1024;
 static_assert(kBlock % kChunk == 0 && kChunk % Philox::kWords == 0);
-
-TINYDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Calls body(from, n, words) for stretches of n <= kChunk elements that together cover [0, count).
 template <class Body>
