@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..autograd import enable_grad, no_grad
 from ..tensor import Array, Tensor
 from ..train import Trainer, checkpoint
 from ..train.callbacks import Callback, History
@@ -144,18 +145,19 @@ class Sequential(nn.Module):
 
     # -- The function -----------------------------------------------------------------------------------------
 
-    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
-        """The outputs for a batch of inputs: an array, nested lists or a tensor; by default in evaluation mode."""
+    def __call__(self, x: Any, training: bool = False) -> Tensor:
+        """The outputs for a batch of inputs: an array, nested lists or a tensor.
+
+        Only with `training` are the operations recorded for gradients, and do elements drop out.
+        """
         inputs = as_float(x)
         if not self.built:
             self.build(inputs.shape)
-        inputs = self._fit_rank(inputs)
-        if training is None or training == self.training:
-            return self.forward(inputs)
         before = self.training
         self.train(training)
         try:
-            return self.forward(inputs)
+            with enable_grad() if training else no_grad():
+                return self.forward(self._fit_rank(inputs))
         finally:
             self.train(before)
 

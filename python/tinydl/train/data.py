@@ -39,7 +39,8 @@ def loader_of(op: str, data: Any, batch_size: int, shuffle: bool) -> Iterable[An
         return DataLoader(data, batch_size=batch_size, shuffle=shuffle, num_workers=workers)
     if isinstance(data, Iterable):
         return data
-    raise TypeError(f"{op}: got data of type {type(data).__name__}, wanted a DataLoader, a Dataset or a tuple of arrays")
+    kind = type(data).__name__
+    raise TypeError(f"{op}: got data of type {kind}, wanted a DataLoader, a Dataset or a tuple of arrays")
 
 
 def _arrays(op: str, data: tuple[Any, ...]) -> TensorDataset:
