@@ -91,7 +91,8 @@ def test_loss_on_logits_is_that_of_the_probabilities(rng):
     model = small_cnn(input_shape=(12, 12, 1))
     model.compile("sgd", "sparse_categorical_crossentropy")
     p = model.predict(x, verbose=0).astype(np.float64)
-    assert_close(np.float32(model.evaluate(x, y, verbose=0)), -np.log(p[np.arange(40), y]).mean(), "gradient", length=40)
+    wanted = -np.log(p[np.arange(40), y]).mean()
+    assert_close(np.float32(model.evaluate(x, y, verbose=0)), wanted, "gradient", length=40)
 
 
 @pytest.mark.parametrize("from_logits", [False, True])
@@ -132,7 +133,8 @@ def test_mean_squared_error_with_or_without_the_last_axis(rng):
         found.append(history.history["loss"])
     assert found[0] == found[1] == found[2]
     assert found[0][-1] < 1e-3 * found[0][0]
-    assert_close(np.float32(model.evaluate(x, y, verbose=0)), np.mean((model.predict(x, verbose=0)[:, 0] - y) ** 2.0), "loss", length=50)
+    wanted = np.mean((model.predict(x, verbose=0)[:, 0].astype(np.float64) - y) ** 2)
+    assert_close(np.float32(model.evaluate(x, y, verbose=0)), wanted, "loss", length=50)
 
 
 def test_a_loss_of_the_user(rng):
@@ -199,7 +201,7 @@ def test_loaders_and_data_sets(rng):
 
 
 def test_building_at_first_sight_of_data(rng):
-    x, y = images(rng)
+    x, _ = images(rng)
     tinydl.manual_seed(0)
     given = small_cnn(input_shape=(12, 12, 1))
     for see in (
@@ -273,7 +275,7 @@ def test_weights_can_be_saved_and_set(rng, tmp_path):
     with pytest.raises(ValueError, match=r"wanted \[\(3, 3, 1, 6\)"):
         one.set_weights(wrong)
     assert all(np.array_equal(a, b) for a, b in zip(before, one.get_weights(), strict=True))
-    with pytest.raises(ValueError, match=r'Unexpected key\(s\)'):
+    with pytest.raises(ValueError, match=r"Unexpected key\(s\)"):
         Sequential([layers.Dense(3, input_shape=(2,))]).load_weights(path)
 
 
@@ -406,7 +408,8 @@ def test_random_seed():
     draws = []
     for _ in range(2):
         keras.utils.set_random_seed(7)
-        draws.append((tinydl.rand(3).tolist(), np.random.rand(), small_cnn(input_shape=(12, 12, 1)).get_weights()[0].tolist()))  # noqa: NPY002
+        kernel = small_cnn(input_shape=(12, 12, 1)).get_weights()[0]
+        draws.append((tinydl.rand(3).tolist(), np.random.rand(), kernel.tolist()))  # noqa: NPY002
     assert draws[0] == draws[1]
 
 
@@ -428,24 +431,24 @@ X, Y = np.zeros((5, 12, 12, 1), np.float32), np.zeros(5, np.int64)
         (lambda: small_cnn().fit(X, Y), "fit: you must call `compile()` before"),
         (lambda: small_cnn().evaluate(X, Y), "evaluate: you must call `compile()` before"),
         (lambda: small_cnn().compile("adamm", "mse"), "Unknown optimizer: 'adamm'. Known: adam, sgd"),
-        (lambda: small_cnn().compile("adam", "hinge"), "Unknown loss: 'hinge'. Known: categorical_crossentropy, mean_squared"),
-        (lambda: small_cnn().compile("adam", "mse", metrics=["f1"]), "Unknown metric: 'f1'. Known: acc, accuracy, binary"),
+        (lambda: small_cnn().compile("adam", "hinge"), "Unknown loss: 'hinge'. Known: categorical_crossentropy"),
+        (lambda: small_cnn().compile("adam", "mse", metrics=["f1"]), "Unknown metric: 'f1'. Known: acc, accuracy"),
         (lambda: compiled(None).fit(X, Y), "fit: no loss to compute"),
         (lambda: compiled().fit(X, Y[:4]), "x has 5 samples, y has 4; wanted equally many"),
         (lambda: compiled().fit(X[:0], Y[:0]), "fit: the data is empty: x has the shape (0, 12, 12, 1)"),
         (lambda: compiled().fit(), "fit: x is missing"),
         (
             lambda: compiled().fit(X[:, :11], Y, verbose=0),
-            'Input 0 of layer "conv2d" is incompatible with the layer: expected shape=(None, 12, 12, 1), found shape=(5, 11, 12, 1)',
+            'layer "conv2d" is incompatible with the layer: expected shape=(None, 12, 12, 1), found shape=(5, 11,',
         ),
         (lambda: compiled()(X[:, :11]), "expected shape=(None, 12, 12, 1), found shape=(5, 11, 12, 1)"),
         (
             lambda: compiled().fit(X, np.eye(5)[:, :4], verbose=0),
-            "sparse_categorical_crossentropy: targets of shape (5, 4) do not fit outputs of shape (5, 4); wanted class indices",
+            "targets of shape (5, 4) do not fit outputs of shape (5, 4); wanted class indices of shape (5,)",
         ),
         (
             lambda: compiled("categorical_crossentropy").fit(X, Y, verbose=0),
-            "categorical_crossentropy: targets of shape (5,) do not fit outputs of shape (5, 4); wanted one-hot targets",
+            "targets of shape (5,) do not fit outputs of shape (5, 4); wanted one-hot targets",
         ),
         (lambda: compiled().fit(X, Y + 0.5), "the targets must be class indices, got fractions"),
         (lambda: compiled().fit(X, Y, class_weight={0: 1.0}), "fit: not available: class_weight"),

@@ -117,9 +117,11 @@ def test_every_flipped_byte_is_noticed(saved):
         try:
             got = checkpoint.load(saved)
         except ValueError as error:
-            assert "a.safetensors" in str(error)
+            message = str(error)
         else:  # a byte of padding, or of the header's layout that means the same
             assert bits(got) == original
+            continue
+        assert "a.safetensors" in message
 
 
 def test_foreign_files(tmp_path):

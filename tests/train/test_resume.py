@@ -169,7 +169,9 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path, change, messag
     assert tinydl.random.default_generator.state() == generator
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"every": "step"}, {"every": 5, "save_best_only": True}, {"mode": "up"}])
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"every": "step"}, {"every": 5, "save_best_only": True}, {"mode": "up"}]
+)
 def test_wrong_options(options):
     with pytest.raises(ValueError, match="Checkpoint"):
         Checkpoint("x", **options)

@@ -65,7 +65,7 @@ def _batch_bytes(data: Any, batch_size: int) -> int:
 
 def samples_in(loader: Any) -> int | None:
     """How many samples an epoch has, where that is known."""
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     if not hasattr(dataset, "__len__") or not hasattr(loader, "__len__"):
         return None
     batches = getattr(loader, "batch_sampler", None)

@@ -148,7 +148,7 @@ class Layer:
             )
         with no_grad():
             for weight, array in zip(own, arrays, strict=True):
-                weight.copy_(array)
+                weight.copy_(Tensor(array))
 
     def count_params(self) -> int:
         """How many numbers the weights have."""
