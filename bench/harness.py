@@ -58,6 +58,16 @@ def calls_for(function: Call, seconds: float) -> int:
         count *= 4
 
 
+def settle(call: Call) -> None:
+    """Let the other contenders' threads go to sleep, then wake our own.
+
+    Each library may carry an OpenMP runtime of its own, whose threads spin for some milliseconds after their last work
+    and would take the cores from the next contender.
+    """
+    time.sleep(0.05)
+    call()
+
+
 def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> dict[str, Timing]:
     """Time every contender `rounds` times in turn; each sample averages over about `seconds` of calls."""
     contenders = {"tinydl": row.ours, **row.peers}
@@ -65,10 +75,14 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> dict[str, Timi
         ours = row.ours()
         for peer in row.peers.values():
             row.check(ours, peer())
-    counts = {name: calls_for(call, seconds) for name, call in contenders.items()}
+    counts = {}
+    for name, call in contenders.items():
+        settle(call)
+        counts[name] = calls_for(call, seconds)
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            settle(call)
             start = time.perf_counter()
             for _ in range(counts[name]):
                 call()

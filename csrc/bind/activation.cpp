@@ -16,8 +16,7 @@ py::array bias_row(const char* op, const py::object& bias, const py::array& like
   const auto row = py::reinterpret_borrow<py::array>(bias);
   require_same_dtype(op, like, row);
   const Layout layout = layout_of(op, row);
-  check(layout.ndim == 1 && layout.shape[0] == n, op, ": got a bias of shape ", shape_text(layout), ", wanted (", n,
-        ",)");
+  check(layout.ndim == 1 && layout.shape[0] == n, op, ": got a bias of shape ", layout, ", wanted (", n, ",)");
   return as_row_major(op, row);
 }
 

@@ -52,8 +52,7 @@ Layout image_layout(int64_t n, int64_t c, int64_t h, int64_t w) {
 // Throws unless dy has the shape of the convolution's output.
 void check_output(const char* op, const ConvGeometry& g, const Layout& dy) {
   const Layout expected = image_layout(g.batch, g.filters, g.h.output, g.w.output);
-  check(same_shape(dy, expected), op, ": got an output gradient of shape ", shape_text(dy), ", wanted ",
-        shape_text(expected));
+  check(same_shape(dy, expected), op, ": got an output gradient of shape ", dy, ", wanted ", expected);
 }
 
 py::array conv2d(const py::array& x, const py::array& weight, const py::object& bias, const Pair& stride,

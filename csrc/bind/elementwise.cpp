@@ -39,8 +39,7 @@ void def_binary(py::module_& m, const char* name, const char* first, const char*
           using T = decltype(type);
           const Layout la = layout_of(name, a), lb = layout_of(name, b);
           Layout common;
-          check(broadcast_shapes(la, lb, common), name, ": shapes ", shape_text(la), " and ", shape_text(lb),
-                " do not broadcast");
+          check(broadcast_shapes(la, lb, common), name, ": shapes ", la, " and ", lb, " do not broadcast");
           const Layout wide_a = broadcast_to(la, common), wide_b = broadcast_to(lb, common);
           const Layout out = dense_like(same_shape(la, common) ? wide_a : wide_b);
           py::array y = empty(out, a.dtype());
@@ -67,6 +66,7 @@ void bind_elementwise(py::module_& m) {
   def_unary(m, "relu", [](const auto& k) { return k.relu; });
   def_unary(m, "sigmoid", [](const auto& k) { return k.sigmoid; });
   def_unary(m, "tanh", [](const auto& k) { return k.tanh; });
+  def_unary(m, "erf", [](const auto& k) { return k.erf; });
   def_binary(m, "add", "a", "b", [](const auto& k) { return k.add; });
   def_binary(m, "sub", "a", "b", [](const auto& k) { return k.sub; });
   def_binary(m, "mul", "a", "b", [](const auto& k) { return k.mul; });

@@ -30,7 +30,7 @@ Rows rows_of(const char* op, const Layout& x) {
   Rows out;
   out.logits = axis_innermost(row_major(x), axis);
   out.classes = x.shape[axis];
-  check(out.classes > 0, op, ": logits of shape ", shape_text(x), " have no classes");
+  check(out.classes > 0, op, ": logits of shape ", x, " have no classes");
   Layout outer;
   for (int d = 0; d < x.ndim; ++d)
     if (d != axis) outer.shape[outer.ndim++] = x.shape[d];
@@ -44,7 +44,7 @@ std::string position_text(const Layout& outer, int64_t row) {
   if (outer.ndim <= 1) return text("row ", row);
   Layout index = outer;
   for (int d = outer.ndim - 1; d >= 0; row /= outer.shape[d--]) index.shape[d] = row % outer.shape[d];
-  return shape_text(index);
+  return text(index);
 }
 
 using Labels = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
@@ -68,9 +68,8 @@ Labels labels_of(const char* op, const py::array& target, const Rows& rows) {
 // classes).
 bool is_soft(const char* op, const Layout& x, const Layout& target, const Rows& rows) {
   const bool soft = same_shape(x, target);
-  check(soft || same_shape(target, rows.outer), op, ": logits of shape ", shape_text(x),
-        " need class indices of shape ", shape_text(rows.outer), " or probabilities of shape ", shape_text(x),
-        ", got a target of shape ", shape_text(target));
+  check(soft || same_shape(target, rows.outer), op, ": logits of shape ", x, " need class indices of shape ",
+        rows.outer, " or probabilities of shape ", x, ", got a target of shape ", target);
   return soft;
 }
 
@@ -108,14 +107,12 @@ py::tuple cross_entropy(const py::array& x, const py::array& target, const std::
     const int64_t n = p.rows.rows, classes = p.rows.classes;
     py::array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
     py::array reduced = reduce == Reduction::none ? losses : empty(Layout(), x.dtype());
-    T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses),
-      *total = mutable_data_of<T>(reduced);
+    T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses), *total = mutable_data_of<T>(reduced);
     {
       py::gil_scoped_release unlocked;
       const T* logits = data_of<T>(p.logits);
       if (p.soft)
-        loss_kernels<T>().soft_cross_entropy(n, classes, logits, data_of<T>(p.target), loss, m, m + n,
-                                             m + 2 * n);
+        loss_kernels<T>().soft_cross_entropy(n, classes, logits, data_of<T>(p.target), loss, m, m + n, m + 2 * n);
       else
         loss_kernels<T>().cross_entropy(n, classes, logits, data_of<int64_t>(p.target), loss, m, m + n);
       if (reduce != Reduction::none)
@@ -136,8 +133,7 @@ struct RowScale {
       : grad(upstream), each(reduce == Reduction::none) {
     const Layout got = layout_of(op, upstream);
     const Layout wanted = each ? rows.outer : Layout();
-    check(same_shape(got, wanted), op, ": got a gradient of shape ", shape_text(got), ", wanted ",
-          shape_text(wanted));
+    check(same_shape(got, wanted), op, ": got a gradient of shape ", got, ", wanted ", wanted);
     if (each)
       grad = as_row_major(op, upstream);
     else
@@ -157,8 +153,7 @@ py::array cross_entropy_backward(const py::array& grad, const py::array& x, cons
     const Problem p(op, x, target);
     const int64_t n = p.rows.rows, classes = p.rows.classes;
     const Layout kept = layout_of(op, stats);
-    check(same_shape(kept, p.statistics()), op, ": got statistics of shape ", shape_text(kept), ", wanted ",
-          shape_text(p.statistics()));
+    check(same_shape(kept, p.statistics()), op, ": got statistics of shape ", kept, ", wanted ", p.statistics());
     const RowScale<T> scale(op, grad, p.rows, parse_reduction(op, reduction));
     const py::array dense_stats = as_row_major(op, stats);
     py::array dx = empty(p.rows.logits, x.dtype());
@@ -166,11 +161,11 @@ py::array cross_entropy_backward(const py::array& grad, const py::array& x, cons
     const T *m = data_of<T>(dense_stats), *logits = data_of<T>(p.logits);
     py::gil_scoped_release unlocked;
     if (p.soft)
-      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, data_of<T>(p.target), m, m + n,
-                                                    m + 2 * n, scale.data(), scale.step(), to);
+      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, data_of<T>(p.target), m, m + n, m + 2 * n,
+                                                    scale.data(), scale.step(), to);
     else
-      loss_kernels<T>().cross_entropy_backward(n, classes, logits, data_of<int64_t>(p.target), m, m + n,
-                                               scale.data(), scale.step(), to);
+      loss_kernels<T>().cross_entropy_backward(n, classes, logits, data_of<int64_t>(p.target), m, m + n, scale.data(),
+                                               scale.step(), to);
     return dx;
   });
 }
@@ -178,8 +173,8 @@ py::array cross_entropy_backward(const py::array& grad, const py::array& x, cons
 void check_pair(const char* op, const py::array& x, const py::array& target) {
   require_same_dtype(op, x, target);
   const Layout in = layout_of(op, x), other = layout_of(op, target);
-  check(same_shape(in, other), op, ": got an input of shape ", shape_text(in), " and a target of shape ",
-        shape_text(other), ", wanted equal shapes");
+  check(same_shape(in, other), op, ": got an input of shape ", in, " and a target of shape ", other,
+        ", wanted equal shapes");
 }
 
 // (sum of (x - target)^2) / divisor, of shape ().
@@ -194,8 +189,7 @@ py::array squared_error(const py::array& x, const py::array& target, double divi
     py::array y = empty(Layout(), x.dtype());
     T* to = mutable_data_of<T>(y);
     py::gil_scoped_release unlocked;
-    loss_kernels<T>().squared_error(element_count(layout), data_of<T>(dense), data_of<T>(wanted), divisor,
-                                    to);
+    loss_kernels<T>().squared_error(element_count(layout), data_of<T>(dense), data_of<T>(wanted), divisor, to);
     return y;
   });
 }
@@ -225,8 +219,7 @@ void bind_loss(py::module_& m) {
   m.def("cross_entropy_backward", &cross_entropy_backward, py::arg("grad"), py::arg("x"), py::arg("target"),
         py::arg("stats"), py::arg("reduction"));
   m.def("squared_error", &squared_error, py::arg("x"), py::arg("target"), py::arg("divisor"));
-  m.def("squared_error_backward", &squared_error_backward, py::arg("x"), py::arg("target"),
-        py::arg("factor"));
+  m.def("squared_error_backward", &squared_error_backward, py::arg("x"), py::arg("target"), py::arg("factor"));
 }
 
 }  // namespace tinydl

@@ -37,8 +37,7 @@ std::vector<int64_t> matrix_offsets(const Layout& batch) {
 Batch plan_batch(const Layout& a, const Layout& b) {
   Batch out;
   const Layout batch_a = without_last_two(a), batch_b = without_last_two(b);
-  check(broadcast_shapes(batch_a, batch_b, out.shape), "matmul: batch shapes of ", shape_text(a), " and ",
-        shape_text(b), " do not broadcast");
+  check(broadcast_shapes(batch_a, batch_b, out.shape), "matmul: batch shapes of ", a, " and ", b, " do not broadcast");
   out.a_offsets = matrix_offsets(broadcast_to(batch_a, out.shape));
   out.b_offsets = matrix_offsets(broadcast_to(batch_b, out.shape));
   return out;
@@ -55,11 +54,11 @@ py::array matmul(const py::array& a, const py::array& b, const py::object& bias,
   return by_float_type("matmul", a, [&](auto type) {
     using T = decltype(type);
     const Layout la = layout_of("matmul", a), lb = layout_of("matmul", b);
-    check(la.ndim >= 2 && lb.ndim >= 2, "matmul: got shapes ", shape_text(la), " and ", shape_text(lb),
+    check(la.ndim >= 2 && lb.ndim >= 2, "matmul: got shapes ", la, " and ", lb,
           ", wanted matrices or batches of matrices");
     const int64_t m = la.shape[la.ndim - 2], k = la.shape[la.ndim - 1], n = lb.shape[lb.ndim - 1];
-    check(lb.shape[lb.ndim - 2] == k, "matmul: shapes ", shape_text(la), " and ", shape_text(lb),
-          " do not fit: the first has ", k, " columns, the second ", lb.shape[lb.ndim - 2], " rows");
+    check(lb.shape[lb.ndim - 2] == k, "matmul: shapes ", la, " and ", lb, " do not fit: the first has ", k,
+          " columns, the second ", lb.shape[lb.ndim - 2], " rows");
     const Batch batch = plan_batch(la, lb);
     const py::array dense_bias = bias_row("matmul", bias, a, n);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation("matmul", activation)};

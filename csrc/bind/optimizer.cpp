@@ -19,8 +19,7 @@ Arrays arrays_of(const char* op, const char* name, const py::sequence& items) {
   for (size_t i = 0; i < items.size(); ++i) {
     const py::object item = items[i];
     if (!py::isinstance<py::array>(item))
-      throw TypeError(
-          text(op, ": ", name, "[", i, "] is a ", Py_TYPE(item.ptr())->tp_name, ", wanted an array"));
+      throw TypeError(text(op, ": ", name, "[", i, "] is a ", Py_TYPE(item.ptr())->tp_name, ", wanted an array"));
     out.push_back(py::reinterpret_borrow<py::array>(item));
   }
   return out;
@@ -34,19 +33,16 @@ struct Operands {
 };
 
 // `wanted` is the layout of params[i]. (No check() here: it would put its message together on every call.)
-void check_operand(const Operands& a, const char* name, size_t i, const py::array& array,
-                   const Layout& wanted) {
+void check_operand(const Operands& a, const char* name, size_t i, const py::array& array, const Layout& wanted) {
   if (type_number(array) != type_number(a.params[0]))
     throw TypeError(text(a.op, ": ", name, "[", i, "] has dtype ", py::str(array.dtype()).cast<std::string>(),
                          ", params[0] ", py::str(a.params[0].dtype()).cast<std::string>()));
   const Layout got = layout_of(a.op, array);
-  if (!same_shape(wanted, got))
-    fail(a.op, ": ", name, "[", i, "] has shape ", shape_text(got), ", params[", i, "] ", shape_text(wanted));
+  if (!same_shape(wanted, got)) fail(a.op, ": ", name, "[", i, "] has shape ", got, ", params[", i, "] ", wanted);
 }
 
 // What is updated in place must be writeable and lie in memory as its parameter does.
-void check_updated(const Operands& a, const char* name, size_t i, const py::array& array,
-                   const Layout& wanted) {
+void check_updated(const Operands& a, const char* name, size_t i, const py::array& array, const Layout& wanted) {
   check_operand(a, name, i, array, wanted);
   const Layout got = layout_of(a.op, array);
   check(array.writeable(), a.op, ": ", name, "[", i, "] is read-only");
@@ -57,8 +53,7 @@ void check_updated(const Operands& a, const char* name, size_t i, const py::arra
 
 void check_operands(const Operands& a) {
   const auto check_length = [&](const char* name, const Arrays& arrays) {
-    check(arrays.size() == a.params.size(), a.op, ": got ", a.params.size(), " params and ", arrays.size(),
-          " ", name);
+    check(arrays.size() == a.params.size(), a.op, ": got ", a.params.size(), " params and ", arrays.size(), " ", name);
   };
   check_length("grads", a.grads);
   for (const auto& [name, arrays] : a.state) check_length(name, arrays);
@@ -89,8 +84,7 @@ void check_overlaps(const Operands& a) {
   std::sort(stretches.begin(), stretches.end());
   uintptr_t updated_until = 0, used_until = 0;
   for (const Stretch& s : stretches) {
-    check(s.begin >= (s.updated ? used_until : updated_until), a.op,
-          ": two arrays share memory, and one is updated");
+    check(s.begin >= (s.updated ? used_until : updated_until), a.op, ": two arrays share memory, and one is updated");
     used_until = std::max(used_until, s.end);
     if (s.updated) updated_until = std::max(updated_until, s.end);
   }
@@ -134,9 +128,8 @@ void step(Operands& a, const Run& run) {
   });
 }
 
-void sgd_step(const py::sequence& params, const py::sequence& grads, const py::sequence& momentum_buffers,
-              double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool maximize,
-              bool first_step) {
+void sgd_step(const py::sequence& params, const py::sequence& grads, const py::sequence& momentum_buffers, double lr,
+              double momentum, double dampening, double weight_decay, bool nesterov, bool maximize, bool first_step) {
   const char* op = "sgd_step";
   Operands a = {op, arrays_of(op, "params", params), arrays_of(op, "grads", grads), {}};
   if (momentum != 0) a.state = {{"momentum_buffers", arrays_of(op, "momentum_buffers", momentum_buffers)}};
@@ -145,9 +138,8 @@ void sgd_step(const py::sequence& params, const py::sequence& grads, const py::s
 }
 
 void adam_step(const py::sequence& params, const py::sequence& grads, const py::sequence& exp_avgs,
-               const py::sequence& exp_avg_sqs, const py::sequence& max_exp_avg_sqs, int64_t step_count,
-               double lr, double beta1, double beta2, double eps, double weight_decay, bool amsgrad,
-               bool maximize) {
+               const py::sequence& exp_avg_sqs, const py::sequence& max_exp_avg_sqs, int64_t step_count, double lr,
+               double beta1, double beta2, double eps, double weight_decay, bool amsgrad, bool maximize) {
   const char* op = "adam_step";
   check(step_count >= 1, op, ": got step ", step_count, ", wanted at least 1");
   Operands a = {op, arrays_of(op, "params", params), arrays_of(op, "grads", grads), {}};
@@ -161,12 +153,12 @@ void adam_step(const py::sequence& params, const py::sequence& grads, const py::
 }  // namespace
 
 void bind_optimizer(py::module_& m) {
-  m.def("sgd_step", &sgd_step, py::arg("params"), py::arg("grads"), py::arg("momentum_buffers"),
-        py::arg("lr"), py::arg("momentum"), py::arg("dampening"), py::arg("weight_decay"),
-        py::arg("nesterov"), py::arg("maximize"), py::arg("first_step"));
-  m.def("adam_step", &adam_step, py::arg("params"), py::arg("grads"), py::arg("exp_avgs"),
-        py::arg("exp_avg_sqs"), py::arg("max_exp_avg_sqs"), py::arg("step"), py::arg("lr"), py::arg("beta1"),
-        py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("amsgrad"), py::arg("maximize"));
+  m.def("sgd_step", &sgd_step, py::arg("params"), py::arg("grads"), py::arg("momentum_buffers"), py::arg("lr"),
+        py::arg("momentum"), py::arg("dampening"), py::arg("weight_decay"), py::arg("nesterov"), py::arg("maximize"),
+        py::arg("first_step"));
+  m.def("adam_step", &adam_step, py::arg("params"), py::arg("grads"), py::arg("exp_avgs"), py::arg("exp_avg_sqs"),
+        py::arg("max_exp_avg_sqs"), py::arg("step"), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
+        py::arg("weight_decay"), py::arg("amsgrad"), py::arg("maximize"));
 }
 
 }  // namespace tinydl

@@ -22,15 +22,13 @@ Layout input_layout(const PoolGeometry& g) { return channels_last(g.n, g.channel
 Layout output_layout(const PoolGeometry& g) { return channels_last(g.n, g.channels, g.h.out, g.w.out); }
 
 // The geometry that maps images of `size` pixels to the gradient's shape.
-PoolGeometry backward_geometry(const char* op, const Layout& grad, const Pair& size,
-                               const PoolOptions& options) {
-  check(grad.ndim == 4, op, ": got a gradient of shape ", shape_text(grad), ", wanted (N, C, H, W)");
+PoolGeometry backward_geometry(const char* op, const Layout& grad, const Pair& size, const PoolOptions& options) {
+  check(grad.ndim == 4, op, ": got a gradient of shape ", grad, ", wanted (N, C, H, W)");
   Layout x = grad;
   x.shape[2] = size.first;
   x.shape[3] = size.second;
   const PoolGeometry g = pool_geometry(op, x, options);
-  check(same_shape(grad, output_layout(g)), op, ": got a gradient of shape ", shape_text(grad), ", wanted ",
-        shape_text(output_layout(g)));
+  check(same_shape(grad, output_layout(g)), op, ": got a gradient of shape ", grad, ", wanted ", output_layout(g));
   return g;
 }
 
@@ -40,11 +38,9 @@ py::tuple max_pool2d(const py::array& x, const Pair& kernel, const Pair& stride,
   constexpr const char* op = "max_pool2d";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const PoolGeometry g =
-        pool_geometry(op, layout_of(op, x), {kernel, stride, padding, dilation, ceil_mode});
+    const PoolGeometry g = pool_geometry(op, layout_of(op, x), {kernel, stride, padding, dilation, ceil_mode});
     const bool narrow = g.h.kernel <= kTaps8 && g.w.kernel <= kTaps8 && g.h.kernel * g.w.kernel <= kTaps8;
-    check(g.h.kernel <= INT32_MAX / g.w.kernel, op, ": a kernel of ", g.h.kernel, " x ", g.w.kernel,
-          " is too large");
+    check(g.h.kernel <= INT32_MAX / g.w.kernel, op, ": a kernel of ", g.h.kernel, " x ", g.w.kernel, " is too large");
     const py::array dense = as_layout(op, x, input_layout(g));
     const Layout out = output_layout(g);
     py::array y = empty(out, x.dtype());
@@ -76,14 +72,13 @@ py::array check_taps(const char* op, const py::array& taps, const Layout& out) {
   const bool known = number == py::detail::npy_api::NPY_UINT8_ || number == py::dtype::of<int32_t>().num();
   if (!known) fail_dtype(op, taps, "taps of dtype uint8 or int32");
   const Layout layout = layout_of(op, taps);
-  check(same_strides(layout, out) || (element_count(out) == 0 && same_shape(layout, out)), op,
-        ": got taps of shape ", shape_text(layout), ", wanted channels-last taps of shape ", shape_text(out));
+  check(same_strides(layout, out) || (element_count(out) == 0 && same_shape(layout, out)), op, ": got taps of shape ",
+        layout, ", wanted channels-last taps of shape ", out);
   return taps;
 }
 
-py::array max_pool2d_backward(const py::array& grad, const py::array& taps, const Pair& size,
-                              const Pair& kernel, const Pair& stride, const Pair& padding,
-                              const Pair& dilation, bool ceil_mode) {
+py::array max_pool2d_backward(const py::array& grad, const py::array& taps, const Pair& size, const Pair& kernel,
+                              const Pair& stride, const Pair& padding, const Pair& dilation, bool ceil_mode) {
   constexpr const char* op = "max_pool2d_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
@@ -106,13 +101,12 @@ py::array max_pool2d_backward(const py::array& grad, const py::array& taps, cons
 constexpr Pair kNoDilation{1, 1};
 
 // A divisor_override of 0 stands for none.
-py::array avg_pool2d(const py::array& x, const Pair& kernel, const Pair& stride, const Pair& padding,
-                     bool ceil_mode, bool count_include_pad, int64_t divisor_override) {
+py::array avg_pool2d(const py::array& x, const Pair& kernel, const Pair& stride, const Pair& padding, bool ceil_mode,
+                     bool count_include_pad, int64_t divisor_override) {
   constexpr const char* op = "avg_pool2d";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const PoolGeometry g =
-        pool_geometry(op, layout_of(op, x), {kernel, stride, padding, kNoDilation, ceil_mode});
+    const PoolGeometry g = pool_geometry(op, layout_of(op, x), {kernel, stride, padding, kNoDilation, ceil_mode});
     const py::array dense = as_layout(op, x, input_layout(g));
     py::array y = empty(output_layout(g), x.dtype());
     T* to = mutable_data_of<T>(y);
@@ -123,8 +117,7 @@ py::array avg_pool2d(const py::array& x, const Pair& kernel, const Pair& stride,
 }
 
 py::array avg_pool2d_backward(const py::array& grad, const Pair& size, const Pair& kernel, const Pair& stride,
-                              const Pair& padding, bool ceil_mode, bool count_include_pad,
-                              int64_t divisor_override) {
+                              const Pair& padding, bool ceil_mode, bool count_include_pad, int64_t divisor_override) {
   constexpr const char* op = "avg_pool2d_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);

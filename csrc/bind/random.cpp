@@ -69,16 +69,14 @@ py::array dropout_backward(const py::array& grad, const py::array& mask, double 
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
     const Layout in = layout_of(op, grad), of_mask = layout_of(op, mask);
-    if (!same_shape(in, of_mask))
-      fail(op, ": grad has shape ", shape_text(in), ", mask ", shape_text(of_mask));
+    if (!same_shape(in, of_mask)) fail(op, ": grad has shape ", in, ", mask ", of_mask);
     const py::array dense = is_dense(of_mask) ? mask : py::array(mask.attr("copy")("K"));
     const Layout layout = dense_like(layout_of(op, dense));
     const py::array dy = same_strides(in, layout) ? grad : copy_as(op, grad, layout);
     py::array dx = empty(layout, grad.dtype());
     T* out = mutable_data_of<T>(dx);
     py::gil_scoped_release unlocked;
-    random_kernels<T>().dropout_backward(element_count(layout), p, data_of<T>(dy), data_of<uint8_t>(dense),
-                                         out);
+    random_kernels<T>().dropout_backward(element_count(layout), p, data_of<T>(dy), data_of<uint8_t>(dense), out);
     return dx;
   });
 }
@@ -86,10 +84,8 @@ py::array dropout_backward(const py::array& grad, const py::array& mask, double 
 }  // namespace
 
 void bind_random(py::module_& m) {
-  m.def("uniform", &uniform, py::arg("count"), py::arg("low"), py::arg("high"), py::arg("seed"),
-        py::arg("offset"));
-  m.def("normal", &normal, py::arg("count"), py::arg("mean"), py::arg("std"), py::arg("seed"),
-        py::arg("offset"));
+  m.def("uniform", &uniform, py::arg("count"), py::arg("low"), py::arg("high"), py::arg("seed"), py::arg("offset"));
+  m.def("normal", &normal, py::arg("count"), py::arg("mean"), py::arg("std"), py::arg("seed"), py::arg("offset"));
   m.def("dropout", &dropout, py::arg("x"), py::arg("p"), py::arg("seed"), py::arg("offset"));
   m.def("dropout_backward", &dropout_backward, py::arg("grad"), py::arg("mask"), py::arg("p"));
 }

@@ -44,8 +44,7 @@ py::array sum(const char* op, const py::array& x, const py::tuple& axes, bool ke
     bool reduced[kMaxDims] = {};
     for (const auto& axis : axes) {
       const int d = axis.cast<int>();
-      check(d >= 0 && d < in.ndim && !reduced[d], op, ": axis ", d, " is out of range or repeated for shape ",
-            shape_text(in));
+      check(d >= 0 && d < in.ndim && !reduced[d], op, ": axis ", d, " is out of range or repeated for shape ", in);
       reduced[d] = true;
     }
     const ReducePlan plan = plan_reduction(in, reduced);

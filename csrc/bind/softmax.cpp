@@ -8,12 +8,10 @@ namespace tinydl {
 namespace {
 
 void check_axis(const char* op, const Layout& x, int axis) {
-  check(axis >= 0 && axis < x.ndim, op, ": axis ", axis, " is out of range for shape ", shape_text(x));
+  check(axis >= 0 && axis < x.ndim, op, ": axis ", axis, " is out of range for shape ", x);
 }
 
-int64_t rows_of(const Layout& x, int axis) {
-  return x.shape[axis] == 0 ? 0 : element_count(x) / x.shape[axis];
-}
+int64_t rows_of(const Layout& x, int axis) { return x.shape[axis] == 0 ? 0 : element_count(x) / x.shape[axis]; }
 
 // y has x's shape, with `axis` innermost in memory; x is copied where it lies otherwise.
 py::array softmax(const py::array& x, int axis) {
@@ -38,8 +36,7 @@ py::array softmax_backward(const py::array& grad, const py::array& y, int axis) 
     using T = decltype(type);
     const Layout out = layout_of(op, y), upstream = layout_of(op, grad);
     check_axis(op, out, axis);
-    check(same_shape(out, upstream), op, ": got a gradient of shape ", shape_text(upstream),
-          " for an output of shape ", shape_text(out));
+    check(same_shape(out, upstream), op, ": got a gradient of shape ", upstream, " for an output of shape ", out);
     const Layout layout = axis_innermost(out, axis);
     const py::array dense_grad = as_layout(op, grad, layout), dense_y = as_layout(op, y, layout);
     py::array dx = empty(layout, y.dtype());

@@ -2,12 +2,10 @@
 
 namespace tinydl {
 
-std::string shape_text(const Layout& a) {
-  std::ostringstream out;
+std::ostream& operator<<(std::ostream& out, const Layout& a) {
   out << '(';
   for (int d = 0; d < a.ndim; ++d) out << (d ? ", " : "") << a.shape[d];
-  out << (a.ndim == 1 ? ",)" : ")");
-  return out.str();
+  return out << (a.ndim == 1 ? ",)" : ")");
 }
 
 }  // namespace tinydl

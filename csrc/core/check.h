@@ -14,8 +14,8 @@ struct TypeError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// "(2, 3, 4)"
-std::string shape_text(const Layout& a);
+// Writes the shape: "(2, 3, 4)".
+std::ostream& operator<<(std::ostream& out, const Layout& a);
 
 template <class... Parts>
 std::string text(const Parts&... parts) {
@@ -29,6 +29,7 @@ template <class... Parts>
   throw std::invalid_argument(text(parts...));
 }
 
+// The parts are put together only where the condition fails, so pass them as they are: a Layout, not its text.
 template <class... Parts>
 void check(bool condition, const Parts&... parts) {
   if (!condition) fail(parts...);

@@ -6,8 +6,13 @@ namespace tinydl {
 
 namespace {
 
-std::string image_text(const Layout& x) {
-  return text("(N=", x.shape[0], ", C=", x.shape[1], ", H=", x.shape[2], ", W=", x.shape[3], ")");
+// Prints an image's shape with the names of its axes.
+struct Image {
+  const Layout& x;
+};
+std::ostream& operator<<(std::ostream& out, const Image& image) {
+  const int64_t* shape = image.x.shape;
+  return out << "(N=" << shape[0] << ", C=" << shape[1] << ", H=" << shape[2] << ", W=" << shape[3] << ")";
 }
 
 ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
@@ -26,13 +31,13 @@ ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kern
 }  // namespace
 
 ConvGeometry conv_geometry(const char* op, const Layout& input, const Layout& weight, const ConvOptions& options) {
-  check(input.ndim == 4, op, ": got an input of shape ", shape_text(input), ", wanted (N, C, H, W)");
-  check(weight.ndim == 4, op, ": got a weight of shape ", shape_text(weight), ", wanted (O, C / groups, KH, KW)");
+  check(input.ndim == 4, op, ": got an input of shape ", input, ", wanted (N, C, H, W)");
+  check(weight.ndim == 4, op, ": got a weight of shape ", weight, ", wanted (O, C / groups, KH, KW)");
   const int64_t groups = options.groups, channels = input.shape[1], filters = weight.shape[0];
   check(groups >= 1 && channels % groups == 0 && filters % groups == 0, op, ": groups=", groups,
         " does not divide the ", channels, " input channels and ", filters, " filters");
   check(weight.shape[1] == channels / groups, op, ": weight has ", weight.shape[1], " input channels per group, input ",
-        image_text(input), " with groups=", groups, " needs ", channels / groups);
+        Image{input}, " with groups=", groups, " needs ", channels / groups);
   ConvGeometry g;
   g.batch = input.shape[0];
   g.channels = channels;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from . import (
     autograd,
     ops,  # attaches the tensor's methods
@@ -24,7 +27,7 @@ from .creation import (
     zeros_like,
 )
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
-from .ops.elementwise import add, div, exp, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh
+from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh
 from .ops.matmul import matmul
 from .ops.pool import max_pool2d
 from .ops.reduce import argmax, mean, sum
@@ -34,3 +37,19 @@ from .random import Generator, initial_seed, manual_seed
 from .tensor import Tensor
 
 __version__ = "0.1.0"
+
+_SUBPACKAGES = ("keras", "models", "nn", "optim", "train", "utils", "vision")
+
+if TYPE_CHECKING:
+    from . import keras, models, nn, optim, train, utils, vision
+
+
+def __getattr__(name: str) -> Any:
+    """The subpackages, imported on first use."""
+    if name in _SUBPACKAGES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'tinydl' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBPACKAGES})

@@ -101,14 +101,15 @@ class Function:
         self._outputs = len(results)
         self._edges = [(t.grad_fn or t, t._output_index) if t is not None and t.requires_grad else None for t in inputs]
         if self.saved:
-            kept = [id(array) for array in self.saved]
+            kept = [*map(id, self.saved)]
             self._guards = [
                 (t._version, t._version[0]) for t in (*inputs, *results) if t is not None and id(t._data) in kept
             ]
         for index, result in enumerate(results):
             result.requires_grad = True
             result.grad_fn = self
-            result._output_index = index
+            if index:
+                result._output_index = index
 
     def _input_grads(self, grads: list[Array | None]) -> tuple[Array | None, ...]:
         if self._released:
@@ -123,7 +124,11 @@ class Function:
                     f"(version {version[0]}, expected {expected})"
                 )
         out = self.backward(*grads)
-        return out if type(out) is tuple else (out,)
+        if type(out) is not tuple:
+            out = (out,)
+        if len(out) != len(self._edges):
+            raise AssertionError(f"{type(self).__name__}.backward: {len(out)} gradients for {len(self._edges)} inputs")
+        return out
 
     def _release(self) -> None:
         self.saved = self._guards = ()
@@ -160,8 +165,10 @@ def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
                 f"backward: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
             )
         return np.ones(root._data.shape, root._data.dtype)
-    array = np.asarray(grad._data if isinstance(grad, Tensor) else grad, dtype=root.dtype)
-    if array.shape != root.shape:
+    array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
+    if array.dtype is not root._data.dtype:
+        array = array.astype(root._data.dtype)
+    if array.shape != root._data.shape:
         raise ValueError(f"backward: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
     return array
 
@@ -185,11 +192,11 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
     while queue:
         function = heapq.heappop(queue)[1]
         grads = pending.pop(function)
-        for edge, input_grad in zip(function._edges, function._input_grads(grads), strict=True):
+        for edge, input_grad in zip(function._edges, function._input_grads(grads)):  # noqa: B905
             if edge is None or input_grad is None:
                 continue
             target, output = edge
-            if type(target) is Tensor or isinstance(target, Tensor):
+            if isinstance(target, Tensor):
                 fresh = type(input_grad.base) is not np.ndarray and all([input_grad is not g for g in grads])
                 deliver(target, input_grad, fresh)
                 continue
@@ -209,7 +216,7 @@ def _sum(a: Array, b: Array) -> Array:
 
 
 def _accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
-    if grad.shape != leaf.shape:
+    if grad.shape != leaf._data.shape:
         raise AssertionError(f"a gradient of shape {grad.shape} was computed for a tensor of shape {leaf.shape}")
     if leaf.grad is None:
         leaf.grad = Tensor(grad if fresh else grad.copy(order="K"))

@@ -44,11 +44,12 @@ def test_gradcheck_of_layouts_and_empty_batches(rng):
     gradcheck(lambda a, b: conv2d(a.expand(2, 3, 4, 4), b), [double(rng, (1, 3, 1, 4)), w])
 
 
+TORCH_HAS = [o for o in OPTIONS if "activation" not in o and o.get("padding") != (1, 0, 2, 1)]
+
+
 @pytest.mark.filterwarnings("ignore:Using padding=.same.")
-@pytest.mark.parametrize("options", [o for o in OPTIONS if "activation" not in o], ids=str)
+@pytest.mark.parametrize("options", TORCH_HAS, ids=str)
 def test_equals_torch(options, torch, rng):
-    if isinstance(options.get("padding"), tuple) and len(options["padding"]) == 4:
-        pytest.skip("PyTorch has no padding by sides")
     per_group = 4 // options.get("groups", 1)
     arrays = [normal(rng, s) for s in [(3, 4, 9, 10), (6, per_group, 3, 2), (6,)]]
     ours = [tinydl.tensor(a, requires_grad=True) for a in arrays]

@@ -107,7 +107,7 @@ def test_a_compressed_bomb_is_not_unpacked(tmp_path):
 
 
 def test_unreadable(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nothing.idx"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.idx"):
         read_idx(tmp_path / "nothing.idx")
     with pytest.raises(OSError, match=str(tmp_path)):
         read_idx(tmp_path)

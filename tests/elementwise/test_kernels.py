@@ -1,5 +1,7 @@
 """Elementwise kernels against NumPy in float64, on every tier, over drawn shapes and layouts."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ UNARY = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
+    "erf": np.vectorize(math.erf),
 }
 FROM_OUTPUT = {
     "relu_backward": lambda g, y: g * (y > 0),

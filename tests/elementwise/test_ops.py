@@ -12,7 +12,7 @@ from tests.support.compare import assert_close
 from tinydl.autograd import gradcheck
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv]
-FUNCTIONS = ["exp", "log", "sqrt", "relu", "sigmoid", "tanh", "neg"]
+FUNCTIONS = ["exp", "log", "sqrt", "relu", "sigmoid", "tanh", "neg", "erf"]
 PAIRS = [
     ((3, 4), (3, 4)),
     ((3, 4), (4,)),

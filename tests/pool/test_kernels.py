@@ -59,9 +59,7 @@ def check_average(x, geometry, include_pad, divisor, rng):
     kernel, stride, padding, _, ceil_mode = geometry
     short = kernel, stride, padding, ceil_mode
     grad = normal(rng, output_shape(x.shape, kernel, stride, padding, ONE, ceil_mode), x.dtype)
-    expected, dx, scale, dx_scale = avg_pool(
-        x.astype(np.float64), grad.astype(np.float64), short, include_pad, divisor
-    )
+    expected, dx, scale, dx_scale = avg_pool(x.astype(np.float64), grad.astype(np.float64), short, include_pad, divisor)
     length = kernel[0] * kernel[1]
     for (_, view), (_, grad_view) in zip(layouts(x), layouts(grad), strict=True):
         got = _cpu.avg_pool2d(view, *short, include_pad, divisor)

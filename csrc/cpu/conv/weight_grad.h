@@ -44,7 +44,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
   for (int b = block; b < block_end; ++b) {
     const DepthBlock& pixels = depth.block(b);
     for (int64_t column = 0; column < n; column += kPanel<T>) {
-      const int64_t width = min64(kPanel<T>, n - column);
+      const int64_t width = smaller(kPanel<T>, n - column);
       const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
       TileJob<T> job;
       job.a_step = grad.g.w.stride * grad.x.pixel();
@@ -60,7 +60,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
       const int step = kTileRows[vectors];
       for (int64_t i = 0; i < count; i += step) {
         job.a = a + i;
-        job.rows = static_cast<int>(min64(step, count - i));
+        job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) c[r] = to + (first + i + r) * c_stride + column;
         tile(job);
       }
@@ -74,7 +74,7 @@ void add_splits(const T* parts, int64_t splits, int64_t rows, int64_t n, T* out,
   parallel_for(rows, splits * rows * n, [=](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r)
       for (int64_t j = 0; j < n; j += Vec<T>::size) {
-        const int lanes = static_cast<int>(min64(Vec<T>::size, n - j));
+        const int lanes = static_cast<int>(smaller(Vec<T>::size, n - j));
         Vec<T> total = Vec<T>::load(parts + r * n + j, lanes);
         for (int64_t s = 1; s < splits; ++s) total = total + Vec<T>::load(parts + (s * rows + r) * n + j, lanes);
         total.store(out + r * out_stride + j, lanes);
@@ -88,7 +88,7 @@ void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
   const int64_t rows = grad.row_count(), n = g.group_filters(), blocks = depth.block_count();
   if (rows == 0 || n == 0) return;
   const int64_t row_blocks = div_up(rows, kGradRows);
-  const int64_t splits = min64(blocks, div_up(kGradTasks, row_blocks));
+  const int64_t splits = smaller(blocks, div_up(kGradTasks, row_blocks));
   Scratch scratch(splits > 1 ? static_cast<size_t>(splits * rows * n) * sizeof(T) : 0);
   T* parts = static_cast<T*>(scratch.data());
   const int64_t work = rows * padded_columns<T>(n) / Vec<T>::size * (depth.total() + 8) / 2;
@@ -97,7 +97,7 @@ void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t split = task / row_blocks, first = task % row_blocks * kGradRows;
       weight_grad_task(grad, depth, static_cast<int>(blocks * split / splits),
-                       static_cast<int>(blocks * (split + 1) / splits), first, min64(kGradRows, rows - first),
+                       static_cast<int>(blocks * (split + 1) / splits), first, smaller(kGradRows, rows - first),
                        splits > 1 ? parts + split * rows * n : dw, splits > 1 ? n : g.filters);
     }
   });

@@ -17,6 +17,7 @@ struct ElementwiseKernels {
   Unary* relu;     // max(x, 0); NaN stays NaN
   Unary* sigmoid;  // 1 / (1 + e^-x)
   Unary* tanh;     // (e^x - e^-x) / (e^x + e^-x)
+  Unary* erf;      // 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x
 
   // y = f(a, b)
   using Binary = void(const LoopNest&, const T* a, const T* b, T* y);

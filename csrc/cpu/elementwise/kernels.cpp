@@ -15,6 +15,7 @@ struct Sqrt    { template <class V> V operator()(V x) const { return sqrt(x); } 
 struct Relu    { template <class V> V operator()(V x) const { return select(x < V(0), V(0), x); } };
 struct Sigmoid { template <class V> V operator()(V x) const { return sigmoid(x); } };
 struct Tanh    { template <class V> V operator()(V x) const { return tanh(x); } };
+struct Erf     { template <class V> V operator()(V x) const { return erf(x); } };
 
 struct Add { template <class V> V operator()(V a, V b) const { return a + b; } };
 struct Sub { template <class V> V operator()(V a, V b) const { return a - b; } };
@@ -28,13 +29,11 @@ struct TanhBackward    { template <class V> V operator()(V dy, V y) const { retu
 
 template <class T>
 constexpr ElementwiseKernels<T> kernels = {
-    map_unary<T, Copy>,          map_unary<T, Neg>,
-    map_unary<T, Exp>,           map_unary<T, Log>,
-    map_unary<T, Sqrt>,          map_unary<T, Relu>,
-    map_unary<T, Sigmoid>,       map_unary<T, Tanh>,
-    map_binary<T, Add>,          map_binary<T, Sub>,
-    map_binary<T, Mul>,          map_binary<T, Div>,
-    map_binary<T, ReluBackward>, map_binary<T, SigmoidBackward>,
+    map_unary<T, Copy>,          map_unary<T, Neg>,           map_unary<T, Exp>,
+    map_unary<T, Log>,           map_unary<T, Sqrt>,          map_unary<T, Relu>,
+    map_unary<T, Sigmoid>,       map_unary<T, Tanh>,          map_unary<T, Erf>,
+    map_binary<T, Add>,          map_binary<T, Sub>,          map_binary<T, Mul>,
+    map_binary<T, Div>,          map_binary<T, ReluBackward>, map_binary<T, SigmoidBackward>,
     map_binary<T, TanhBackward>,
 };
 

@@ -14,7 +14,7 @@ template <class T>
 void finish_rows(int64_t first, int64_t last, const T* s, const T* mass, T* loss) {
   using V = Vec<T>;
   for (int64_t r = first; r < last; r += V::size) {
-    const int lanes = static_cast<int>(at_most(V::size, last - r));
+    const int lanes = static_cast<int>(smaller(V::size, last - r));
     const V log_sum = log(load_or(s + r, lanes, T(1)));
     const V whole = mass ? V::load(mass + r, lanes) * log_sum : log_sum;
     (whole - V::load(loss + r, lanes)).store(loss + r, lanes);
@@ -27,8 +27,7 @@ void exp_sum_row(int64_t classes, const T* x, T* m, T* s) {
   const T top = max_run(x, classes);
   const Vec<T> shift(top);
   *m = top;
-  *s =
-      static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) { return exp_at(x, c, lanes, shift); }));
+  *s = static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) { return exp_at(x, c, lanes, shift); }));
 }
 
 template <class T>
@@ -51,8 +50,8 @@ void soft_cross_entropy(int64_t rows, int64_t classes, const T* x, const T* t, T
       const T* target = t + r * classes;
       exp_sum_row(classes, from, m + r, s + r);
       const V shift(m[r]);
-      mass[r] = static_cast<T>(
-          sum_terms<T>(classes, [=](int64_t c, int lanes) { return load_first(target + c, lanes); }));
+      mass[r] =
+          static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) { return load_first(target + c, lanes); }));
       loss[r] = static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) {
         return load_first(target + c, lanes) * (load_or(from + c, lanes, shift[0]) - shift);
       }));
@@ -62,30 +61,30 @@ void soft_cross_entropy(int64_t rows, int64_t classes, const T* x, const T* t, T
 }
 
 template <class T>
-void cross_entropy_backward(int64_t rows, int64_t classes, const T* x, const int64_t* label, const T* m,
-                            const T* s, const T* scale, int64_t scale_step, T* dx) {
+void cross_entropy_backward(int64_t rows, int64_t classes, const T* x, const int64_t* label, const T* m, const T* s,
+                            const T* scale, int64_t scale_step, T* dx) {
   using V = Vec<T>;
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const T factor = scale[r * scale_step];
       const V shift(m[r]), part(factor / s[r]);
       T* to = dx + r * classes;
-      map_run(classes, to, [=](V logit) { return exp(logit - shift) * part; }, x + r * classes);
+      map_run(classes, to, [=](V logit) { return exp_or_zero(logit - shift) * part; }, x + r * classes);
       to[label[r]] -= factor;
     }
   });
 }
 
 template <class T>
-void soft_cross_entropy_backward(int64_t rows, int64_t classes, const T* x, const T* t, const T* m,
-                                 const T* s, const T* mass, const T* scale, int64_t scale_step, T* dx) {
+void soft_cross_entropy_backward(int64_t rows, int64_t classes, const T* x, const T* t, const T* m, const T* s,
+                                 const T* mass, const T* scale, int64_t scale_step, T* dx) {
   using V = Vec<T>;
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const V shift(m[r]), part(mass[r] / s[r]), factor(scale[r * scale_step]);
       map_run(
           classes, dx + r * classes,
-          [=](V logit, V target) { return (exp(logit - shift) * part - target) * factor; }, x + r * classes,
+          [=](V logit, V target) { return (exp_or_zero(logit - shift) * part - target) * factor; }, x + r * classes,
           t + r * classes);
     }
   });
@@ -104,7 +103,7 @@ void squared_error(int64_t n, const T* x, const T* t, double divisor, T* y) {
     for (int64_t b = begin; b < end; ++b) {
       const T* from = x + b * block;
       const T* target = t + b * block;
-      partial[b] = sum_terms<T>(at_most(block, n - b * block), [=](int64_t i, int lanes) {
+      partial[b] = sum_terms<T>(smaller(block, n - b * block), [=](int64_t i, int lanes) {
         const V error = load_first(from + i, lanes) - load_first(target + i, lanes);
         return error * error;
       });
@@ -122,8 +121,7 @@ void squared_error_backward(int64_t n, const T* x, const T* t, T factor, T* dx) 
   parallel_for((n + block - 1) / block, n, [=](int64_t begin, int64_t end, int) {
     const int64_t from = begin * block;
     map_run(
-        at_most(end * block, n) - from, dx + from, [=](V a, V b) { return (a - b) * V(factor); }, x + from,
-        t + from);
+        smaller(end * block, n) - from, dx + from, [=](V a, V b) { return (a - b) * V(factor); }, x + from, t + from);
   });
 }
 

@@ -19,11 +19,10 @@ struct LossKernels {
                                  const T* s, const T* scale, int64_t scale_step, T* dx);
 
   // loss[r] = mass[r] log s[r] - sum_c t[r, c] (x[r, c] - m[r]),  mass[r] = sum_c t[r, c]
-  void (*soft_cross_entropy)(int64_t rows, int64_t classes, const T* x, const T* t, T* loss, T* m, T* s,
-                             T* mass);
+  void (*soft_cross_entropy)(int64_t rows, int64_t classes, const T* x, const T* t, T* loss, T* m, T* s, T* mass);
   // dx[r, c] = (mass[r] e^(x[r, c] - m[r]) / s[r] - t[r, c]) scale[r]
-  void (*soft_cross_entropy_backward)(int64_t rows, int64_t classes, const T* x, const T* t, const T* m,
-                                      const T* s, const T* mass, const T* scale, int64_t scale_step, T* dx);
+  void (*soft_cross_entropy_backward)(int64_t rows, int64_t classes, const T* x, const T* t, const T* m, const T* s,
+                                      const T* mass, const T* scale, int64_t scale_step, T* dx);
 
   // y = (sum_i (x[i] - t[i])^2) / divisor
   void (*squared_error)(int64_t n, const T* x, const T* t, double divisor, T* y);

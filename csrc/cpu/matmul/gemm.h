@@ -14,6 +14,7 @@
 #include "cpu/matmul/tile.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -22,9 +23,6 @@ constexpr int kBlockPanels = 8;
 
 template <class T>
 constexpr int64_t kBlockDepth = 32768 / (kPanel<T> * static_cast<int64_t>(sizeof(T)));
-
-TINYDL_INLINE int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-TINYDL_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Columns of a packed B, in whole vectors.
 template <class T>
@@ -52,7 +50,7 @@ class Depth {
       if (block_count_ == 0 || blocks_[block_count_ - 1].length == limit)
         blocks_[block_count_++] = DepthBlock{total_, 0, run_count_, 0};
       DepthBlock& block = blocks_[block_count_ - 1];
-      const int64_t part = min64(length, limit - block.length);
+      const int64_t part = smaller(length, limit - block.length);
       runs_[run_count_++] = Run{a_offset, block.length, part};
       ++block.run_count;
       block.length += part;
@@ -87,7 +85,7 @@ void pack_columns(const T* from, int64_t k_stride, int64_t n_stride, int64_t cou
     int64_t j = 0;
     if (n_stride == 1)
       for (; j < n; j += Vec<T>::size) {
-        const int lanes = static_cast<int>(min64(Vec<T>::size, n - j));
+        const int lanes = static_cast<int>(smaller(Vec<T>::size, n - j));
         Vec<T>::load(from + j, lanes).store(to + j);
       }
     else
@@ -105,13 +103,13 @@ void pack_b(const Columns& columns, const Depth& depth, int64_t n, T* packed) {
     for (int64_t task = begin; task < end; ++task) {
       const DepthBlock& block = depth.block(static_cast<int>(task / panels));
       const int64_t column = task % panels * kPanel<T>;
-      const int64_t width = min64(kPanel<T>, padded - column);
+      const int64_t width = smaller(kPanel<T>, padded - column);
       T* to = packed + block.first_k * padded + column * block.length;
       for (int64_t k = 0; k < block.length;) {
         const T* from;
-        const int64_t same = min64(columns.at(block.first_k + k, &from), block.length - k);
+        const int64_t same = smaller(columns.at(block.first_k + k, &from), block.length - k);
         pack_columns(from + column * columns.n_stride, columns.k_stride, columns.n_stride, same,
-                     min64(width, n - column), width, to + k * width);
+                     smaller(width, n - column), width, to + k * width);
         k += same;
       }
     }
@@ -133,7 +131,7 @@ void gemm_block(const Rows& rows, const Depth& depth, const T* packed, int64_t n
     for (int i = 0; i < kMaxTileRows; ++i) a[count + i] = a[count - 1];
     for (int64_t p = panel; p < panel_end; ++p) {
       const int64_t column = p * kPanel<T>;
-      const int64_t width = min64(kPanel<T>, n - column);
+      const int64_t width = smaller(kPanel<T>, n - column);
       const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
       const bool last = b + 1 == depth.block_count();
       TileJob<T> job;
@@ -151,7 +149,7 @@ void gemm_block(const Rows& rows, const Depth& depth, const T* packed, int64_t n
       const int step = kTileRows[vectors];
       for (int64_t i = 0; i < count; i += step) {
         job.a = a + i;
-        job.rows = static_cast<int>(min64(step, count - i));
+        job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) tile_c[r] = c[i + r] + column;
         tile(job);
       }
@@ -174,8 +172,8 @@ void gemm(const Rows& rows, const Depth& depth, const T* packed, int64_t m, int6
     T* mine = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task / panel_blocks * kBlockRows, panel = task % panel_blocks * kBlockPanels;
-      gemm_block(rows, depth, packed, n, first, min64(kBlockRows, m - first), panel,
-                 min64(panels, panel + kBlockPanels), epilogue, mine);
+      gemm_block(rows, depth, packed, n, first, smaller(kBlockRows, m - first), panel,
+                 smaller(panels, panel + kBlockPanels), epilogue, mine);
     }
   });
 }

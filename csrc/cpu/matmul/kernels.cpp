@@ -61,7 +61,7 @@ void multiply_one(int64_t m, int64_t n, int64_t k, const T* a, const MatrixBatch
   const bool staged = a_form.column_stride != 1;
   Depth depth(div_up(k, kBlockDepth<T>) + 1, div_up(k, kBlockDepth<T>) + 1);
   for (int64_t at = 0; at < k; at += kBlockDepth<T>)
-    depth.add(staged ? 0 : at, 1, min64(kBlockDepth<T>, k - at), kBlockDepth<T>);
+    depth.add(staged ? 0 : at, 1, smaller(kBlockDepth<T>, k - at), kBlockDepth<T>);
   depth.finish();
   pack_b(MatrixColumns<T>{b, b_form.row_stride, b_form.column_stride, k}, depth, n, packed);
   const PlainRows<T> rows{a, a_form.row_stride, c, n};

@@ -1,6 +1,7 @@
 #include "cpu/optimizer/optimizer.h"
 
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 #include "cpu/simd/vec.h"
 
 namespace tinydl::TINYDL_TIER {
@@ -9,9 +10,6 @@ namespace {
 
 constexpr int64_t kBlock = 8192;
 static_assert(kBlock % kSegmentAlignment == 0);
-
-TINYDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-TINYDL_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // The last segment that begins at or before `element`.
 template <class T>

@@ -9,8 +9,7 @@
 
 namespace tinydl {
 
-constexpr int64_t kSegmentAlignment =
-    16;  // elements: each segment begins at a multiple, so that vectors stay aligned
+constexpr int64_t kSegmentAlignment = 16;  // elements: each segment begins at a multiple, so that vectors stay aligned
 
 template <class T>
 struct Segment {

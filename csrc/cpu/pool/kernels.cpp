@@ -40,7 +40,6 @@ void by_kernel(const PoolGeometry& g, const Run& run) {
 }
 
 // -- Gathering gradients
-// ----------------------------------------------------------------------------------------------
 
 // A window that holds a pixel: where its channels are in y, its number within the image, its tap that reads
 // the pixel.
@@ -48,20 +47,28 @@ struct Source {
   int64_t at, window, tap;
 };
 
-// The sum of term(source, c, lanes) over any windows of the covers; dilation may step over the pixel.
+// The tap of the window that starts `offset` pixels before a pixel; negative where dilation makes it step over the
+// pixel.
+TINYDL_INLINE int64_t tap_at(const PoolAxis& a, int64_t offset) {
+  if (a.dilation == 1) return offset;
+  return offset % a.dilation == 0 ? offset / a.dilation : -1;
+}
+
+// The sum of term(source, c, lanes) over any windows of the covers.
 template <class T, class Term>
-void gather_any(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx,
-                const Term& term) {
+void gather_any(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx, const Term& term) {
   for_channels<T>(g.channels, [&](int64_t c, int lanes) {
     Vec<T> total(T(0));
-    for (int64_t a = 0; a < h.count; ++a)
+    for (int64_t a = 0; a < h.count; ++a) {
+      const int64_t i = tap_at(g.h, h.offset - a * g.h.stride);
+      if (i < 0) continue;
       for (int64_t b = 0; b < w.count; ++b) {
-        const int64_t i = h.offset - a * g.h.stride, j = w.offset - b * g.w.stride;
-        if (i % g.h.dilation != 0 || j % g.w.dilation != 0) continue;
+        const int64_t j = tap_at(g.w, w.offset - b * g.w.stride);
+        if (j < 0) continue;
         const int64_t window = (h.first + a) * g.w.out + w.first + b;
-        const int64_t tap = i / g.h.dilation * g.w.kernel + j / g.w.dilation;
-        total = total + term(Source{y_at + window * g.channels, window, tap}, c, lanes);
+        total = total + term(Source{y_at + window * g.channels, window, i * g.w.kernel + j}, c, lanes);
       }
+    }
     store_first(total, dx + c, lanes);
   });
 }
@@ -83,18 +90,19 @@ TINYDL_INLINE void gather_few(const PoolGeometry& g, const Cover& h, const Cover
   });
 }
 
-// A row of pixels over which NH rows of windows reach, and at most two windows of each.
+// A row of pixels over which NH rows of windows reach, and at most three windows of each.
 template <int NH, class T, class Term>
-void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int64_t y_at, T* dx,
-                const Term& term) {
+void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int64_t y_at, T* dx, const Term& term) {
   for (int64_t iw = 0; iw < g.w.in; ++iw, dx += g.channels) {
     const Cover w = columns[iw];
     if (NH == 0 || w.count == 0)
       gather_few<0, 0>(g, h, w, y_at, dx, term);
     else if (w.count == 1)
       gather_few<NH, 1>(g, h, w, y_at, dx, term);
-    else
+    else if (w.count == 2)
       gather_few<NH, 2>(g, h, w, y_at, dx, term);
+    else
+      gather_few<NH, 3>(g, h, w, y_at, dx, term);
   }
 }
 
@@ -103,7 +111,7 @@ void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int
 template <class T, class Term>
 void gather(const PoolGeometry& g, T* dx, const Term& term) {
   const bool few =
-      g.h.dilation == 1 && g.w.dilation == 1 && g.h.kernel <= 2 * g.h.stride && g.w.kernel <= 2 * g.w.stride;
+      g.h.dilation == 1 && g.w.dilation == 1 && g.h.kernel <= 3 * g.h.stride && g.w.kernel <= 3 * g.w.stride;
   Scratch scratch(static_cast<size_t>(g.w.in) * sizeof(Cover));
   Cover* columns = static_cast<Cover*>(scratch.data());
   for (int64_t iw = 0; iw < g.w.in; ++iw) columns[iw] = cover(g.w, iw);
@@ -114,20 +122,20 @@ void gather(const PoolGeometry& g, T* dx, const Term& term) {
       const int64_t y_at = r / g.h.in * g.h.out * g.w.out * g.channels;
       T* to = dx + r * row;
       if (!few)
-        for (int64_t iw = 0; iw < g.w.in; ++iw)
-          gather_any(g, h, columns[iw], y_at, to + iw * g.channels, term);
+        for (int64_t iw = 0; iw < g.w.in; ++iw) gather_any(g, h, columns[iw], y_at, to + iw * g.channels, term);
       else if (h.count == 0)
         gather_row<0>(g, h, columns, y_at, to, term);
       else if (h.count == 1)
         gather_row<1>(g, h, columns, y_at, to, term);
-      else
+      else if (h.count == 2)
         gather_row<2>(g, h, columns, y_at, to, term);
+      else
+        gather_row<3>(g, h, columns, y_at, to, term);
     }
   });
 }
 
 // -- Maximum
-// ----------------------------------------------------------------------------------------------------------
 
 // What keeps the winning taps.
 template <class Tap>
@@ -147,8 +155,8 @@ struct Discard {
 
 // y[y_at...] = max over the taps inside of x[x_at...], one vector of channels.
 template <class Size, class T, class Taps>
-TINYDL_INLINE void max_vector(const Window& window, int64_t kernel_w, const T* x, int64_t x_at, T* y,
-                              int64_t y_at, Taps taps, int lanes) {
+TINYDL_INLINE void max_vector(const Window& window, int64_t kernel_w, const T* x, int64_t x_at, T* y, int64_t y_at,
+                              Taps taps, int lanes) {
   using V = Vec<T>;
   using Index = typename V::Mask;
   const Span h = Size::span(window.h), w = Size::span(window.w);
@@ -159,8 +167,7 @@ TINYDL_INLINE void max_vector(const Window& window, int64_t kernel_w, const T* x
       const V value = load_first(x + (x_at + i * window.row + j * window.column), lanes);
       const auto better = (value > best) | (value != value);
       best = select(better, value, best);
-      if constexpr (Taps::wanted)
-        winner = select(better, Index(static_cast<Int<T>>(i * kernel_w + j)), winner);
+      if constexpr (Taps::wanted) winner = select(better, Index(static_cast<Int<T>>(i * kernel_w + j)), winner);
     }
   store_first(best, y + y_at, lanes);
   taps.store(winner, y_at, lanes);
@@ -200,7 +207,6 @@ void max_backward(const PoolGeometry& g, const T* dy, const Tap* tap, T* dx) {
 }
 
 // -- Average
-// ----------------------------------------------------------------------------------------------------------
 
 // The taps of a window that count along one axis.
 int64_t counted(const PoolAxis& a, int64_t out, bool count_include_pad) {
@@ -222,9 +228,7 @@ void fill_weights(const PoolGeometry& g, const AverageRule& rule, T* weight) {
   }
 }
 
-size_t weight_bytes(const PoolGeometry& g, size_t size) {
-  return static_cast<size_t>(g.h.out * g.w.out) * size;
-}
+size_t weight_bytes(const PoolGeometry& g, size_t size) { return static_cast<size_t>(g.h.out * g.w.out) * size; }
 
 template <class Size, class T>
 TINYDL_INLINE Vec<T> sum_vector(const Window& window, const T* x, int64_t x_at, int lanes) {
@@ -249,8 +253,7 @@ void average(const PoolGeometry& g, const AverageRule& rule, const T* x, T* y) {
       const Vec<T> weight(weights[window.number]);
       specialise(kernel, whole, [&](auto size) {
         for_channels<T>(g.channels, [&](int64_t c, int lanes) {
-          store_first(sum_vector<decltype(size)>(window, x, window.at + c, lanes) * weight, y + y_at + c,
-                      lanes);
+          store_first(sum_vector<decltype(size)>(window, x, window.at + c, lanes) * weight, y + y_at + c, lanes);
         });
       });
     });
@@ -270,13 +273,8 @@ void average_backward(const PoolGeometry& g, const AverageRule& rule, const T* d
 
 template <class T>
 constexpr PoolKernels<T> kernels = {
-    max_pool<T>,
-    max_pool_tap<T, uint8_t>,
-    max_pool_tap<T, int32_t>,
-    max_backward<T, uint8_t>,
-    max_backward<T, int32_t>,
-    average<T>,
-    average_backward<T>,
+    max_pool<T>, max_pool_tap<T, uint8_t>, max_pool_tap<T, int32_t>, max_backward<T, uint8_t>, max_backward<T, int32_t>,
+    average<T>,  average_backward<T>,
 };
 
 }  // namespace

@@ -31,28 +31,26 @@ struct Window {
 // inside, y_at is where its channels are in y.
 template <class Pixel>
 void for_each_window(const PoolGeometry& g, const Pixel& pixel) {
-  const int64_t taps =
-      (g.h.kernel < g.h.in ? g.h.kernel : g.h.in) * (g.w.kernel < g.w.in ? g.w.kernel : g.w.in);
+  const int64_t taps = (g.h.kernel < g.h.in ? g.h.kernel : g.h.in) * (g.w.kernel < g.w.in ? g.w.kernel : g.w.in);
   const int64_t row = g.w.in * g.channels;
-  parallel_for(
-      g.n * g.h.out, g.n * g.h.out * g.w.out * g.channels * taps, [&](int64_t begin, int64_t end, int) {
-        for (int64_t r = begin; r < end; ++r) {
-          const int64_t image = r / g.h.out * g.h.in * row, oh = r % g.h.out;
-          const Span h = span_inside(g.h, oh);
-          const bool whole_h = h.last - h.first == g.h.kernel;
-          const int64_t at = image + (oh * g.h.stride - g.h.padding) * row;
-          for (int64_t ow = 0; ow < g.w.out; ++ow) {
-            const Span w = span_inside(g.w, ow);
-            const Window window{h,
-                                w,
-                                oh * g.w.out + ow,
-                                at + (ow * g.w.stride - g.w.padding) * g.channels,
-                                g.h.dilation * row,
-                                g.w.dilation * g.channels};
-            pixel(window, whole_h && w.last - w.first == g.w.kernel, (r * g.w.out + ow) * g.channels);
-          }
-        }
-      });
+  parallel_for(g.n * g.h.out, g.n * g.h.out * g.w.out * g.channels * taps, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t image = r / g.h.out * g.h.in * row, oh = r % g.h.out;
+      const Span h = span_inside(g.h, oh);
+      const bool whole_h = h.last - h.first == g.h.kernel;
+      const int64_t at = image + (oh * g.h.stride - g.h.padding) * row;
+      for (int64_t ow = 0; ow < g.w.out; ++ow) {
+        const Span w = span_inside(g.w, ow);
+        const Window window{h,
+                            w,
+                            oh * g.w.out + ow,
+                            at + (ow * g.w.stride - g.w.padding) * g.channels,
+                            g.h.dilation * row,
+                            g.w.dilation * g.channels};
+        pixel(window, whole_h && w.last - w.first == g.w.kernel, (r * g.w.out + ow) * g.channels);
+      }
+    }
+  });
 }
 
 // Along one axis, the windows that reach over a position: first, first + 1, ... The position is `offset`

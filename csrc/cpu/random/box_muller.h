@@ -38,8 +38,7 @@ TINYDL_INLINE Double log_fraction(Double n) {
 
 // cos and sin of 2 pi k / 2^32 for k < 2^32: k = 2^30 q + r with |r| <= 2^29, and a rotation by q quarters.
 TINYDL_INLINE void cos_sin_turn(Bits k, Double& cosine, Double& sine) {
-  constexpr double kSin[] = {1.0,          -1.0 / 6,        1.0 / 120,       -1.0 / 5040,
-                             1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800};
+  constexpr double kSin[] = {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800};
   constexpr double kCos[] = {1.0,         -1.0 / 2,       1.0 / 24,        -1.0 / 720,
                              1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200};
   constexpr double kAngle = 6.283185307179586 / 4294967296.0;
@@ -55,8 +54,7 @@ TINYDL_INLINE void cos_sin_turn(Bits k, Double& cosine, Double& sine) {
 // Two independent normal numbers from each lane's two words: the lower half gives the radius, the upper the
 // angle.
 TINYDL_INLINE void box_muller(Bits words, Double& first, Double& second) {
-  const Double radius =
-      sqrt(Double(-2.0) * log_fraction(to_double(words & Bits(uint64_t{0xffffffffu})) + Double(1.0)));
+  const Double radius = sqrt(Double(-2.0) * log_fraction(to_double(words & Bits(uint64_t{0xffffffffu})) + Double(1.0)));
   Double cosine, sine;
   cos_sin_turn(words >> 32, cosine, sine);
   first = radius * cosine;

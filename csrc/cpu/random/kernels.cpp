@@ -7,6 +7,7 @@
 #include "cpu/random/box_muller.h"
 #include "cpu/random/philox.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -15,8 +16,6 @@ namespace {
 constexpr int64_t kBlock = 8192;
 constexpr int64_t kChunk = 1024;
 static_assert(kBlock % kChunk == 0 && kChunk % Philox::kWords == 0);
-
-TINYDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Calls body(from, n, words) for stretches of n <= kChunk elements that together cover [0, count).
 template <class Body>
@@ -69,8 +68,7 @@ T scale_of(double p) {
 }
 
 template <class T>
-TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t* __restrict mask,
-                        T* __restrict y) {
+TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t* __restrict mask, T* __restrict y) {
   for (int64_t i = 0; i < n; ++i) {
     const T scaled = x[i] * scale;
     y[i] = mask[i] ? scaled : T(0);
@@ -79,8 +77,7 @@ TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t
 
 template <class T>
 void dropout(Stream stream, int64_t count, double p, const T* x, T* y, uint8_t* mask) {
-  const auto threshold =
-      static_cast<int32_t>(__builtin_ceil(p * 16777216.0));  // u >= p where u 2^24 >= threshold
+  const auto threshold = static_cast<int32_t>(__builtin_ceil(p * 16777216.0));  // u >= p where u 2^24 >= threshold
   const T scale = scale_of<T>(p);
   for_each_chunk(stream, count, count, [=](int64_t from, int64_t n, const uint32_t* words) {
     uint8_t* __restrict kept = mask + from;

@@ -4,6 +4,7 @@
 
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 #include "cpu/simd/vec.h"
 
 namespace tinydl::TINYDL_TIER {
@@ -13,8 +14,6 @@ namespace {
 constexpr int64_t kRunElements = 2048;   // of a contiguous run: 32 additions per lane of AVX-512
 constexpr int64_t kRowElements = 16384;  // of a stretch of rows
 constexpr int64_t kMaxRows = 128;
-
-TINYDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The sum of x[0..n).
 template <class T>

@@ -4,8 +4,7 @@
 
 namespace tinydl::TINYDL_TIER {
 
-alignas(64) constexpr int32_t kAllOnes32[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
-                                                -1, -1, -1, -1, -1, -1, -1, -1};
+alignas(64) constexpr int32_t kAllOnes32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 alignas(64) constexpr int64_t kAllOnes64[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
 TINYDL_INLINE const int32_t* all_ones(int32_t) { return kAllOnes32; }
 TINYDL_INLINE const int64_t* all_ones(int64_t) { return kAllOnes64; }

@@ -144,8 +144,8 @@ TINYDL_INLINE T sum_lanes(Vec<T> a) {
 }  // namespace tinydl::TINYDL_TIER
 
 // What the vector extensions lack: load and store of a tail, fma(a, b, c) = a*b + c (rounded once where the tier has
-// the instruction), sqrt, round_even; and on 64-bit lanes multiply_low32(a, b), the 64-bit products of the lower halves,
-// and interleave_even(a, b) = a0 b0 a2 b2 ..., interleave_odd(a, b) = a1 b1 a3 b3 ...
+// the instruction), sqrt, round_even; and on 64-bit lanes multiply_low32(a, b), the 64-bit products of the lower
+// halves, and interleave_even(a, b) = a0 b0 a2 b2 ..., interleave_odd(a, b) = a1 b1 a3 b3 ...
 #if defined(TINYDL_TIER_avx512)
 #include "cpu/simd/vec_avx512.h"
 #elif defined(TINYDL_TIER_avx2)

@@ -24,8 +24,8 @@ void softmax_row(int64_t n, const T* x, T* y) {
 template <class T>
 void softmax_backward_row(int64_t n, const T* dy, const T* y, T* dx) {
   using V = Vec<T>;
-  const V dot(static_cast<T>(sum_terms<T>(
-      n, [=](int64_t i, int lanes) { return load_first(dy + i, lanes) * load_first(y + i, lanes); })));
+  const V dot(static_cast<T>(
+      sum_terms<T>(n, [=](int64_t i, int lanes) { return load_first(dy + i, lanes) * load_first(y + i, lanes); })));
   map_run(n, dx, [=](V grad, V out) { return out * (grad - dot); }, dy, y);
 }
 

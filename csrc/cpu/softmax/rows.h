@@ -3,6 +3,7 @@
 // lies does not matter.
 #pragma once
 #include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
 #include "cpu/simd/lanes.h"
 #include "cpu/simd/math.h"
 
@@ -15,14 +16,12 @@ constexpr int64_t kExpWork = 4;      // elements copied in the time of one expon
 template <class T>
 constexpr T kInfinity = static_cast<T>(__builtin_inf());
 
-TINYDL_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Calls body(first, last) for blocks of rows of n elements, on the threads.
 template <class Body>
 void for_each_row_block(int64_t rows, int64_t n, const Body& body) {
   const int64_t per_block = n >= kRowBlock ? 1 : kRowBlock / (n > 0 ? n : 1);
   parallel_for((rows + per_block - 1) / per_block, rows * n * kExpWork, [&](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) body(b * per_block, at_most((b + 1) * per_block, rows));
+    for (int64_t b = begin; b < end; ++b) body(b * per_block, smaller((b + 1) * per_block, rows));
   });
 }
 
@@ -56,7 +55,7 @@ TINYDL_INLINE double sum_terms(int64_t n, const Term& term) {
   using V = Vec<T>;
   double sum = 0;
   for (int64_t from = 0; from < n; from += kRowChunk) {
-    const int64_t to = at_most(from + kRowChunk, n);
+    const int64_t to = smaller(from + kRowChunk, n);
     V total(T(0));
     int64_t i = from;
     for (; i + V::size <= to; i += V::size) total = total + term(i, V::size);
@@ -66,10 +65,22 @@ TINYDL_INLINE double sum_terms(int64_t n, const Term& term) {
   return sum;
 }
 
+// The logarithm of the smallest normal number.
+template <class T>
+constexpr T kUnderflow = sizeof(T) == 4 ? T(-87.33654475) : T(-708.3964185322641);
+
+// e^x, or 0 where that would be denormal: beside a row's maximum such terms vanish, and computing them (they include
+// every masked logit) would cost 25 times as much as the others.
+template <class T>
+TINYDL_INLINE Vec<T> exp_or_zero(Vec<T> x) {
+  const auto vanishes = x < Vec<T>(kUnderflow<T>);
+  return select(vanishes, Vec<T>(T(0)), exp(select(vanishes, Vec<T>(T(0)), x)));
+}
+
 // e^(x[i] - shift) for the vector at i; 0 in the lanes after the row's end.
 template <class T>
 TINYDL_INLINE Vec<T> exp_at(const T* x, int64_t i, int lanes, Vec<T> shift) {
-  return exp(load_or(x + i, lanes, -kInfinity<T>) - shift);
+  return exp_or_zero(load_or(x + i, lanes, -kInfinity<T>) - shift);
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -1,8 +1,8 @@
 """The documents' three convolutional networks for grey images of 28 x 28 pixels, (N, 1, 28, 28), and 10 classes.
 
 They return logits: the softmax at the documents' end belongs to the loss (`nn.CrossEntropyLoss`). Flattening is
-PyTorch's, over (C, H, W), so that a state dict of the same layers in PyTorch fits; Keras flattens over (H, W, C), so that
-the inputs of the first dense layer's weights from Keras need reordering.
+PyTorch's, over (C, H, W), so that a state dict of the same layers in PyTorch fits; Keras flattens over (H, W, C), so
+that the inputs of the first dense layer's weights from Keras need reordering.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ METHODS: dict[str, Any] = {
     "relu": elementwise.relu,
     "sigmoid": elementwise.sigmoid,
     "tanh": elementwise.tanh,
+    "erf": elementwise.erf,
     "softmax": softmax.softmax,
     # reductions
     "sum": reduce.sum,

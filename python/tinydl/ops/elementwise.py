@@ -285,11 +285,26 @@ class Tanh(_Unary):
         return backend.of(grad).tanh_backward(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
+class Erf(_Unary):
+    """y = erf x; dy/dx = 2/sqrt(pi) e^(-x^2)."""
+
+    kernel = "erf"
+
+    def save_for(self, x: Array, y: Array) -> None:
+        self.save(x)
+
+    def backward(self, grad: Array) -> Array:
+        kernels = backend.of(grad)
+        (x,) = self.saved
+        bell = kernels.exp(kernels.neg(kernels.mul(x, x)))
+        return kernels.mul(grad, kernels.mul(bell, np.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
+
+
 def _floating(op: str, input: Tensor) -> Tensor:
     """The input in a dtype with kernels: integers become float32, as in PyTorch."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    if input._data.dtype in dtypes.FLOATS:
+    if input._data.dtype.char in KERNEL_CHARS:
         return input
     return cast(input, dtypes.float32)
 
@@ -339,6 +354,11 @@ def sigmoid(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """y = tanh x, elementwise."""
     return Tanh().apply(_floating("tanh", input))  # type: ignore[no-any-return]
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function y = 2/sqrt(pi) integral_0^x e^(-t^2) dt, elementwise."""
+    return Erf().apply(_floating("erf", input))  # type: ignore[no-any-return]
 
 
 # -- Powers -----------------------------------------------------------------------------------------------------

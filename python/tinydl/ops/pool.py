@@ -29,7 +29,7 @@ def batched(op: str, input: Tensor) -> Tensor:
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if input.ndim not in (3, 4):
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, H, W) or (C, H, W)")
-    return input if input.ndim == 4 else input.unsqueeze(0)  # type: ignore[attr-defined]
+    return input if input.ndim == 4 else input.unsqueeze(0)
 
 
 # -- Maximum ----------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def max_pool2d(
 
 
 class AvgPool2d(Function):
-    """y = (sum of x over each window) / divisor; a pixel's gradient sums those of its windows, each over its divisor."""
+    """y = (sum of x over each window) / divisor; a pixel gets its windows' gradients, each over its divisor."""
 
     def __init__(self, geometry: tuple[Pair, Pair, Pair, bool, bool, int]) -> None:
         self.geometry = geometry

@@ -52,7 +52,7 @@ class TensorDataset(Dataset):
 
     def gather(self, indices: Array) -> list[Tensor]:
         """The batch of the samples at `indices`: one indexing for each tensor."""
-        return [Tensor(_rows(t._data, indices)) for t in self.tensors]
+        return [Tensor(t._data[indices]) for t in self.tensors]
 
 
 class Subset(Dataset):
@@ -88,15 +88,6 @@ def _gathers(kind: type) -> bool:
         if "__getitem__" in vars(base):
             return False
     return False
-
-
-def _rows(array: Array, indices: Array) -> Array:
-    """The rows at `indices`; channels-last images stay channels-last."""
-    if array.ndim == 4 and not array.flags.c_contiguous:
-        last = array.transpose(0, 2, 3, 1)
-        if last.flags.c_contiguous:
-            return last[indices].transpose(0, 3, 1, 2)
-    return array[indices]
 
 
 def random_split(dataset: Any, lengths: Sequence[float], generator: random.Generator | None = None) -> list[Subset]:
