@@ -42,7 +42,7 @@ class ImageRecipe:
     about: str
     build: Callable[[], nn.Module]
     loss: Loss = field(default_factory=nn.CrossEntropyLoss)
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 50, "mnist": 5})
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 60, "mnist": 5})
     warped: tuple[str, ...] = ("digits",)
     batch_size: int = 32
     lr: float = 2e-3
@@ -138,12 +138,12 @@ class CosineDecay(Callback):
 class WarpedImages(Dataset):
     """Grey images (N, 1, H, W), each turned, scaled and moved a little, at random, whenever it is fetched.
 
-    The angle is uniform in ±0.2, the factor e^u with u in ±0.1, the moves down and to the right in ±2 pixels. Values
+    The angle is uniform in ±0.3, the factor e^u with u in ±0.15, the moves down and to the right in ±3 pixels. Values
     between pixels are interpolated linearly, beyond the edge they are 0. The draws come from `tinydl.random`, batch by
     batch, so that a resumed run repeats them.
     """
 
-    angle, scale, move = 0.2, 0.1, 2.0
+    angle, scale, move = 0.3, 0.15, 3.0
 
     def __init__(self, images: Array, labels: Array) -> None:
         self._padded = np.pad(images[:, 0], ((0, 0), (1, 1), (1, 1)))
