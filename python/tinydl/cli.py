@@ -192,7 +192,7 @@ def _usable_cpus() -> int:
 def _openmp_libraries() -> list[str]:
     """The OpenMP runtimes in this process: two of them can deadlock."""
     try:
-        from threadpoolctl import threadpool_info
+        from threadpoolctl import threadpool_info  # type: ignore[import-untyped, unused-ignore]
 
         found = {pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
     except ImportError:

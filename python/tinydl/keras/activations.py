@@ -46,8 +46,9 @@ def name_of(activation: Any) -> str:
     """The name of an activation given by name, as a function of this module, or as None ("linear")."""
     if activation is None:
         return "linear"
-    if callable(activation) and KNOWN.get(getattr(activation, "__name__", "")) is activation:
-        return str(activation.__name__)
+    for name, function in KNOWN.items():
+        if activation is function:
+            return name
     find("activation", activation, KNOWN)
     return str(activation)
 

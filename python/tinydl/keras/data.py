@@ -20,7 +20,7 @@ class ArrayDataset(Dataset):
         return len(self.arrays[0])
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        return tuple(t[0] for t in self.gather(np.array([index])))  # type: ignore[index]
+        return tuple(t[0] for t in self.gather(np.array([index])))
 
     def gather(self, indices: Array) -> list[Tensor]:
         """The batch of the samples at `indices`."""

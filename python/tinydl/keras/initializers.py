@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..nn import init
 from ..tensor import Tensor
@@ -13,38 +13,38 @@ from .lookup import find, supported
 class Initializer:
     """Fills a weight of `nn` in place."""
 
-    fill: Callable[[Tensor], Tensor]
+    fill: ClassVar[Callable[..., Tensor]]
 
     def __init__(self, seed: int | None = None) -> None:
         supported(type(self).__name__, {"seed": seed})
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """Fill `tensor`, whose shape begins with (out, in), and return it."""
-        return type(self).fill(tensor)
+        return self.fill(tensor)
 
 
 class Zeros(Initializer):
     """Every element 0."""
 
-    fill = init.zeros_
+    fill = staticmethod(init.zeros_)
 
 
 class Ones(Initializer):
     """Every element 1."""
 
-    fill = init.ones_
+    fill = staticmethod(init.ones_)
 
 
 class GlorotUniform(Initializer):
     """Uniform in ±√(6/(fan_in + fan_out)) (Glorot and Bengio 2010)."""
 
-    fill = init.xavier_uniform_
+    fill = staticmethod(init.xavier_uniform_)
 
 
 class HeUniform(Initializer):
     """Uniform in ±√(6/fan_in) (He et al. 2015)."""
 
-    fill = init.kaiming_uniform_
+    fill = staticmethod(init.kaiming_uniform_)
 
 
 KNOWN: dict[str, type[Initializer]] = {

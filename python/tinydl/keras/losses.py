@@ -30,7 +30,8 @@ class Loss:
     def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None, **options: Any) -> None:
         supported(type(self).__name__, options)
         if reduction not in ("sum_over_batch_size", "mean"):
-            raise ValueError(f"{type(self).__name__}: reduction={reduction!r} is not available, wanted 'sum_over_batch_size'")
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: reduction={reduction!r} is not available, wanted 'sum_over_batch_size'")
         self.name = name
 
     def __call__(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -61,7 +62,7 @@ class _Crossentropy(Loss):
         """The mean loss; sums of probabilities are made 1, and ln taken of p in [1e-7, 1 - 1e-7]."""
         if self.from_logits:
             return self.of_logits(outputs, targets)
-        return ops.categorical_crossentropy_probabilities(*self.rows(outputs, targets)).mean()  # type: ignore[attr-defined, no-any-return]
+        return ops.categorical_crossentropy_probabilities(*self.rows(outputs, targets)).mean()
 
     def of_logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of logits."""
@@ -94,30 +95,32 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         if targets.shape not in (wanted, (*wanted, 1)):
             raise ValueError(
                 f"sparse_categorical_crossentropy: targets of shape {targets.shape} do not fit outputs of shape "
-                f"{outputs.shape}; wanted class indices of shape {wanted} (for one-hot targets use categorical_crossentropy)"
+                f"{outputs.shape}; wanted class indices of shape {wanted} "
+                "(for one-hot targets use categorical_crossentropy)"
             )
         if outputs.ndim == 2 and targets.ndim == 1:
             return outputs, targets
-        return outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)  # type: ignore[attr-defined]
+        return outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
 
 
 class CategoricalCrossentropy(_Crossentropy):
     """Cross-entropy with one-hot targets or probabilities (N, ..., C)."""
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, **options: Any) -> None:
-        super().__init__(from_logits, label_smoothing=label_smoothing or None, axis=None if axis == -1 else axis, **options)
+        refused = {"label_smoothing": label_smoothing or None, "axis": None if axis == -1 else axis}
+        super().__init__(from_logits, **refused, **options)
 
     def rows(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both (rows, C)."""
         if targets.shape != outputs.shape:
             raise ValueError(
-                f"categorical_crossentropy: targets of shape {targets.shape} do not fit outputs of shape {outputs.shape}; "
-                "wanted one-hot targets (for class indices use sparse_categorical_crossentropy)"
+                f"categorical_crossentropy: targets of shape {targets.shape} do not fit outputs of shape "
+                f"{outputs.shape}; wanted one-hot targets (for class indices use sparse_categorical_crossentropy)"
             )
         if outputs.ndim == 2:
             return outputs, targets
         classes = outputs.shape[-1]
-        return outputs.reshape(-1, classes), targets.reshape(-1, classes)  # type: ignore[attr-defined]
+        return outputs.reshape(-1, classes), targets.reshape(-1, classes)
 
 
 class MeanSquaredError(Loss):
@@ -126,9 +129,9 @@ class MeanSquaredError(Loss):
     def of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean."""
         if targets.shape != outputs.shape and (*targets.shape, 1) == outputs.shape:
-            targets = targets.reshape(outputs.shape)  # type: ignore[attr-defined]
+            targets = targets.reshape(outputs.shape)
         elif targets.shape != outputs.shape and targets.shape == (*outputs.shape, 1):
-            outputs = outputs.reshape(targets.shape)  # type: ignore[attr-defined]
+            outputs = outputs.reshape(targets.shape)
         return ops.mse_loss(outputs, targets)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..autograd import enable_grad, no_grad
 from ..tensor import Array, Tensor
 from ..train import Trainer, checkpoint
 from ..train.callbacks import Callback, History
@@ -29,8 +30,8 @@ class Sequential(nn.Module):
     """Layers applied one after the other.
 
     The weights are made when the shape of the input is known: from `Input`, from the first layer's `input_shape`, from
-    `build`, or from the first data. As an `nn.Module` the model has PyTorch's state dict, in which layer i has the names
-    `i.weight` and `i.bias`.
+    `build`, or from the first data. As an `nn.Module` the model has PyTorch's state dict, in which layer i has the
+    names `i.weight` and `i.bias`.
 
     >>> import numpy as np
     >>> from tinydl.keras import Sequential, layers
@@ -64,7 +65,7 @@ class Sequential(nn.Module):
                 raise ValueError("Sequential: the input must come before the layers")
             return
         self._give_name(layer)
-        shape = self.output_shape[1:] if self._layers and self.built else self._given_shape
+        shape = self._layers[-1].output_shape if self._layers and self.built else self._given_shape
         self._layers.append(layer)
         if shape is not None:
             try:
@@ -138,24 +139,25 @@ class Sequential(nn.Module):
     def _need_built(self, op: str) -> None:
         if not self.built:
             raise ValueError(
-                f'{op}: model "{self.name}" has no weights yet: give the first layer an input_shape, or call build() or the '
-                "model on some data"
+                f'{op}: model "{self.name}" has no weights yet: give the first layer an input_shape, or call '
+                "build() or the model on some data"
             )
 
     # -- The function -----------------------------------------------------------------------------------------
 
-    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
-        """The outputs for a batch of inputs: an array, nested lists or a tensor; by default in evaluation mode."""
+    def __call__(self, x: Any, training: bool = False) -> Tensor:
+        """The outputs for a batch of inputs: an array, nested lists or a tensor.
+
+        Only with `training` are the operations recorded for gradients, and do elements drop out.
+        """
         inputs = as_float(x)
         if not self.built:
             self.build(inputs.shape)
-        inputs = self._fit_rank(inputs)
-        if training is None or training == self.training:
-            return self.forward(inputs)
         before = self.training
         self.train(training)
         try:
-            return self.forward(inputs)
+            with enable_grad() if training else no_grad():
+                return self.forward(self._fit_rank(inputs))
         finally:
             self.train(before)
 
@@ -170,10 +172,7 @@ class Sequential(nn.Module):
     def _run(self, x: Tensor, softmax: bool) -> Tensor:
         wanted = self._layers[0].input_shape
         if x.shape[1:] != wanted:
-            raise ValueError(
-                f'Input 0 of layer "{self._layers[0].name}" is incompatible with the layer: expected shape={batched(wanted)}, '
-                f"found shape={x.shape}"
-            )
+            raise self._layers[0].incompatible(f"shape={batched(wanted)}", f"shape={x.shape}")
         x = channels_first(x)
         for layer in self._layers[:-1]:
             x = layer.forward(x)
@@ -181,7 +180,7 @@ class Sequential(nn.Module):
         return channels_last(end.forward(x) if softmax else end.logits(x))
 
     def _fit_rank(self, x: Any) -> Any:
-        """Inputs with a last axis of size 1 added or dropped, where the model has (or lacks) it: grey images, for example."""
+        """Inputs with a last axis of size 1 added or dropped where the model has, or lacks, it: for grey images."""
         wanted = self._layers[0].input_shape
         if (*x.shape[1:], 1) == wanted:
             return x.reshape(*x.shape, 1)
@@ -259,7 +258,8 @@ class Sequential(nn.Module):
             targets = self._loss.targets(targets)
         if len(inputs) != len(targets):
             raise ValueError(
-                f"{op}: data cardinality is ambiguous: x has {len(inputs)} samples, y has {len(targets)}; wanted equally many"
+                f"{op}: data cardinality is ambiguous: x has {len(inputs)} samples, y has {len(targets)}; "
+                "wanted equally many"
             )
         return ArrayDataset(inputs, targets)
 
@@ -289,7 +289,7 @@ class Sequential(nn.Module):
             batch_size: 32 by default.
             verbose: 0 is silent, 1 and "auto" draw a bar, 2 prints a line for each epoch.
             callbacks: objects of `callbacks`.
-            validation_split: the share of the samples, the last ones, that is evaluated after each epoch, not trained on.
+            validation_split: the share of the samples, the last ones, evaluated after each epoch, not trained on.
             validation_data: (x, y) to evaluate after each epoch.
             shuffle: whether to shuffle before each epoch.
             initial_epoch: the number of the first epoch, from 0.
@@ -400,7 +400,8 @@ class Sequential(nn.Module):
         _check_name("save_weights", filepath)
         if not overwrite and os.path.exists(filepath):
             raise FileExistsError(f"save_weights: {os.fspath(filepath)} exists")
-        checkpoint.write_tensors(filepath, {name: t._data for name, t in self.state_dict().items()}, {"format": "tinydl"})
+        arrays = {name: tensor._data for name, tensor in self.state_dict().items()}
+        checkpoint.write_tensors(filepath, arrays, {"format": "tinydl"})
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Read a file of `save_weights`, or a checkpoint; ValueError, with nothing changed, where it does not fit."""

@@ -23,7 +23,8 @@ class Optimizer:
     def __init__(self, learning_rate: float, name: str | None, options: dict[str, Any]) -> None:
         supported(type(self).__name__, options)
         if not isinstance(learning_rate, int | float) or not learning_rate >= 0:
-            raise ValueError(f"{type(self).__name__}: got learning_rate={learning_rate!r}, wanted a number of at least 0")
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: got learning_rate={learning_rate!r}, wanted a number of at least 0")
         self.name = name or type(self).__name__.lower()
         self.bound: Any = None
         self._learning_rate = float(learning_rate)
@@ -52,7 +53,7 @@ class Optimizer:
     def count_params(self) -> int:
         """How many numbers the optimiser keeps, counted as Keras does: with the step and the learning rate."""
         sizes = [p.numel() for group in self.bound.param_groups for p in group["params"]] if self.bound else []
-        return self.slots * sum(sizes) + 2
+        return int(self.slots * sum(sizes)) + 2
 
 
 class SGD(Optimizer):

@@ -34,7 +34,7 @@ def _number(value: float) -> str:
 class Progress(Callback):
     """The lines of `fit` and `evaluate`.
 
-    With `verbose` 1 a bar that fills up on a terminal, and elsewhere is written once it is full; with 2 a line without a bar.
+    With `verbose` 1 a bar that fills up on a terminal, and elsewhere is written once it is full; with 2 no bar.
     """
 
     def __init__(self, verbose: int) -> None:

@@ -241,8 +241,8 @@ class Checkpoint(Callback):
         self.trainer.save(path)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value."""
-        return {"best": self._best.value}
+        """The best value, if it matters."""
+        return {"best": self._best.value} if self.save_best_only else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -293,4 +293,5 @@ class ProgressBar(Callback):
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
+            self._bar.fp.flush()  # its last newline, before anything is written elsewhere
             self._bar = None

@@ -114,7 +114,7 @@ def _checksum(tensors: Mapping[str, Array], text: str) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         value = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), value)
-        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), value)
+        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, value)
     return f"{value:08x}"
 
 

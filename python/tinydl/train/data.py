@@ -39,7 +39,8 @@ def loader_of(op: str, data: Any, batch_size: int, shuffle: bool) -> Iterable[An
         return DataLoader(data, batch_size=batch_size, shuffle=shuffle, num_workers=workers)
     if isinstance(data, Iterable):
         return data
-    raise TypeError(f"{op}: got data of type {type(data).__name__}, wanted a DataLoader, a Dataset or a tuple of arrays")
+    kind = type(data).__name__
+    raise TypeError(f"{op}: got data of type {kind}, wanted a DataLoader, a Dataset or a tuple of arrays")
 
 
 def _arrays(op: str, data: tuple[Any, ...]) -> TensorDataset:
@@ -64,7 +65,7 @@ def _batch_bytes(data: Any, batch_size: int) -> int:
 
 def samples_in(loader: Any) -> int | None:
     """How many samples an epoch has, where that is known."""
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     if not hasattr(dataset, "__len__") or not hasattr(loader, "__len__"):
         return None
     batches = getattr(loader, "batch_sampler", None)

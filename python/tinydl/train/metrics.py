@@ -61,7 +61,7 @@ class Accuracy(Metric):
     - outputs with one number a sample, (N,) or (..., 1): two classes; the prediction is 1 above `threshold`,
       and targets have the same number of elements.
     - outputs (..., C), targets without the class axis or with one of size 1: the targets are class indices.
-    - outputs and targets of one shape (..., C): the target class is that of the largest element (one-hot or probabilities).
+    - outputs and targets of one shape (..., C): one-hot targets or probabilities, of which the largest counts.
 
     The prediction is the class of the largest output, so that logits serve as well as probabilities.
 

@@ -262,12 +262,12 @@ class Trainer:
             "progress": {name: getattr(self, name) for name in _PROGRESS},
             "history": {"epoch": self.history.epoch, "history": self.history.history},
             "metrics": [m.state_dict() for m in (self._mean_loss, *self.metrics)],
-            "callbacks": [{"class": type(c).__name__, "state": c.state_dict()} for c in self._lasting()],
+            "callbacks": [{"class": type(c).__name__, "state": state} for c, state in self._remembered()],
         }
 
-    def _lasting(self) -> list[Callback]:
-        """The callbacks that remember something."""
-        return [c for c in self._callbacks if _overrides(c, "state_dict")]
+    def _remembered(self) -> list[tuple[Callback, dict[str, Any]]]:
+        """The callbacks that remember something, and what."""
+        return [(c, state) for c in self._callbacks if (state := c.state_dict())]
 
     def _resume(self, path: str | os.PathLike[str]) -> None:
         state = checkpoint.load(path)
@@ -285,7 +285,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _load_run(self, state: Mapping[str, Any]) -> None:
-        metrics, callbacks = (self._mean_loss, *self.metrics), self._lasting()
+        metrics, callbacks = (self._mean_loss, *self.metrics), [c for c, _ in self._remembered()]
         _same("metrics", len(state["metrics"]), len(metrics))
         _same("callbacks", [c["class"] for c in state["callbacks"]], [type(c).__name__ for c in callbacks])
         _same("batches an epoch", state["steps"], _length(self._loader))

@@ -44,7 +44,8 @@ def padding_name(layer: Layer, padding: str) -> str:
 def check_data_format(layer: Layer, data_format: str | None) -> None:
     """Images have their channels last."""
     if data_format not in (None, "channels_last"):
-        raise ValueError(f"{type(layer).__name__}: data_format={data_format!r} is not available, wanted 'channels_last'")
+        name = type(layer).__name__
+        raise ValueError(f"{name}: data_format={data_format!r} is not available, wanted 'channels_last'")
 
 
 def output_size(layer: Any, input_shape: Shape, spans: Sequence[int]) -> Pair:

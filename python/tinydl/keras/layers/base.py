@@ -1,8 +1,8 @@
 """What all layers share.
 
-A layer is a thin face: its weights live in the `nn` layer `inner`, made when the shape of the input is known. Images are
-N, H, W, C for the user. Inside a model they flow as N, C, H, W views of the same memory, which is what the kernels take,
-and what `forward` gets and gives; `layer(x)` and the ends of a model turn the axes. Nothing is copied by that.
+A layer is a thin face: its weights live in the `nn` layer `inner`, made when the shape of the input is known. For the
+user images are N, H, W, C. Inside a model they flow as N, C, H, W views of the same memory, which is what the kernels
+take, and what `forward` gets and gives; `layer(x)` and the ends of a model turn the axes. Nothing is copied by that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from ...autograd import no_grad
+from ...autograd import enable_grad, no_grad
 from ...creation import as_tensor
 from ...tensor import Array, Tensor
 from .. import activations
@@ -106,11 +106,13 @@ class Layer:
             self.trainable = self._trainable
 
     def __call__(self, x: Any, training: bool = False) -> Tensor:
+        """The output for a batch; only with `training` are the operations recorded for gradients."""
         inputs = as_float(x)
         self.build(inputs.shape)
         if self.inner is not None:
             self.inner.train(training)
-        return channels_last(self.forward(channels_first(inputs)))
+        with enable_grad() if training else no_grad():
+            return channels_last(self.forward(channels_first(inputs)))
 
     @property
     def trainable(self) -> bool:
@@ -146,7 +148,7 @@ class Layer:
             )
         with no_grad():
             for weight, array in zip(own, arrays, strict=True):
-                weight.copy_(array)
+                weight.copy_(Tensor(array))
 
     def count_params(self) -> int:
         """How many numbers the weights have."""
@@ -159,12 +161,14 @@ class Layer:
 
     def incompatible(self, expected: str, found: str) -> ValueError:
         """The error of an input that does not fit."""
-        return ValueError(f'Input 0 of layer "{self.name}" is incompatible with the layer: expected {expected}, found {found}')
+        where = f'Input 0 of layer "{self.name}" is incompatible with the layer'
+        return ValueError(f"{where}: expected {expected}, found {found}")
 
     def need_images(self, shape: Shape) -> None:
         """Refuse inputs that are no images."""
         if len(shape) != 3:
-            raise self.incompatible("ndim=4 (N, H, W, C)", f"ndim={len(shape) + 1}. Full shape received: {batched(shape)}")
+            found = f"ndim={len(shape) + 1}. Full shape received: {batched(shape)}"
+            raise self.incompatible("ndim=4 (N, H, W, C)", found)
 
 
 def as_float(x: Any) -> Tensor:

@@ -59,7 +59,8 @@ class Conv2D(Layer):
         spans = [d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)]
         size = output_size(self, input_shape, spans)
         self._fused = self.activation if self.activation in activations.FUSED else None
-        self._sides = tuple(n for s in same_sides(self, input_shape, spans) for n in s) if self.padding == "same" else 0
+        sides = same_sides(self, input_shape, spans) if self.padding == "same" else ((0, 0), (0, 0))
+        self._sides = (*sides[0], *sides[1])
         inner = nn.Conv2d(channels, self.filters, self.kernel_size, groups=self.groups, bias=self.use_bias)
         initialize(inner, self._initializers)
         self.inner = inner

@@ -17,7 +17,9 @@ from .base import Layer, Shape, batched, channels_first, channels_last
 class InputLayer(Layer):
     """The shape of the model's input; does nothing."""
 
-    def __init__(self, shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None
+    ) -> None:
         if shape is None:
             raise ValueError("Input: shape is missing")
         super().__init__(name=name, input_shape=shape)
@@ -27,7 +29,7 @@ class InputLayer(Layer):
         return x
 
 
-def Input(shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None) -> InputLayer:  # noqa: N802
+def Input(shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None) -> InputLayer:
     """The shape of a sample, as the first entry of a `Sequential`."""
     return InputLayer(shape, batch_size, name)
 

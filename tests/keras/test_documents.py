@@ -1,0 +1,157 @@
+"""The documents' lines that build, compile, train and evaluate the three CNNs, with the imports pointed at tinydl."""
+
+import os
+
+import numpy as np
+import pytest
+
+import tinydl
+from tinydl.vision.datasets import Digits
+
+from ..data.test_idx import encode
+
+
+def digits(count=96):
+    """A few real digits, as arrays of the kind that MNIST's are."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra: data)")
+    found = Digits()
+    return found.images[:count], found.labels[:count].astype(np.uint8)
+
+
+def run(script, **names):
+    """The script's names after it ran in a namespace with some."""
+    space = dict(names)
+    exec(compile(script, "script", "exec"), space)
+    return space
+
+
+TWO_POOLS = """
+from tinydl.keras import layers, models
+
+model = models.Sequential()
+model.add(layers.Conv2D(32, (3, 3), activation='relu', input_shape=(28, 28, 1)))
+model.add(layers.MaxPooling2D((2, 2)))
+model.add(layers.Conv2D(64, (3, 3), activation='relu'))
+model.add(layers.MaxPooling2D((2, 2)))
+model.add(layers.Conv2D(64, (3, 3), activation='relu'))
+model.add(layers.Flatten())
+model.add(layers.Dense(64, activation='relu'))
+model.add(layers.Dense(10, activation='softmax'))
+
+model.compile(optimizer='adam',
+              loss='sparse_categorical_crossentropy',
+              metrics=['accuracy'])
+
+model.fit(train_images, train_labels, epochs=5)
+
+test_loss, test_acc = model.evaluate(test_images,  test_labels, verbose=2)
+print('\\nTest accuracy:', test_acc)
+"""
+
+
+@pytest.mark.parametrize("channel_axis", [True, False])
+def test_two_pools(capsys, channel_axis):
+    tinydl.manual_seed(0)
+    images, labels = digits()
+    images = images / 255.0
+    if channel_axis:
+        images = images[..., np.newaxis]
+    space = run(TWO_POOLS, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    assert space["model"].count_params() == 93322
+    out = capsys.readouterr().out
+    assert "Epoch 5/5\n3/3 ━━━━━━━━━━━━━━━━━━━━" in out
+    assert f"\n\nTest accuracy: {space['test_acc']}\n" in out
+    assert space["test_acc"] > 0.3  # 15 steps on real digits; chance is 0.1
+
+
+THREE_POOLS = """
+from tinydl.keras.models import Sequential
+from tinydl.keras.layers import Conv2D, MaxPooling2D, Flatten, Dense
+
+model = Sequential()
+model.add(Conv2D(32, (3, 3), activation='relu', input_shape=(28, 28, 1)))
+model.add(MaxPooling2D((2, 2)))
+model.add(Conv2D(64, (3, 3), activation='relu'))
+model.add(MaxPooling2D((2, 2)))
+model.add(Conv2D(64, (3, 3), activation='relu'))
+model.add(MaxPooling2D((2, 2)))
+model.add(Flatten())
+model.add(Dense(64, activation='relu'))
+model.add(Dense(10, activation='softmax'))
+
+model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])
+
+model.fit(X_train, y_train, epochs=10, batch_size=32)
+"""
+
+
+def test_three_pools(capsys):
+    tinydl.manual_seed(0)
+    images, labels = digits()
+    targets = tinydl.keras.utils.to_categorical(labels, 10)
+    space = run(THREE_POOLS, X_train=images[..., None].astype("float32") / 255, y_train=targets)
+    assert space["model"].count_params() == 60554
+    assert space["model"].output_shape == (None, 10)
+    assert "Epoch 10/10\n3/3" in capsys.readouterr().out
+    assert space["model"].evaluate(images / 255, targets, verbose=0)[1] > 0.3
+
+
+SINGLE = """
+import tinydl as tf
+from tinydl.keras.datasets import mnist
+from tinydl.keras.models import Sequential
+from tinydl.keras.layers import Conv2D, MaxPooling2D, Flatten, Dense
+
+(x_train, y_train), (x_test, y_test) = mnist.load_data()
+
+x_train = x_train.reshape(-1, 28, 28, 1).astype('float32') / 255
+x_test = x_test.reshape(-1, 28, 28, 1).astype('float32') / 255
+y_train = tf.one_hot(y_train, depth=10)
+y_test = tf.one_hot(y_test, depth=10)
+
+model = Sequential([
+   Conv2D(filters=32, kernel_size=(3, 3), activation='relu', input_shape=(28, 28, 1)),
+   MaxPooling2D(pool_size=(2, 2)),
+   Flatten(),
+   Dense(units=64, activation='relu'),
+   Dense(units=10, activation='softmax')
+])
+
+model.compile(optimizer='adam',
+             loss='categorical_crossentropy',
+             metrics=['accuracy'])
+
+model.fit(x_train, y_train, epochs=5)
+
+loss, accuracy = model.evaluate(x_test, y_test)
+print('Test accuracy:', accuracy)
+"""
+
+
+def test_single_convolution(capsys, tmp_path, monkeypatch):
+    tinydl.manual_seed(0)
+    images, labels = digits()
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part in ("train", "t10k"):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(encode(images))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(encode(labels))
+    monkeypatch.setenv("TINYDL_DATA", str(tmp_path))
+    space = run(SINGLE)
+    assert space["x_train"].shape == (96, 28, 28, 1)
+    assert space["model"].count_params() == 347146
+    out = capsys.readouterr().out
+    assert "3/3 ━━━━━━━━━━━━━━━━━━━━" in out
+    assert f"Test accuracy: {space['accuracy']}\n" in out
+    assert space["accuracy"] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TINYDL_DATA" not in os.environ, reason="TINYDL_DATA does not name the folder with MNIST's files")
+def test_two_pools_on_mnist():
+    from tinydl.keras.datasets import mnist
+
+    tinydl.manual_seed(0)
+    (x, y), (x_test, y_test) = mnist.load_data()
+    space = run(TWO_POOLS, train_images=x / 255.0, train_labels=y, test_images=x_test / 255.0, test_labels=y_test)
+    assert space["test_acc"] >= 0.99
