@@ -49,7 +49,7 @@ def test_every_axis_and_layout(dtype, shape, seed):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("n", [1, 2, 7, 10, 16, 17, 33, 1000, 5003])
+@pytest.mark.parametrize("n", [1, 2, 7, 10, 16, 17, 33, 1201])
 def test_tiers(isa, n, dtype, rng):
     x, grad = 3 * normal(rng, (3, n), dtype), normal(rng, (3, n), dtype)
     y = softmax(x, 1)
