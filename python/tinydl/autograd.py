@@ -123,9 +123,8 @@ class Function:
                     f"backward: a tensor that {type(self).__name__} saved was changed in place afterwards "
                     f"(version {version[0]}, expected {expected})"
                 )
-        out = self.backward(*grads)
-        if type(out) is not tuple:
-            out = (out,)
+        result = self.backward(*grads)
+        out: tuple[Array | None, ...] = result if type(result) is tuple else (result,)
         if len(out) != len(self._edges):
             raise AssertionError(f"{type(self).__name__}.backward: {len(out)} gradients for {len(self._edges)} inputs")
         return out
