@@ -42,7 +42,7 @@ class ImageRecipe:
     about: str
     build: Callable[[], nn.Module]
     loss: Loss = field(default_factory=nn.CrossEntropyLoss)
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 60, "mnist": 5})
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 40, "mnist": 5})
     warped: tuple[str, ...] = ("digits",)
     batch_size: int = 32
     lr: float = 2e-3
