@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import _cpu
-from ._cpu import (
+
+@contextmanager
+def _bounded_spinning() -> Iterator[None]:
+    """Let libgomp, if the block loads it, give up a wait after about half a millisecond of spinning.
+
+    Its default of some 20 ms suits a machine of one's own. With as many busy processes as cores, each parallel region
+    then waits for a worker that the waiting thread itself keeps off the core: a training of 18 s took 132 s.
+    A choice of the user (OMP_WAIT_POLICY, GOMP_SPINCOUNT) stands, and the environment is left as it was.
+    """
+    if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = "10000"
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
+with _bounded_spinning():
+    _cpu = import_module("tinydl._cpu")
+
+from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded spinning
     detected_isa,
     empty_cache,
     isa,

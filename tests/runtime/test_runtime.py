@@ -44,6 +44,18 @@ def test_set_num_threads():
             tinydl.set_num_threads(wrong)
 
 
+def test_importing_leaves_the_environment_alone():
+    show = "import os, tinydl; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert run(show).stdout.strip() == "None"
+    assert run(show, GOMP_SPINCOUNT="7").stdout.strip() == "7"
+
+
+def test_waiting_threads_do_not_spin_for_long():
+    """libgomp reports the bound that it was loaded with."""
+    settings = run("import tinydl", OMP_DISPLAY_ENV="verbose").stderr
+    assert "GOMP_SPINCOUNT = '10000'" in settings
+
+
 def test_instruction_set_from_the_environment():
     show = "from tinydl import backend; print(backend.isa())"
     assert run(show, TINYDL_ISA="portable").stdout.strip() == "portable"
