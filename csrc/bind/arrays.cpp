@@ -11,6 +11,8 @@ Layout layout_of(const char* op, const py::array& a) {
   check(array->nd <= kMaxDims, op, ": got an array of ", array->nd, " axes, wanted at most ", kMaxDims);
   constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
   check((array->flags & aligned) != 0, op, ": the array's memory is not aligned to its dtype; pass a copy");
+  constexpr char foreign = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
+  check(a.dtype().byteorder() != foreign, op, ": the array's bytes are in foreign order; pass a copy");
   const auto size = static_cast<int64_t>(a.itemsize());
   out.ndim = array->nd;
   for (int d = 0; d < out.ndim; ++d) {

@@ -47,13 +47,15 @@ std::string position_text(const Layout& outer, int64_t row) {
   return text(index);
 }
 
-using Labels = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
+bool is_integer(const py::array& a) { return a.dtype().kind() == 'i' || a.dtype().kind() == 'u'; }
 
-Labels labels_of(const char* op, const py::array& target, const Rows& rows) {
-  const char kind = target.dtype().kind();
-  if (kind != 'i' && kind != 'u') fail_dtype(op, target, "integer class indices");
-  const Labels labels = Labels::ensure(target);
-  const int64_t* label = labels.data();
+// A row-major int64 copy: no other thread can change a label after it was checked.
+py::array copy_of_labels(const py::array& target) {
+  return py::array(target.attr("astype")(py::dtype::of<int64_t>(), "C"));
+}
+
+void check_labels(const char* op, const py::array& labels, const Rows& rows) {
+  const int64_t* label = data_of<int64_t>(labels);
   bool wrong = false;
   for (int64_t r = 0; r < rows.rows; ++r)
     wrong |= static_cast<uint64_t>(label[r]) >= static_cast<uint64_t>(rows.classes);
@@ -61,7 +63,6 @@ Labels labels_of(const char* op, const py::array& target, const Rows& rows) {
     if (label[r] < 0 || label[r] >= rows.classes)
       throw std::out_of_range(text(op, ": label ", label[r], " at ", position_text(rows.outer, r),
                                    " is out of range for ", rows.classes, " classes"));
-  return labels;
 }
 
 // Whether the target holds probabilities (the logits' shape) instead of class indices (a shape without the
@@ -80,10 +81,16 @@ struct Problem {
   py::array logits;
   py::array target;  // probabilities laid out as the logits, or int64 labels
 
-  Problem(const char* op, const py::array& x, const py::array& given) : rows(rows_of(op, layout_of(op, x))) {
-    soft = is_soft(op, layout_of(op, x), layout_of(op, given), rows);
-    if (soft) require_same_dtype(op, x, given);
-    target = soft ? as_layout(op, given, rows.logits) : labels_of(op, given, rows);
+  Problem(const char* op, const py::array& x, const py::array& given)
+      : rows(rows_of(op, layout_of(op, x))), target(is_integer(given) ? copy_of_labels(given) : given) {
+    soft = is_soft(op, layout_of(op, x), layout_of(op, target), rows);
+    if (soft) {
+      require_same_dtype(op, x, given);
+      target = as_layout(op, target, rows.logits);
+    } else {
+      if (!is_integer(given)) fail_dtype(op, given, "integer class indices");
+      check_labels(op, target, rows);
+    }
     logits = as_layout(op, x, rows.logits);
   }
 

@@ -15,12 +15,31 @@ std::ostream& operator<<(std::ostream& out, const Image& image) {
   return out << "(N=" << shape[0] << ", C=" << shape[1] << ", H=" << shape[2] << ", W=" << shape[3] << ")";
 }
 
+// Sizes are kept in this range, so that no product of two of them overflows.
+constexpr int64_t kMost = (int64_t{1} << 31) - 1;
+
+void check_range(const char* op, const char* what, const char* axis, int64_t value, int64_t least) {
+  check(value >= least && value <= kMost, op, ": got ", what, " ", value, " along ", axis, ", wanted ", least, " to ",
+        kMost);
+}
+
+// Throws where the images, with all the margin that any pass puts around them, would not fit into memory.
+void check_frame(const char* op, const ConvGeometry& g) {
+  int64_t bytes = sizeof(double);
+  const auto reach = [](const ConvAxis& a) { return a.padded() + 2 * a.dilation * (a.kernel - 1); };
+  const int64_t widest = g.channels > g.filters ? g.channels : g.filters;
+  for (const int64_t size : {g.batch, widest, reach(g.h), reach(g.w)})
+    check(!__builtin_mul_overflow(bytes, size, &bytes), op, ": the padded images would exceed the address space");
+}
+
 ConvAxis conv_axis(const char* op, const char* name, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
                    int64_t before, int64_t after) {
-  check(stride >= 1 && dilation >= 1, op, ": stride ", stride, " and dilation ", dilation, " along ", name,
-        " must be at least 1");
-  check(before >= 0 && after >= 0, op, ": padding (", before, ", ", after, ") along ", name, " must not be negative");
-  check(kernel >= 1, op, ": the weight has kernel size ", kernel, " along ", name, ", wanted at least 1");
+  check_range(op, "stride", name, stride, 1);
+  check_range(op, "dilation", name, dilation, 1);
+  check_range(op, "padding", name, before, 0);
+  check_range(op, "padding", name, after, 0);
+  check_range(op, "kernel size", name, kernel, 1);
+  check_range(op, "input size", name, input, 0);
   const int64_t reach = dilation * (kernel - 1) + 1;
   const int64_t padded = input + before + after;
   check(padded >= reach, op, ": the kernel reaches over ", reach, " elements (size ", kernel, ", dilation ", dilation,
@@ -47,6 +66,7 @@ ConvGeometry conv_geometry(const char* op, const Layout& input, const Layout& we
                   options.padding[1]);
   g.w = conv_axis(op, "W", input.shape[3], weight.shape[3], options.stride[1], options.dilation[1], options.padding[2],
                   options.padding[3]);
+  check_frame(op, g);
   return g;
 }
 

@@ -90,8 +90,7 @@ class Function:
             return results
         result = Tensor(out)
         if self.returns_view and _same_memory(out, inputs[0]._data):  # type: ignore[union-attr]
-            result._version = inputs[0]._version  # type: ignore[union-attr]
-            result._is_view = True
+            inputs[0]._share_version(result)  # type: ignore[union-attr]
         if True in needs:
             self._record(inputs, (result,))
         return result
@@ -239,7 +238,8 @@ def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tenso
 
     def collect(leaf: Tensor, gradient: Array, fresh: bool) -> None:
         before = found.get(id(leaf))
-        found[id(leaf)] = gradient if before is None else _sum(before, gradient)
+        own = gradient if fresh else gradient.copy(order="K")
+        found[id(leaf)] = own if before is None else _sum(before, gradient)
 
     _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
     return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])

@@ -54,8 +54,8 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if out.dtype.kind not in "biufV":
         raise TypeError(f"tensor: got data of dtype {out.dtype}, wanted numbers")
     if dtype is None:
-        dtype = dtypes.float32 if not typed and out.dtype == np.float64 else out.dtype.newbyteorder("=")
-    return np.require(out.astype(dtype, copy=False, order="K"), requirements="A")
+        dtype = dtypes.float32 if not typed and out.dtype == np.float64 else out.dtype
+    return np.require(out.astype(np.dtype(dtype).newbyteorder("="), copy=False, order="K"), requirements="A")
 
 
 def _check_device(device: str | None) -> None:

@@ -81,9 +81,9 @@ def _kind(dtype: np.dtype[Any]) -> int:
 
 
 def _scalar_kind(value: float) -> int:
-    if isinstance(value, builtins_bool):
+    if isinstance(value, builtins_bool | np.bool_):
         return _BOOL
-    return _INTEGER if isinstance(value, int) else _FLOAT
+    return _INTEGER if isinstance(value, int | np.integer) else _FLOAT
 
 
 def _rank(value: np.ndarray[Any, Any] | float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +31,13 @@ class Tensor:
     grad: Tensor | None = None
     grad_fn: Function | None = None
     _output_index = 0  # which of grad_fn's outputs this is
-    _is_view = False
 
     __array_priority__ = 1000  # numpy_array * tensor is ours
     __hash__ = object.__hash__
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self._data = data
-        self._version = [0]  # shared by all views of the storage; every in-place change counts it up
+        self._version: list[Any] = [0]  # shared by all views of the storage: [changes in place, views]
         if requires_grad:
             self.requires_grad_()
 
@@ -151,6 +151,21 @@ class Tensor:
         return f"tensor({body}{notes})"
 
     # -- On the tape ------------------------------------------------------------------------------------------
+
+    def _share_version(self, view: Tensor) -> None:
+        """Note that `view` shares the storage: its version counter is ours, and holds weak references to both."""
+        version = self._version
+        if len(version) > 16:
+            version[1:] = [ref for ref in version[1:] if ref() is not None]
+        if len(version) == 1 or all(ref() is not self for ref in version[1:]):
+            version.append(weakref.ref(self))
+        version.append(weakref.ref(view))
+        view._version = version
+
+    def _aliases(self) -> list[Tensor]:
+        """The other tensors, alive and on the tape's books, that share the storage as views or as their base."""
+        found = [ref() for ref in self._version[1:]]
+        return [t for t in found if t is not None and t is not self]
 
     def detach(self) -> Tensor:
         """The same storage as a tensor that is not on the tape."""

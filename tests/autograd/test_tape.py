@@ -130,6 +130,69 @@ def test_leaves_and_views_cannot_be_changed_in_place():
     assert x.tolist() == [7, 3]
 
 
+def test_filling_cuts_the_history_and_copying_takes_over_the_sources():
+    x, w = leaf(1.0, 2.0), leaf(5.0)
+    h = x * 2
+    h.zero_()
+    assert not h.requires_grad
+    h = x * 2
+    h.copy_(w)
+    h.sum().backward()
+    assert h.tolist() == [5, 5]
+    assert x.grad is None
+    assert w.grad.tolist() == [2]
+    with tinydl.no_grad():
+        x.fill_(7)
+    assert x.tolist() == [7, 7]
+    assert x.requires_grad
+
+
+def test_a_view_cannot_be_left_with_a_stale_history():
+    x, w = leaf(1.0, 2.0), leaf(5.0, 6.0)
+    h = x * 2
+    view = h[:1]
+    with pytest.raises(RuntimeError, match="shares its memory with a view"):
+        h.mul_(3)
+    base = tinydl.zeros(2)
+    view = base[:1]
+    with pytest.raises(RuntimeError, match="shares its memory with a view"):
+        base += w
+    del view
+    base += w
+    assert base.requires_grad
+
+
+def test_the_last_holder_of_a_storage_may_change_it():
+    x = leaf(1.0, -2.0, 3.0, -4.0)
+    h = (x * 2).reshape(2, 2)
+    h.relu_()
+    h.sum().backward()
+    assert x.grad.tolist() == [2, 0, 2, 0]
+
+
+def test_indices_are_kept_as_they_were():
+    x = leaf(1.0, 2.0)
+    for index in (tinydl.tensor([0, 0]), np.array([0, 0])):
+        x.grad = None
+        y = x[index]
+        index[0] = 1
+        y.sum().backward()
+        assert x.grad.tolist() == [2, 0]
+
+
+def test_changes_in_place_keep_the_dtype_of_gradients():
+    x, w = leaf(1.0, 2.0), tinydl.tensor([3.0, 4.0], dtype="float64", requires_grad=True)
+    h = x * 1
+    h.mul_(w)
+    h.sum().backward()
+    assert (h.dtype, x.grad.dtype, w.grad.dtype) == (np.float32, np.float32, np.float64)
+    h = tinydl.zeros(2)
+    w.grad = None
+    h[:] = w
+    h.sum().backward()
+    assert w.grad.dtype == np.float64
+
+
 def test_an_in_place_result_must_fit():
     x = tinydl.ones(3)
     with pytest.raises(ValueError, match=r"result has shape \(2, 3\)"):
@@ -175,6 +238,7 @@ def test_grad_leaves_other_gradients_alone():
     assert gx.tolist() == [3]
     assert x.grad is None
     assert y.grad is None
+    grad(x.sum(), x)[0].add_(1)
     with pytest.raises(ValueError, match="leaf"):
         grad((x * y).sum(), x * 1)
 

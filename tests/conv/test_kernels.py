@@ -111,13 +111,16 @@ WRONG = {
         "weight": (5, 4, 3, 3)
     },
     "reaches over 9 elements .* padded input has 8 along H": {"weight": (5, 3, 9, 3)},
-    "stride 0": {"stride": (0, 1)},
-    "dilation -1": {"dilation": (1, -1)},
-    "must not be negative": {"padding": (0, 0, -1, 0)},
+    "got stride 0 along H, wanted 1 to 2147483647": {"stride": (0, 1)},
+    "got dilation -1 along W": {"dilation": (1, -1)},
+    "got padding -1 along W": {"padding": (0, 0, -1, 0)},
+    "got dilation 2305843009213693952": {"dilation": (2**61, 1)},
+    "got padding 4611686018427387904": {"padding": (2**62, 0, 0, 0)},
+    "exceed the address space": {"padding": (2**31 - 1,) * 4},
     "groups=2 does not divide": {"groups": 2},
     "groups=0": {"groups": 0},
     "wanted .N, C, H, W.": {"x": (3, 8, 8)},
-    "at least 1": {"weight": (5, 3, 0, 3)},
+    "got kernel size 0 along H": {"weight": (5, 3, 0, 3)},
 }
 
 
@@ -128,6 +131,13 @@ def test_wrong_calls(message):
     x, weight = (np.ones(call.pop(name), np.float32) for name in ("x", "weight"))
     with pytest.raises(ValueError, match=message):
         _cpu.conv2d(x, weight, None, *call.values(), "none")
+
+
+def test_a_stride_beyond_the_image_costs_nothing():
+    x, weight = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    options = ((2**31 - 1, 2**31 - 1), (0,) * 4, (1, 1), 1)
+    dx = _cpu.conv2d_input_grad(np.ones((1, 1, 1, 1), np.float32), weight, x.shape, *options)
+    assert dx[0, 0].tolist() == [[1, 1, 1, 0]] * 3 + [[0, 0, 0, 0]]
 
 
 def test_wrong_gradients():

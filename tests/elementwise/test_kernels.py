@@ -97,6 +97,8 @@ def test_wrong_calls():
         _cpu.relu(np.arange(3))
     with pytest.raises(ValueError, match="17 axes, wanted at most 16"):
         _cpu.relu(np.ones((1,) * 17, np.float32))
+    with pytest.raises(ValueError, match="foreign order"):
+        _cpu.relu(np.ones(3, ">f4"))
     packed = np.zeros(3, np.dtype([("a", "u1"), ("b", "<f4")]))["b"]
     with pytest.raises(ValueError, match="pass a copy"):
         _cpu.relu(packed)

@@ -120,6 +120,27 @@ def test_gradients_go_through_promotion():
     assert y.grad.tolist() == [3]
 
 
+def test_numpy_scalars_are_what_they_are():
+    assert (tinydl.tensor([1, 2]) + np.int64(3)).dtype == np.int64
+    assert (tinydl.tensor([True]) * np.bool_(True)).dtype == np.bool_
+    assert (tinydl.tensor([1.0]) * np.float64(2)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: -x, lambda x: x * x - x / 2, lambda x: x.sum(), lambda x: x.mean(), lambda x: x @ x, tinydl.relu],
+)
+def test_half_precision_stays_on_the_tape(function):
+    x = tinydl.tensor(np.array([0.5, 0.75], np.float16), requires_grad=True)
+    y = function(x)
+    assert y.dtype == np.float16
+    y.sum().backward()
+    assert x.grad.dtype == np.float16
+    wide = tinydl.tensor([0.5, 0.75], requires_grad=True)
+    function(wide).sum().backward()
+    assert x.grad.tolist() == wide.grad.tolist()
+
+
 def test_wrong_operands():
     x = tinydl.ones(3)
     with pytest.raises(ValueError, match=r"add: shapes \(3,\) and \(2,\) do not broadcast"):

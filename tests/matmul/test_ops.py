@@ -69,6 +69,13 @@ def test_equals_torch(torch, rng):
         assert_close(a.grad, b.grad.numpy(), "gradient", length=70, scale=10)
 
 
+def test_an_array_on_the_left(rng):
+    w = double(rng, (3, 2))
+    y = np.ones((4, 3)) @ w
+    assert y.requires_grad
+    assert y.shape == (4, 2)
+
+
 def test_wrong_calls(rng):
     x = tinydl.ones(2, 3)
     with pytest.raises(ValueError, match=r"matmul: shapes \(2, 3\) and \(2, 3\) do not fit"):

@@ -158,6 +158,22 @@ def test_a_forked_child_can_compute():
     assert work(1) == expected
 
 
+def test_a_child_forked_after_pytorch_worked_can_compute(torch):
+    """PyTorch may share our OpenMP runtime, whose threads it started before the fork."""
+    code = """
+import os, torch, tinydl
+torch.exp(torch.rand(2000, 2000)).sum()
+pid = os.fork()
+if pid == 0:
+    tinydl.ones(1000, 1000).exp().sum().item()
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+    environment = {**os.environ, "TINYDL_NUM_THREADS": "2", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0"
+
+
 def test_denormals_are_flushed_inside_and_the_mode_is_restored():
     tiny = np.full((64, 64), 1e-40, np.float32)
     assert not _cpu.matmul(tiny, np.eye(64, dtype=np.float32)).any()

@@ -141,10 +141,13 @@ struct PhaseTaps {
   }
 };
 
+// Phases beyond the input hold no position.
+TINYDL_INLINE int64_t phase_count(const ConvAxis& axis) { return smaller(axis.stride, axis.input); }
+
 // How far the taps reach over the ends of the outputs, before and after, over all phases.
 void overhang(const ConvAxis& axis, int64_t* before, int64_t* after) {
   *before = *after = 0;
-  for (int64_t phase = 0; phase < axis.stride; ++phase) {
+  for (int64_t phase = 0; phase < phase_count(axis); ++phase) {
     const PhaseTaps phase_taps(axis, phase);
     for (int64_t tap = 0; tap < axis.kernel && phase_taps.positions > 0; ++tap) {
       if (!PhaseTaps::meets(axis, phase, tap)) continue;
@@ -200,8 +203,8 @@ void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, T* d
   Scratch memory(static_cast<size_t>(g.h.kernel * g.w.kernel) * sizeof(Tap));
   Tap* taps = static_cast<Tap*>(memory.data());
   for (int64_t group = 0; group < g.groups; ++group)
-    for (int64_t phase_h = 0; phase_h < g.h.stride; ++phase_h)
-      for (int64_t phase_w = 0; phase_w < g.w.stride; ++phase_w)
+    for (int64_t phase_h = 0; phase_h < phase_count(g.h); ++phase_h)
+      for (int64_t phase_w = 0; phase_w < phase_count(g.w); ++phase_w)
         input_grad_phase(g, images, margin, phase_h, phase_w, group, w, taps, dx);
 }
 

@@ -107,7 +107,7 @@ void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int
 }
 
 // dx = sum of term(source, c, lanes) over the windows that hold the pixel, for every pixel. Kernels up to
-// twice their stride have unrolled code.
+// three times their stride have unrolled code.
 template <class T, class Term>
 void gather(const PoolGeometry& g, T* dx, const Term& term) {
   const bool few =

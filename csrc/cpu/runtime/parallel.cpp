@@ -23,13 +23,11 @@ namespace {
 // Below this many elements a thread costs more to wake than it saves (about 5 microseconds of work).
 constexpr int64_t kWorkPerThread = 32768;
 
-// Set in a child process: libgomp's team did not survive the fork, and waiting for it would hang.
-std::atomic<bool> forked_from_team{false};
-std::atomic<bool> team_started{false};
+// Set in a child process, which stays on one thread: a team that libgomp had started, for us or for another library
+// that shares it, did not survive the fork, and waiting for it would hang.
+std::atomic<bool> is_forked_child{false};
 
-void after_fork_in_child() {
-  if (team_started.load()) forked_from_team.store(true);
-}
+void after_fork_in_child() { is_forked_child.store(true); }
 
 int affinity_processors() {
   cpu_set_t set;
@@ -85,7 +83,7 @@ void set_num_threads(int threads) {
 }
 
 int workers_for(int64_t blocks, int64_t work) {
-  if (forked_from_team.load(std::memory_order_relaxed)) return 1;
+  if (is_forked_child.load(std::memory_order_relaxed)) return 1;
   const int64_t useful = std::min(blocks, work / kWorkPerThread);
   return static_cast<int>(std::clamp<int64_t>(useful, 1, num_threads()));
 }
@@ -97,7 +95,6 @@ void parallel_for(int64_t blocks, int64_t work, RangeBody body) {
     body(0, blocks, 0);
     return;
   }
-  team_started.store(true, std::memory_order_relaxed);
 #pragma omp parallel num_threads(workers)
   {
     // OpenMP may grant fewer threads than asked for, so shares follow the team that came.

@@ -64,6 +64,7 @@ class Sequential(nn.Module):
             if self._layers:
                 raise ValueError("Sequential: the input must come before the layers")
             return
+        self._trainer = None  # its optimiser does not know the new weights
         self._give_name(layer)
         shape = self._layers[-1].output_shape if self._layers and self.built else self._given_shape
         self._layers.append(layer)

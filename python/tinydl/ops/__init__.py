@@ -82,6 +82,7 @@ METHODS: dict[str, Any] = {
     # products
     "matmul": matmul.matmul,
     "__matmul__": matmul.matmul,
+    "__rmatmul__": matmul.rmatmul,
     # comparisons
     "__eq__": _compare("equal"),
     "__ne__": _compare("not_equal"),

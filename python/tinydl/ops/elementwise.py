@@ -37,7 +37,7 @@ def cast(input: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """The tensor in another dtype; the tensor itself where it has that dtype already."""
     if input._data.dtype == dtype:
         return input
-    out: Tensor = To(np.dtype(dtype)).apply(input)
+    out: Tensor = To(np.dtype(dtype).newbyteorder("=")).apply(input)
     if not dtypes.is_floating_point(out.dtype):
         return out.detach()
     return out
@@ -162,19 +162,19 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """
     if alpha != 1:
         other = mul(other, alpha)
-    return Add().apply(*operands(input, other))  # type: ignore[no-any-return]
+    return _arithmetic(Add, *operands(input, other))
 
 
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """y = input - alpha other, with broadcasting and type promotion."""
     if alpha != 1:
         other = mul(other, alpha)
-    return Sub().apply(*operands(input, other))  # type: ignore[no-any-return]
+    return _arithmetic(Sub, *operands(input, other))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
     """y = input other, elementwise, with broadcasting and type promotion."""
-    return Mul().apply(*operands(input, other))  # type: ignore[no-any-return]
+    return _arithmetic(Mul, *operands(input, other))
 
 
 def div(input: Operand, other: Operand) -> Tensor:
@@ -187,7 +187,18 @@ def div(input: Operand, other: Operand) -> Tensor:
     a, b = operands(input, other)
     if not dtypes.is_floating_point(a.dtype):
         a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
-    return Div().apply(a, b)  # type: ignore[no-any-return]
+    return _arithmetic(Div, a, b)
+
+
+def _arithmetic(function: type[_Arithmetic], a: Tensor, b: Tensor) -> Tensor:
+    """The function of two tensors of one dtype; float16 and bfloat16 compute in float32."""
+    if _is_half(a):
+        return cast(function().apply(cast(a, dtypes.float32), cast(b, dtypes.float32)), a.dtype)
+    return function().apply(a, b)  # type: ignore[no-any-return]
+
+
+def _is_half(input: Tensor) -> bool:
+    return input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input._data.dtype)
 
 
 def _reversed(op: Any) -> Any:
@@ -300,20 +311,21 @@ class Erf(_Unary):
         return kernels.mul(grad, kernels.mul(bell, np.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
 
 
-def _floating(op: str, input: Tensor) -> Tensor:
-    """The input in a dtype with kernels: integers become float32, as in PyTorch."""
+def _apply(op: str, function: Function, input: Tensor) -> Tensor:
+    """The function of a tensor: integers become float32, float16 and bfloat16 compute in it."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if input._data.dtype.char in KERNEL_CHARS:
-        return input
-    return cast(input, dtypes.float32)
+        return function.apply(input)  # type: ignore[no-any-return]
+    wide: Tensor = function.apply(cast(input, dtypes.float32))
+    return cast(wide, input.dtype) if _is_half(input) else wide
 
 
 def neg(input: Tensor) -> Tensor:
     """y = -x."""
-    if input._data.dtype not in dtypes.FLOATS:
-        return Tensor(-input._data)
-    return Neg().apply(input)  # type: ignore[no-any-return]
+    if not dtypes.is_floating_point(input.dtype):
+        return Tensor(np.asarray(-input._data))
+    return _apply("neg", Neg(), input)
 
 
 def exp(input: Tensor) -> Tensor:
@@ -323,17 +335,17 @@ def exp(input: Tensor) -> Tensor:
     >>> tinydl.exp(tinydl.tensor([0.0, 1.0]))
     tensor([1.       , 2.7182817])
     """
-    return Exp().apply(_floating("exp", input))  # type: ignore[no-any-return]
+    return _apply("exp", Exp(), input)
 
 
 def log(input: Tensor) -> Tensor:
     """y = ln x, elementwise; -inf at 0, NaN below."""
-    return Log().apply(_floating("log", input))  # type: ignore[no-any-return]
+    return _apply("log", Log(), input)
 
 
 def sqrt(input: Tensor) -> Tensor:
     """y = x^(1/2), elementwise; NaN below 0."""
-    return Sqrt().apply(_floating("sqrt", input))  # type: ignore[no-any-return]
+    return _apply("sqrt", Sqrt(), input)
 
 
 def relu(input: Tensor) -> Tensor:
@@ -343,22 +355,22 @@ def relu(input: Tensor) -> Tensor:
     >>> tinydl.relu(tinydl.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return Relu().apply(_floating("relu", input))  # type: ignore[no-any-return]
+    return _apply("relu", Relu(), input)
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """The logistic function y = 1/(1 + e^-x), elementwise, without overflow at either end."""
-    return Sigmoid().apply(_floating("sigmoid", input))  # type: ignore[no-any-return]
+    return _apply("sigmoid", Sigmoid(), input)
 
 
 def tanh(input: Tensor) -> Tensor:
     """y = tanh x, elementwise."""
-    return Tanh().apply(_floating("tanh", input))  # type: ignore[no-any-return]
+    return _apply("tanh", Tanh(), input)
 
 
 def erf(input: Tensor) -> Tensor:
     """The error function y = 2/sqrt(pi) integral_0^x e^(-t^2) dt, elementwise."""
-    return Erf().apply(_floating("erf", input))  # type: ignore[no-any-return]
+    return _apply("erf", Erf(), input)
 
 
 # -- Powers -----------------------------------------------------------------------------------------------------
@@ -397,4 +409,4 @@ def pow(input: Tensor, exponent: float) -> Tensor:
         if exponent < 0:
             raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
         return Tensor(np.power(input._data, exponent))
-    return Pow(exponent).apply(_floating("pow", input))  # type: ignore[no-any-return]
+    return _apply("pow", Pow(exponent), input)

@@ -1,4 +1,9 @@
-"""Changes in place: the storage is overwritten, its version counted up, and the change recorded on the tape."""
+"""Changes in place: the storage is overwritten, its version counted up, and the change recorded on the tape.
+
+A change is computed as an operation like any other, whose value is then copied into the storage and whose place on the
+tape the tensor takes over. Other tensors that share the storage would keep a history that no longer explains their
+values: where the tape is concerned, such a change is refused.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import numpy as np
 
 from ..autograd import is_grad_enabled
 from ..tensor import Tensor
+from .elementwise import cast
 
 
 def bump(target: Tensor) -> None:
@@ -16,31 +22,34 @@ def bump(target: Tensor) -> None:
     target._version[0] += 1
 
 
-def check_writable(op: str, target: Tensor) -> None:
-    """Refuse a change that the tape could not follow."""
-    if not is_grad_enabled() or not target.requires_grad:
+def check_writable(op: str, target: Tensor, recorded: bool) -> None:
+    """Refuse a change that the tape could not follow; `recorded` says whether the new value is on the tape."""
+    if not is_grad_enabled():
         return
-    if target.grad_fn is None:
+    if target.requires_grad and target.grad_fn is None:
         raise RuntimeError(f"{op}: a leaf that requires a gradient cannot be changed in place; use no_grad()")
-    if target._is_view:
-        raise RuntimeError(f"{op}: a recorded view cannot be changed in place; change a copy, or use no_grad()")
+    others = target._aliases()
+    if others and (recorded or target.requires_grad or any(t.requires_grad for t in others)):
+        raise RuntimeError(
+            f"{op}: a tensor that shares its memory with a view cannot be changed in place while it is recorded; "
+            "change a copy, or use no_grad()"
+        )
 
 
 def replace(op: str, target: Tensor, result: Tensor) -> Tensor:
     """Give `target` the value and the history of `result`, in target's storage."""
     if target is result:
         return target
-    if result.requires_grad and target._is_view:
-        raise RuntimeError(f"{op}: a view cannot take a recorded value in place; use an operation that copies")
-    check_writable(op, target)
     if result.shape != target.shape:
         raise ValueError(f"{op}: the result has shape {result.shape}, the tensor changed in place {target.shape}")
     if not np.can_cast(result.dtype, target.dtype, casting="same_kind"):
         raise TypeError(f"{op}: a result of dtype {result.dtype} does not fit in place into {target.dtype}")
-    np.copyto(target._data, result._data, casting="same_kind")
+    result = cast(result, target.dtype)
+    check_writable(op, target, result.requires_grad)
+    np.copyto(target._data, result._data)
     bump(target)
-    if result.requires_grad:
-        target.requires_grad = True
+    if is_grad_enabled():
+        target.requires_grad = result.requires_grad
         target.grad_fn = result.grad_fn
         target._output_index = result._output_index
     return target
@@ -58,24 +67,21 @@ def in_place(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
 
 
 def zero_(target: Tensor) -> Tensor:
-    """Set every element to 0, in place."""
-    return fill_(target, 0)
+    """Set every element to 0, in place; a gradient does not flow further back."""
+    return replace("zero_", target, Tensor(np.zeros((), target.dtype)).expand(target.shape))
 
 
 def fill_(target: Tensor, value: float) -> Tensor:
-    """Set every element to `value`, in place."""
-    check_writable("fill_", target)
-    target._data.fill(value)
-    bump(target)
-    return target
+    """Set every element to `value`, in place; a gradient does not flow further back."""
+    return replace("fill_", target, Tensor(np.asarray(value, target.dtype)).expand(target.shape))
 
 
 def copy_(target: Tensor, source: Tensor) -> Tensor:
-    """Take over the elements of `source` (broadcast to the shape), in place."""
-    check_writable("copy_", target)
+    """Take over the elements of `source` (broadcast to the shape, in the tensor's dtype), in place."""
+    if not isinstance(source, Tensor):
+        source = Tensor(np.asarray(source))
     try:
-        np.copyto(target._data, source._data if isinstance(source, Tensor) else source, casting="unsafe")
+        wide = source.expand(target.shape)
     except ValueError:
-        raise ValueError(f"copy_: shape {np.shape(source)} does not broadcast to {target.shape}") from None
-    bump(target)
-    return target
+        raise ValueError(f"copy_: shape {source.shape} does not broadcast to {target.shape}") from None
+    return replace("copy_", target, cast(wide, target.dtype))

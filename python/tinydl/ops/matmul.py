@@ -89,8 +89,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     check_operands("matmul", input, other)
     if input.ndim == 0 or other.ndim == 0:
         raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
-    if input._data.dtype not in dtypes.FLOATS:
+    if not dtypes.is_floating_point(input.dtype):
         return Tensor(np.asarray(np.matmul(input._data, other._data)))
+    if input._data.dtype not in dtypes.FLOATS:  # float16 and bfloat16 are multiplied in float32
+        return matmul(input.to(dtypes.float32), other.to(dtypes.float32)).to(input.dtype)
     a = input.unsqueeze(0) if input.ndim == 1 else input
     b = other.unsqueeze(1) if other.ndim == 1 else other
     if a.shape[-1] != b.shape[-2]:
@@ -102,6 +104,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if other.ndim == 1:
         out = out.squeeze(-1)
     return out.squeeze(-2 if other.ndim > 1 else -1) if input.ndim == 1 else out
+
+
+def rmatmul(input: Tensor, other: Array) -> Tensor:
+    """`array @ tensor`."""
+    return matmul(Tensor(np.asarray(other)), input)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:

@@ -87,8 +87,10 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     tensor([4., 6.])
     """
     axes = axes_of("sum", dim, input.ndim)
-    if input._data.dtype not in dtypes.FLOATS:
+    if not dtypes.is_floating_point(input.dtype):
         return Tensor(np.asarray(np.sum(input._data, axis=axes, keepdims=keepdim, dtype=np.int64)))
+    if input._data.dtype not in dtypes.FLOATS:  # float16 and bfloat16 are summed in float32
+        return sum(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
     return Sum(axes, keepdim).apply(input)  # type: ignore[no-any-return]
 
 
@@ -101,8 +103,10 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     >>> tinydl.mean(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(2.5)
     """
+    if not dtypes.is_floating_point(input.dtype):
+        raise TypeError(f"mean: got dtype {input.dtype}, wanted a floating-point dtype")
     if input._data.dtype not in dtypes.FLOATS:
-        raise TypeError(f"mean: got dtype {input.dtype}, wanted float32 or float64")
+        return mean(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
     return Mean(axes_of("mean", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Function, is_grad_enabled
 from ..tensor import Array, Tensor
+from .elementwise import cast
 from .inplace import bump, check_writable, replace
 from .reduce import axes_of, sum_to
 
@@ -119,12 +120,12 @@ def _is_basic(key: Any) -> bool:
 
 
 def _plain(key: Any) -> Any:
-    """An index with its tensors replaced by arrays."""
+    """An index with its tensors replaced by arrays, copied: the backward pass reads them again."""
     if isinstance(key, tuple):
         return tuple([_plain(part) for part in key])
     if isinstance(key, Tensor):
-        return int(key) if key.ndim == 0 and key._data.dtype.kind in "iu" else key._data
-    return np.asarray(key) if isinstance(key, list) else key
+        return int(key) if key.ndim == 0 and key._data.dtype.kind in "iu" else key._data.copy()
+    return np.array(key) if isinstance(key, list | np.ndarray) else key
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -240,11 +241,10 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """`input[key] = value`, in place; recorded, so that gradients flow to `value` and to the untouched elements."""
     key = _plain(key)
-    if not isinstance(value, Tensor):
-        value = Tensor(np.asarray(value, dtype=input.dtype))
+    value = cast(value, input.dtype) if isinstance(value, Tensor) else Tensor(np.asarray(value, dtype=input.dtype))
     if is_grad_enabled() and (input.requires_grad or value.requires_grad):
         replace("setitem", input, SetIndex(key).apply(input, value))
         return
-    check_writable("setitem", input)
+    check_writable("setitem", input, recorded=False)
     input._data[key] = value._data
     bump(input)

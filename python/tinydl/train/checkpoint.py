@@ -125,6 +125,8 @@ def _pack(value: Any, name: str, tensors: dict[str, Array]) -> Any:
     if isinstance(value, Tensor):
         value = value._data
     if isinstance(value, np.ndarray):
+        while name in tensors:  # two paths may read the same: "a.b", and "b" within "a"
+            name += "'"
         tensors[name] = value
         return {_ARRAY: name}
     if isinstance(value, np.generic):

@@ -54,12 +54,15 @@ def _arrays(op: str, data: tuple[Any, ...]) -> TensorDataset:
 
 
 def _batch_bytes(data: Any, batch_size: int) -> int:
-    """About how much memory a batch of arrays takes; 0 where that is unknown.
+    """About how much memory a batch of plain arrays takes; 0 for other data sets.
+
+    A data set may draw random numbers when it is asked for a sample: ahead of time, in a thread, they would come from
+    the generator in another order than the model's.
 
     A thread that prepares batches ahead costs some 50 microseconds a batch, as much as copying a megabyte takes: small
     batches are quicker to gather on the spot.
     """
-    tensors = getattr(data, "tensors", ())
+    tensors = data.tensors if type(data) is TensorDataset else ()
     return sum(batch_size * t._data.nbytes // max(len(t), 1) for t in tensors)
 
 
