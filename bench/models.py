@@ -1,11 +1,15 @@
-"""Whole training steps of the documents' first network (32-64-64 with two pools), Adam, against PyTorch eager."""
+"""Whole training steps of the documents' first network (32-64-64 with two pools), Adam, against PyTorch eager.
+
+Both libraries start from the same weights, and the loss of the first step must agree. The Keras-like row is what
+`fit` costs for each batch, with the gathering of shuffled batches, the loss and the accuracy.
+"""
 
 import numpy as np
 
 import tinydl
 from tinydl import nn, optim
 
-from .harness import Row, Rows, channels_last, have_torch, normal
+from .harness import Row, Rows, channels_last, close, have_torch, normal
 
 
 def network(nn):
@@ -18,10 +22,7 @@ def network(nn):
     )
 
 
-def training_step(library_nn, library_optim, x, labels):
-    model = network(library_nn)
-    if x.__class__.__module__.startswith("torch"):
-        model = model.to(memory_format=model_format())
+def training_step(model, library_nn, library_optim, x, labels):
     optimizer = library_optim.Adam(model.parameters(), lr=1e-3)
     criterion = library_nn.CrossEntropyLoss()
 
@@ -30,28 +31,60 @@ def training_step(library_nn, library_optim, x, labels):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        return loss
 
     return step
 
 
-def model_format():
+def torch_steps(state, x, labels):
+    """PyTorch's step in both memory formats."""
     import torch
 
-    return torch.channels_last
+    steps = {}
+    for name, layout in (("torch contiguous", torch.contiguous_format), ("torch channels-last", torch.channels_last)):
+        model = network(torch.nn)
+        model.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
+        model = model.to(memory_format=layout)
+        images = torch.from_numpy(x).contiguous(memory_format=layout)
+        steps[name] = training_step(model, torch.nn, torch.optim, images, torch.from_numpy(labels))
+    return steps
 
 
-def row(batch: int) -> Row:
+def step_row(batch: int) -> Row:
     x = channels_last(normal(batch, 1, 28, 28))
     labels = np.arange(batch) % 10
-    peers = {}
-    if have_torch():
-        import torch
+    tinydl.manual_seed(0)
+    model = network(nn)
+    state = {key: value.numpy().copy() for key, value in model.state_dict().items()}
+    peers = torch_steps(state, x, labels) if have_torch() else {}
+    ours = training_step(model, nn, optim, tinydl.from_numpy(x), tinydl.from_numpy(labels))
+    return Row(f"CNN 32-64-64 training step, batch {batch}", ours, peers, check=close)
 
-        tx = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-        peers = {"torch channels-last": training_step(torch.nn, torch.optim, tx, torch.from_numpy(labels))}
-    ours = training_step(nn, optim, tinydl.from_numpy(x), tinydl.from_numpy(labels))
-    return Row(f"CNN 32-64-64 training step, batch {batch}", ours, peers)
+
+def fit_row(batch: int, batches: int) -> Row:
+    """`batches` steps of the Keras-like fit."""
+    from tinydl.keras import layers, models
+
+    model = models.Sequential(
+        [
+            layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)),
+            layers.MaxPooling2D((2, 2)),
+            layers.Conv2D(64, (3, 3), activation="relu"),
+            layers.MaxPooling2D((2, 2)),
+            layers.Conv2D(64, (3, 3), activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, labels = normal(batch * batches, 28, 28, 1), np.arange(batch * batches) % 10
+    return Row(
+        f"CNN 32-64-64 Keras-like fit, {batches} batches of {batch}",
+        lambda: model.fit(x, labels, batch_size=batch, epochs=1, verbose=0),
+    )
 
 
 def rows() -> Rows:
-    return map(row, (32, 128))
+    yield from map(step_row, (32, 128))
+    yield fit_row(32, 32)
