@@ -149,10 +149,14 @@ def test_single_convolution(capsys, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif("TINYDL_DATA" not in os.environ, reason="TINYDL_DATA does not name the folder with MNIST's files")
 def test_two_pools_on_mnist():
-    """After five epochs the accuracy lies between 0.988 and 0.992, depending on the seed; this is one of the better."""
+    """The accuracy after five epochs varies by some 0.2 % with the seed: the median over five seeds counts."""
     from tinydl.keras.datasets import mnist
 
-    tinydl.manual_seed(2)
     (x, y), (x_test, y_test) = mnist.load_data()
-    space = run(TWO_POOLS, train_images=x / 255.0, train_labels=y, test_images=x_test / 255.0, test_labels=y_test)
-    assert space["test_acc"] >= 0.99
+    arrays = {"train_images": x / 255.0, "train_labels": y, "test_images": x_test / 255.0, "test_labels": y_test}
+    accuracies = []
+    for seed in range(5):
+        tinydl.manual_seed(seed)
+        accuracies.append(run(TWO_POOLS, **arrays)["test_acc"])
+    print(f"\ntest accuracies of seeds 0 to 4: {accuracies}")
+    assert np.median(accuracies) >= 0.99
