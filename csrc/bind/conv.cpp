@@ -15,20 +15,9 @@ namespace {
 using Pair = std::array<int64_t, 2>;
 using Sides = std::array<int64_t, 4>;
 
-// Axes N, C, H, W whose memory order is N, H, W, C.
-Layout channels_last(const Layout& shape) {
-  Layout out = shape;
-  int64_t stride = 1;
-  for (const int axis : {1, 3, 2, 0}) {
-    out.stride[axis] = stride;
-    stride *= shape.shape[axis] > 0 ? shape.shape[axis] : 1;
-  }
-  return out;
-}
-
-py::array as_channels_last(const char* op, const py::array& a) {
-  const Layout layout = layout_of(op, a), wanted = channels_last(layout);
-  return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
+py::array as_channels_last(const char* op, const py::array& images) {
+  const Layout a = layout_of(op, images);
+  return as_layout(op, images, channels_last(a.shape[0], a.shape[1], a.shape[2], a.shape[3]));
 }
 
 template <class T>
@@ -41,17 +30,9 @@ ConvOptions options_of(const Pair& stride, const Sides& padding, const Pair& dil
   return {{stride[0], stride[1]}, {dilation[0], dilation[1]}, {padding[0], padding[1], padding[2], padding[3]}, groups};
 }
 
-Layout image_layout(int64_t n, int64_t c, int64_t h, int64_t w) {
-  Layout out;
-  out.ndim = 4;
-  const int64_t sizes[] = {n, c, h, w};
-  for (int d = 0; d < 4; ++d) out.shape[d] = sizes[d];
-  return channels_last(out);
-}
-
 // Throws unless dy has the shape of the convolution's output.
 void check_output(const char* op, const ConvGeometry& g, const Layout& dy) {
-  const Layout expected = image_layout(g.batch, g.filters, g.h.output, g.w.output);
+  const Layout expected = channels_last(g.batch, g.filters, g.h.output, g.w.output);
   check(same_shape(dy, expected), op, ": got an output gradient of shape ", dy, ", wanted ", expected);
 }
 
@@ -67,7 +48,7 @@ py::array conv2d(const py::array& x, const py::array& weight, const py::object& 
     const ConvWeight<T> w = weight_of<T>(op, weight);
     const py::array dense_bias = bias_row(op, bias, x, g.filters);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation(op, activation)};
-    py::array y = empty(image_layout(g.batch, g.filters, g.h.output, g.w.output), x.dtype());
+    py::array y = empty(channels_last(g.batch, g.filters, g.h.output, g.w.output), x.dtype());
     T* to = mutable_data_of<T>(y);
     py::gil_scoped_release unlocked;
     conv_kernels<T>().forward(g, data_of<T>(dense), w, epilogue, to);
@@ -82,7 +63,7 @@ py::array input_grad(const py::array& grad, const py::array& weight, const Sides
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
     for (const int64_t size : input_shape) check(size >= 0, op, ": the input's shape has a negative size ", size);
-    const Layout input = image_layout(input_shape[0], input_shape[1], input_shape[2], input_shape[3]);
+    const Layout input = channels_last(input_shape[0], input_shape[1], input_shape[2], input_shape[3]);
     const ConvGeometry g =
         conv_geometry(op, input, layout_of(op, weight), options_of(stride, padding, dilation, groups));
     check_output(op, g, layout_of(op, grad));
@@ -104,7 +85,7 @@ py::array weight_grad(const py::array& x, const py::array& grad, const Sides& we
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     for (const int64_t size : weight_shape) check(size >= 0, op, ": the weight's shape has a negative size ", size);
-    Layout weight = image_layout(weight_shape[0], weight_shape[1], weight_shape[2], weight_shape[3]);
+    Layout weight = channels_last(weight_shape[0], weight_shape[1], weight_shape[2], weight_shape[3]);
     const ConvGeometry g = conv_geometry(op, layout_of(op, x), weight, options_of(stride, padding, dilation, groups));
     check_output(op, g, layout_of(op, grad));
     const py::array dense = as_channels_last(op, x), dy = as_channels_last(op, grad);

@@ -9,15 +9,6 @@ namespace {
 
 constexpr int64_t kTaps8 = 256;  // the most that 8 bits number
 
-// A fresh channels-last layout of the logical shape (n, channels, h, w).
-Layout channels_last(int64_t n, int64_t channels, int64_t h, int64_t w) {
-  Layout out;
-  out.ndim = 4;
-  const int64_t shape[] = {n, channels, h, w};
-  for (int d = 0; d < 4; ++d) out.shape[d] = shape[d];
-  return axis_innermost(row_major(out), 1);
-}
-
 Layout input_layout(const PoolGeometry& g) { return channels_last(g.n, g.channels, g.h.in, g.w.in); }
 Layout output_layout(const PoolGeometry& g) { return channels_last(g.n, g.channels, g.h.out, g.w.out); }
 

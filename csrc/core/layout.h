@@ -25,6 +25,9 @@ Layout row_major(const Layout& a);
 // A fresh dense layout of a's shape with `axis` innermost; the other axes lie in memory in the order that a's do.
 Layout axis_innermost(const Layout& a, int axis);
 
+// A fresh layout of images, shape (n, c, h, w), whose axes lie in memory in the order n, h, w, c.
+Layout channels_last(int64_t n, int64_t c, int64_t h, int64_t w);
+
 // Whether a's elements fill one gapless stretch of memory, in any order of axes.
 bool is_dense(const Layout& a);
 

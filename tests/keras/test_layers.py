@@ -151,7 +151,7 @@ def test_lazy_building():
         (lambda: layers.Dense(3, activation="swish"), "Unknown activation: 'swish'. Known: linear, relu, "),
         (lambda: layers.Dense(3, kernel_initializer="magic"), "Unknown initializer: 'magic'. Known: glorot_uniform, "),
         (lambda: layers.Dense(3, kernel_regularizer="l2"), "Dense: not available: kernel_regularizer='l2'"),
-        (lambda: layers.Conv2D(3, (3, 3, 3)), "Conv2D: got kernel_size=(3, 3, 3), wanted one or two positive integers"),
+        (lambda: layers.Conv2D(3, (3, 3, 3)), "Conv2D: got kernel_size=(3, 3, 3), wanted one integer or 2, at least 1"),
         (lambda: layers.Conv2D(3, 3, padding="full"), "Conv2D: got padding='full', wanted 'valid' or 'same'"),
         (lambda: layers.Conv2D(3, 3, data_format="channels_first"), "data_format='channels_first' is not available"),
         (lambda: layers.Dropout(1.5), "Dropout: got rate=1.5, wanted 0 to 1"),

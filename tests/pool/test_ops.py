@@ -130,9 +130,9 @@ def test_nothing_is_recorded_without_a_gradient(rng):
 
 
 WRONG = [
-    (("2",), TypeError, r"got kernel_size '2', wanted an integer or two"),
-    (((2, 2, 2),), TypeError, r"got kernel_size \(2, 2, 2\), wanted an integer or two"),
-    ((2.0,), TypeError, "got kernel_size 2.0"),
+    (("2",), TypeError, r"got kernel_size='2', wanted one integer or 2"),
+    (((2, 2, 2),), ValueError, r"got kernel_size=\(2, 2, 2\), wanted one integer or 2"),
+    ((2.0,), TypeError, "got kernel_size=2.0"),
     ((0,), ValueError, r"got kernel_size \(0, 0\), wanted integers from 1"),
     ((2, 0), ValueError, r"got stride \(0, 0\), wanted integers from 1"),
     ((2, 2, -1), ValueError, r"got padding \(-1, -1\), wanted integers from 0"),

@@ -8,12 +8,13 @@ import numpy as np
 
 from .. import creation, dtypes
 from ..ops import conv
+from ..ops.arguments import sizes
 from ..tensor import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 
 
 class Conv2d(Module):
@@ -71,9 +72,9 @@ class Conv2d(Module):
         self.out_channels = out_channels
         self.groups = groups
         self.padding_mode = padding_mode
-        self.kernel_size = pair("kernel_size", kernel_size, least=1)
-        self.stride = pair("stride", stride, least=1)
-        self.dilation = pair("dilation", dilation, least=1)
+        self.kernel_size = sizes("Conv2d", "kernel_size", kernel_size, least=1)
+        self.stride = sizes("Conv2d", "stride", stride, least=1)
+        self.dilation = sizes("Conv2d", "dilation", dilation, least=1)
         self.padding = _checked_padding(padding, self.stride)
         storage = np.empty((*self.kernel_size, in_channels // groups, out_channels), dtype or dtypes.float32)
         self.weight = Parameter(storage.transpose(3, 2, 0, 1))
@@ -109,14 +110,6 @@ class Conv2d(Module):
         return text
 
 
-def pair(name: str, value: int | Pair, least: int) -> Pair:
-    """One number as two, checked."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or not all(isinstance(n, int) and n >= least for n in both):
-        raise ValueError(f"{name}: got {value!r}, wanted one or two integers of at least {least}")
-    return both[0], both[1]
-
-
 def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
     if groups < 1:
         raise ValueError(f"Conv2d: groups must be positive, got {groups}")
@@ -127,7 +120,7 @@ def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
 
 def _checked_padding(padding: int | Pair | str, stride: Pair) -> Pair | str:
     if not isinstance(padding, str):
-        return pair("padding", padding, least=0)
+        return sizes("Conv2d", "padding", padding, least=0)
     if padding not in ("valid", "same"):
         raise ValueError(f"Conv2d: padding '{padding}' is unknown; known: valid, same, or numbers")
     if padding == "same" and stride != (1, 1):

@@ -7,10 +7,11 @@ from typing import Any
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from .arguments import sizes
 from .matmul import ACTIVATION_GRADS, check_operands, through_activation
 
-Pair = tuple[int, int]
-Sides = tuple[int, int, int, int]
+Pair = tuple[int, ...]
+Sides = tuple[int, ...]
 
 
 class Conv2d(Function):
@@ -37,14 +38,6 @@ class Conv2d(Function):
         )
 
 
-def pair(op: str, name: str, value: int | tuple[int, ...]) -> Pair:
-    """(height, width) from one number or two."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or not all(isinstance(v, int) for v in values):
-        raise ValueError(f"{op}: got {name}={value!r}, wanted an integer or two")
-    return values
-
-
 def _sides(padding: Any, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Sides:
     """Padding as (top, bottom, left, right); 'same' puts the odd element behind."""
     if padding == "valid":
@@ -57,8 +50,8 @@ def _sides(padding: Any, kernel: tuple[int, ...], stride: Pair, dilation: Pair) 
     if isinstance(padding, str):
         raise ValueError(f"conv2d: got padding={padding!r}, wanted 'same', 'valid' or numbers")
     if isinstance(padding, tuple | list) and len(padding) == 4:
-        return tuple(int(p) for p in padding)  # type: ignore[return-value]
-    high, wide = pair("conv2d", "padding", padding)
+        return tuple(int(p) for p in padding)
+    high, wide = sizes("conv2d", "padding", padding)
     return high, high, wide, wide
 
 
@@ -109,7 +102,7 @@ def conv2d(
         raise ValueError(f"conv2d: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
     if weight.ndim != 4:
         raise ValueError(f"conv2d: got a weight of shape {weight.shape}, wanted (O, C / groups, KH, KW)")
-    stride2, dilation2 = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
+    stride2, dilation2 = sizes("conv2d", "stride", stride), sizes("conv2d", "dilation", dilation)
     sides = _sides(padding, weight.shape[2:], stride2, dilation2)
     function = Conv2d(stride2, sides, dilation2, groups, activation)
     if input.ndim == 3:

@@ -10,17 +10,10 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from .arguments import sizes
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 Size = int | Sequence[int]
-
-
-def pair(op: str, name: str, value: Size) -> Pair:
-    """The sizes along height and width: an integer stands for both."""
-    sizes = (value,) if isinstance(value, int | np.integer) else tuple(value) if isinstance(value, Sequence) else ()
-    if len(sizes) not in (1, 2) or not all(isinstance(n, int | np.integer) for n in sizes):
-        raise TypeError(f"{op}: got {name} {value!r}, wanted an integer or two")
-    return int(sizes[0]), int(sizes[-1])
 
 
 def batched(op: str, input: Tensor) -> Tensor:
@@ -98,7 +91,7 @@ def max_pool2d(
 
     Raises:
         ValueError: the input has another number of axes or no pixels, or a size or padding is out of range.
-        TypeError: a wrong dtype, or a size that is not an integer or two.
+        TypeError: a wrong dtype, or a size that is not one integer or two.
 
     >>> import tinydl
     >>> x = tinydl.arange(16.0).reshape(1, 4, 4)
@@ -107,9 +100,9 @@ def max_pool2d(
              [13., 15.]]])
     """
     op = "max_pool2d"
-    kernel = pair(op, "kernel_size", kernel_size)
-    step = kernel if stride is None or stride == () or stride == [] else pair(op, "stride", stride)
-    geometry = kernel, step, pair(op, "padding", padding), pair(op, "dilation", dilation), bool(ceil_mode)
+    kernel = sizes(op, "kernel_size", kernel_size)
+    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride)
+    geometry = kernel, step, sizes(op, "padding", padding), sizes(op, "dilation", dilation), bool(ceil_mode)
     images = batched(op, input)
     function = MaxPool2d(geometry, return_indices)
     out = function.apply(images)
@@ -163,7 +156,7 @@ def avg_pool2d(
 
     Raises:
         ValueError: the input has another number of axes or no pixels, or a size, padding or divisor is out of range.
-        TypeError: a wrong dtype, or a size that is not an integer or two.
+        TypeError: a wrong dtype, or a size that is not one integer or two.
 
     >>> import tinydl
     >>> from tinydl.ops.pool import avg_pool2d
@@ -172,10 +165,10 @@ def avg_pool2d(
              [10.5, 12.5]]])
     """
     op = "avg_pool2d"
-    kernel = pair(op, "kernel_size", kernel_size)
-    step = kernel if stride is None or stride == () or stride == [] else pair(op, "stride", stride)
+    kernel = sizes(op, "kernel_size", kernel_size)
+    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride)
     if divisor_override == 0:
         raise ValueError(f"{op}: got divisor_override 0, wanted another integer")
-    geometry = kernel, step, pair(op, "padding", padding), bool(ceil_mode), bool(count_include_pad)
+    geometry = kernel, step, sizes(op, "padding", padding), bool(ceil_mode), bool(count_include_pad)
     out = AvgPool2d((*geometry, divisor_override or 0)).apply(batched(op, input))
     return out if input.ndim == 4 else out.squeeze(0)  # type: ignore[no-any-return]

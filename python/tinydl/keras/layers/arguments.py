@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Layer, Shape, batched
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 
 
 def initialize(inner: Any, initial: tuple[Any, Any]) -> None:
@@ -24,14 +24,6 @@ def positive(layer: Layer, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{type(layer).__name__}: got {name}={value!r}, wanted a positive integer")
     return int(value)
-
-
-def pair(layer: Layer, name: str, value: Any) -> Pair:
-    """One number as two."""
-    both = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(both) != 2:
-        raise ValueError(f"{type(layer).__name__}: got {name}={value!r}, wanted one or two positive integers")
-    return positive(layer, name, both[0]), positive(layer, name, both[1])
 
 
 def padding_name(layer: Layer, padding: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import nn
+from ...ops.arguments import sizes
 from ...ops.conv import conv2d
 from ...tensor import Tensor
 from .. import activations, initializers
-from .arguments import check_data_format, initialize, output_size, padding_name, pair, positive, same_sides
+from .arguments import check_data_format, initialize, output_size, padding_name, positive, same_sides
 from .base import Layer, Shape
 
 
@@ -37,10 +38,10 @@ class Conv2D(Layer):
     ) -> None:
         super().__init__(**options)
         self.filters = positive(self, "filters", filters)
-        self.kernel_size = pair(self, "kernel_size", kernel_size)
-        self.strides = pair(self, "strides", strides)
+        self.kernel_size = sizes(type(self).__name__, "kernel_size", kernel_size, least=1)
+        self.strides = sizes(type(self).__name__, "strides", strides, least=1)
         self.padding = padding_name(self, padding)
-        self.dilation_rate = pair(self, "dilation_rate", dilation_rate)
+        self.dilation_rate = sizes(type(self).__name__, "dilation_rate", dilation_rate, least=1)
         self.groups = positive(self, "groups", groups)
         self.activation = activations.name_of(activation)
         self.use_bias = use_bias

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...ops.arguments import sizes
 from ...ops.pool import avg_pool2d, max_pool2d
 from ...tensor import Tensor
-from .arguments import check_data_format, output_size, padding_name, pair, same_sides
+from .arguments import check_data_format, output_size, padding_name, same_sides
 from .base import Layer, Shape
 
 
@@ -23,8 +24,8 @@ class _Pooling(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.pool_size = pair(self, "pool_size", pool_size)
-        self.strides = self.pool_size if strides is None else pair(self, "strides", strides)
+        self.pool_size = sizes(type(self).__name__, "pool_size", pool_size, least=1)
+        self.strides = self.pool_size if strides is None else sizes(type(self).__name__, "strides", strides, least=1)
         self.padding = padding_name(self, padding)
         check_data_format(self, data_format)
 
