@@ -149,6 +149,7 @@ class _Scripted(Callback):
         ([1, 2, 3, 3, 2, 0], {"patience": 1, "mode": "max"}, 3, 2),
         ([3, 2.95, 2.9, 2.85, 0, 0], {"patience": 2, "min_delta": 0.2}, 2, 0),
         ([math.nan, math.nan, 1, 0, 0, 0], {"patience": 2}, 1, None),
+        ([math.nan, 1, 2, 0, 0, 0], {"patience": 1}, 2, 1),
         ([5, 4, 3, 2, 1, 0], {"patience": 1}, None, 5),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,8 +80,16 @@ class SGD(Optimizer):
         return optim.SGD(params, lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov)
 
 
+class _AdamOfKeras(optim.Adam):
+    """Adam that adds ε to √v instead of √(v / (1 - β₂ᵗ)): to the latter it is ε / √(1 - β₂ᵗ)."""
+
+    def _call(self, group: dict[str, Any], params: list[Tensor], step: int) -> None:
+        eps = group["eps"] / math.sqrt(1 - group["betas"][1] ** step)
+        super()._call({**group, "eps": eps}, params, step)
+
+
 class Adam(Optimizer):
-    """Adam; see `optim.Adam`, which divides by √v̂ + epsilon with the corrected v̂ (Keras: √v + epsilon)."""
+    """Adam: p = p - learning_rate √(1 - β₂ᵗ) / (1 - β₁ᵗ) m / (√v + epsilon), with m and v as in `optim.Adam`."""
 
     slots = 2
 
@@ -103,7 +112,7 @@ class Adam(Optimizer):
 
     def make(self, params: list[Tensor]) -> Any:
         """The optimiser for some weights."""
-        return optim.Adam(params, lr=self.learning_rate, betas=self.betas, eps=self.epsilon, amsgrad=self.amsgrad)
+        return _AdamOfKeras(params, lr=self.learning_rate, betas=self.betas, eps=self.epsilon, amsgrad=self.amsgrad)
 
 
 KNOWN: dict[str, type[Any]] = {"sgd": SGD, "adam": Adam}

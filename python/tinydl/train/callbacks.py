@@ -116,7 +116,7 @@ class _Best:
 
 
 class EarlyStopping(Callback):
-    """End the run when a value has not improved for `patience` epochs in a row.
+    """End the run when a value has not improved for `patience` epochs in a row; never after the first epoch.
 
     Args:
         monitor: the value's name in the logs.
@@ -168,7 +168,7 @@ class EarlyStopping(Callback):
                 self._weights = {k: np.array(t._data, order="K") for k, t in self.model.state_dict().items()}
             return
         self._wait += 1
-        if self._wait > max(self.patience - 1, 0):
+        if self._wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.trainer.stop_training = True
 
