@@ -47,6 +47,8 @@ from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded 
 
 __all__ = [
     "Array",
+    "check_device",
+    "conversion",
     "detected_isa",
     "empty_cache",
     "isa",
@@ -68,6 +70,29 @@ ISAS = ("portable", "avx2", "avx512")
 def of(array: Array) -> ModuleType:
     """The extension module whose kernels take `array`: so far always the CPU's."""
     return _cpu
+
+
+def check_device(device: str | None) -> None:
+    """ValueError unless the device is there."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
+
+
+def conversion(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> np.dtype[Any] | None:
+    """The dtype that `to(*args, dtype=..., device=...)` asks for, if any; an argument is a dtype or a device.
+
+    ValueError for a device that is missing, TypeError for what is neither.
+    """
+    for arg in args:
+        if isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda"):
+            device = arg
+        else:
+            dtype = arg
+    check_device(device)
+    try:
+        return None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"to: got {dtype!r}, wanted a dtype or a device") from None
 
 
 @contextmanager

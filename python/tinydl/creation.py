@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _cpu, dtypes, random
+from . import _cpu, backend, dtypes, random
 from .tensor import Array, Tensor
 
 DTypeLike = Any
@@ -21,13 +21,13 @@ def tensor(data: Any, dtype: DTypeLike = None, device: str | None = None, requir
     tensor([[1., 2.],
             [3., 4.]])
     """
-    _check_device(device)
+    backend.check_device(device)
     return Tensor(_array(data, dtype, copy=True), requires_grad)
 
 
 def as_tensor(data: Any, dtype: DTypeLike = None, device: str | None = None) -> Tensor:
     """Like `tensor`, but sharing memory with `data` where it is an array (or tensor) of the right dtype."""
-    _check_device(device)
+    backend.check_device(device)
     if isinstance(data, Tensor) and (dtype is None or data.dtype == dtype):
         return data
     return Tensor(_array(data, dtype, copy=False))
@@ -56,11 +56,6 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if dtype is None:
         dtype = dtypes.float32 if not typed and out.dtype == np.float64 else out.dtype
     return np.require(out.astype(np.dtype(dtype).newbyteorder("="), copy=False, order="K"), requirements="A")
-
-
-def _check_device(device: str | None) -> None:
-    if device not in (None, "cpu"):
-        raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
 
 
 def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:

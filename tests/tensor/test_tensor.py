@@ -214,3 +214,13 @@ def test_the_stub_has_the_parameters(name):
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     assert declared()[name] == parameters
+
+
+def test_to_names_what_is_missing():
+    x = tinydl.ones(2)
+    assert x.to("cpu") is x
+    assert x.to("cpu", "float64").dtype == "float64"
+    with pytest.raises(ValueError, match="device 'cuda:0' is not available; this build has 'cpu'"):
+        x.to("cuda:0")
+    with pytest.raises(TypeError, match="to: got 'float65', wanted a dtype or a device"):
+        x.to("float65")

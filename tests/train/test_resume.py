@@ -157,16 +157,20 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path, change, messag
     fit(trainer(), path)
     checkpoint.save(path, change(checkpoint.load(path)))
     run = trainer(seed=7)
-    run.fit(data())
+    stopping = EarlyStopping("loss", patience=3)
+    run.fit(data(), callbacks=[stopping])
+    metric, remembered = run.metrics[0].state_dict(), stopping.state_dict()
     model, optimizer = bits(run.model.state_dict()), bits(run.optimizer.state_dict())
     generator = tinydl.random.default_generator.state()
     with pytest.raises(ValueError, match="does not fit this run") as error:
-        fit(run, path, resume=path)
+        run.fit(data(), epochs=6, batch_size=16, callbacks=[stopping], resume=path)
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert bits(run.model.state_dict()) == model
     assert bits(run.optimizer.state_dict()) == optimizer
     assert tinydl.random.default_generator.state() == generator
+    assert run.metrics[0].state_dict() == metric
+    assert stopping.state_dict() == remembered
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, dtypes
+from .. import backend, dtypes
 from ..ops import conv
 from ..ops.arguments import sizes
 from ..tensor import Tensor
@@ -67,7 +67,7 @@ class Conv2d(Module):
         _check_channels(in_channels, out_channels, groups)
         if padding_mode != "zeros":
             raise ValueError(f"Conv2d: padding_mode '{padding_mode}' is not available; known: zeros")
-        creation._check_device(device)
+        backend.check_device(device)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups

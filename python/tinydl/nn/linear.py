@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, dtypes
+from .. import backend, dtypes
 from ..ops import matmul
 from ..tensor import Tensor
 from . import init
@@ -47,7 +47,7 @@ class Linear(Module):
         super().__init__()
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear: got in_features={in_features} and out_features={out_features}")
-        creation._check_device(device)
+        backend.check_device(device)
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype or dtypes.float32))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..tensor import Tensor
 from . import state
 from .parameter import Parameter
@@ -240,16 +240,9 @@ class Module:
         Parameters stay the same objects, so that an optimiser keeps them. Raises TypeError where dtype is no
         floating-point dtype, ValueError for a device that is missing.
         """
-        for arg in args:
-            if isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda"):
-                device = arg
-            else:
-                dtype = arg
-        if device not in (None, "cpu"):
-            raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
-        if dtype is None:
+        wanted = backend.conversion(args, dtype, device)
+        if wanted is None:
             return self
-        wanted = np.dtype(dtype)
         if not dtypes.is_floating_point(wanted):
             raise TypeError(f"Module.to: got dtype {wanted}, wanted a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import autograd, backend
 from ..tensor import Tensor
 from . import elementwise, inplace, loss, matmul, pool, reduce, softmax, view
 from .inplace import in_place
@@ -29,13 +29,8 @@ def _compare(name: str) -> Any:
 
 def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The tensor in another dtype and on another device (so far always "cpu")."""
-    for arg in args:
-        if isinstance(arg, str) and arg == "cpu":
-            continue
-        dtype = arg
-    if device not in (None, "cpu"):
-        raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
-    return self if dtype is None else elementwise.cast(self, np.dtype(dtype))
+    wanted = backend.conversion(args, dtype, device)
+    return self if wanted is None else elementwise.cast(self, wanted)
 
 
 def _clone(self: Tensor) -> Tensor:

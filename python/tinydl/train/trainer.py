@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, random
+from .. import backend, random
 from ..autograd import no_grad
 from ..tensor import Array, Tensor
 from . import checkpoint
@@ -64,7 +64,7 @@ class Trainer:
         device: str | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        creation._check_device(device)
+        backend.check_device(device)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
@@ -307,7 +307,8 @@ class Trainer:
     @contextmanager
     def _unchanged_on_error(self, path: str | os.PathLike[str]) -> Any:
         """Undo what was loaded where a part of a checkpoint does not fit, and say which file it is."""
-        parts = [self.model] if self.optimizer is None else [self.model, self.optimizer]
+        callbacks = [callback for callback, _ in self._remembered()]
+        parts = [p for p in (self.model, self.optimizer, *self.metrics, *callbacks) if p is not None]
         before = [_copied(part.state_dict()) for part in parts]
         generator = random.default_generator.state()
         try:
