@@ -1,11 +1,13 @@
 """The documents' lines that build, compile, train and evaluate the three CNNs, with the imports pointed at tinydl."""
 
+import math
 import os
 
 import numpy as np
 import pytest
 
 import tinydl
+from tinydl.keras.callbacks import LearningRateScheduler
 from tinydl.vision.datasets import Digits
 
 from ..data.test_idx import encode
@@ -148,15 +150,21 @@ def test_single_convolution(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif("TINYDL_DATA" not in os.environ, reason="TINYDL_DATA does not name the folder with MNIST's files")
-def test_two_pools_on_mnist():
-    """The accuracy after five epochs varies by some 0.2 % with the seed: the median over five seeds counts."""
+@pytest.mark.parametrize("decay", [False, True])
+def test_two_pools_on_mnist(decay):
+    """Five epochs, five seeds: the documents' lines as they are, and with a learning rate that falls along a cosine.
+
+    At a constant rate of 0.001 the last epoch's accuracy varies by 0.2 % with the seed, around 99.0 %.
+    """
     from tinydl.keras.datasets import mnist
 
     (x, y), (x_test, y_test) = mnist.load_data()
     arrays = {"train_images": x / 255.0, "train_labels": y, "test_images": x_test / 255.0, "test_labels": y_test}
+    falling = LearningRateScheduler(lambda epoch, rate: 1e-3 * (1 + math.cos(math.pi * epoch / 5)) / 2)
+    script = TWO_POOLS.replace("epochs=5)", "epochs=5, callbacks=callbacks)")
     accuracies = []
     for seed in range(5):
         tinydl.manual_seed(seed)
-        accuracies.append(run(TWO_POOLS, **arrays)["test_acc"])
-    print(f"\ntest accuracies of seeds 0 to 4: {accuracies}")
-    assert np.median(accuracies) >= 0.99
+        accuracies.append(run(script, **arrays, callbacks=[falling] if decay else [])["test_acc"])
+    print(f"\ntest accuracies of seeds 0 to 4, decay {decay}: {accuracies}")
+    assert min(accuracies) >= (0.99 if decay else 0.985)

@@ -298,6 +298,18 @@ def test_model_checkpoint_and_early_stopping(rng, tmp_path, capsys):
     assert np.array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+def test_learning_rate_scheduler(rng, capsys):
+    x, y = images(rng)
+    model = small_cnn(input_shape=(12, 12, 1))
+    model.compile(optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+    halve = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate, verbose=1)
+    history = model.fit(x, y, epochs=3, verbose=0, callbacks=[halve])
+    assert history.history["learning_rate"] == [0.5, 0.25, 0.125]
+    assert "\nEpoch 3: LearningRateScheduler setting learning rate to 0.125.\n" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="the schedule returned 'fast', wanted a number"):
+        model.fit(x, y, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: "fast")])
+
+
 def test_the_optimizer_goes_on_where_it_was(rng):
     x, y = images(rng)
     results = []

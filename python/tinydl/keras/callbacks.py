@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ..train.callbacks import Callback, Checkpoint, History
 from ..train.callbacks import EarlyStopping as _EarlyStopping
 from .lookup import supported
 
-__all__ = ["Callback", "EarlyStopping", "History", "ModelCheckpoint"]
+__all__ = ["Callback", "EarlyStopping", "History", "LearningRateScheduler", "ModelCheckpoint"]
 
 
 class EarlyStopping(_EarlyStopping):
@@ -35,6 +37,33 @@ class EarlyStopping(_EarlyStopping):
         if self.verbose and self.stopped_epoch is not None:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         super().on_train_end(logs)
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate of each epoch to schedule(epoch, the rate so far), with epochs from 0.
+
+    The logs get the rate as "learning_rate". TypeError where the schedule returns no number.
+    """
+
+    def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
+        self.schedule = schedule
+        self.verbose = verbose
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Set the rate; the rest of an epoch that a resumed run begins with has it already."""
+        if self.trainer.batch:
+            return
+        rate = self.schedule(epoch, self.model.optimizer.learning_rate)
+        if not isinstance(rate, numbers.Real):
+            raise TypeError(f"LearningRateScheduler: the schedule returned {rate!r}, wanted a number")
+        self.model.optimizer.learning_rate = float(rate)
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Log the rate."""
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
 
 
 class ModelCheckpoint(Checkpoint):

@@ -147,9 +147,13 @@ class Trainer:
         if validation_data is not None:
             logs |= {f"val_{name}": value for name, value in self.evaluate(validation_data).items()}
         epoch = self.epoch
-        self.history.append(epoch, logs)
         self.epoch, self.batch = epoch + 1, 0
-        self._call("on_epoch_end", epoch, logs)
+        savers = [c for c in self._callbacks if c.saves]
+        for callback in self._callbacks[: len(self._callbacks) - len(savers)]:
+            callback.on_epoch_end(epoch, logs)  # which may add to the logs
+        self.history.append(epoch, logs)
+        for callback in savers:
+            callback.on_epoch_end(epoch, logs)
 
     def _run_batches(self, hooks: Sequence[Callable[[int, Logs], None]]) -> None:
         """The rest of the epoch. Nothing here may cost more than a few microseconds a step."""
