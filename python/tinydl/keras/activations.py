@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ops import elementwise
+from ..ops import activation
 from ..ops import softmax as softmax_op
 from ..tensor import Tensor
 from .lookup import find
@@ -21,17 +21,17 @@ def linear(x: Tensor) -> Tensor:
 
 def relu(x: Tensor) -> Tensor:
     """max(x, 0)."""
-    return elementwise.relu(x)
+    return activation.relu(x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """1/(1 + e^-x)."""
-    return elementwise.sigmoid(x)
+    return activation.sigmoid(x)
 
 
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent."""
-    return elementwise.tanh(x)
+    return activation.tanh(x)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:

@@ -23,7 +23,7 @@ from itertools import pairwise
 
 from .. import nn
 from ..autograd import no_grad
-from ..ops.elementwise import sigmoid
+from ..ops.activation import sigmoid
 from ..ops.matmul import linear, matmul
 from ..tensor import Tensor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops import elementwise, softmax
+from ..ops import activation, softmax
 from ..tensor import Tensor
 from .module import Module
 
@@ -16,7 +16,7 @@ class ReLU(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The rectified input."""
-        return input.relu_() if self.inplace else elementwise.relu(input)
+        return input.relu_() if self.inplace else activation.relu(input)
 
     def extra_repr(self) -> str:
         """Whether the input is overwritten."""
@@ -28,7 +28,7 @@ class Sigmoid(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The logistic function of the input."""
-        return elementwise.sigmoid(input)
+        return activation.sigmoid(input)
 
 
 class Tanh(Module):
@@ -36,7 +36,7 @@ class Tanh(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The hyperbolic tangent of the input."""
-        return elementwise.tanh(input)
+        return activation.tanh(input)
 
 
 class Softmax(Module):

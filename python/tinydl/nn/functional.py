@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..ops import elementwise
+from ..ops import activation
+from ..ops.activation import sigmoid, tanh
 from ..ops.conv import conv2d
-from ..ops.elementwise import sigmoid, tanh
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
 from ..ops.pool import avg_pool2d, max_pool2d
@@ -29,4 +29,4 @@ __all__ = [
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """y = max(x, 0), elementwise; in the input's memory if `inplace`."""
-    return input.relu_() if inplace else elementwise.relu(input)
+    return input.relu_() if inplace else activation.relu(input)

@@ -12,19 +12,8 @@ import numpy as np
 
 from .. import autograd, backend
 from ..tensor import Tensor
-from . import elementwise, inplace, loss, matmul, pool, reduce, softmax, view
+from . import activation, comparison, elementwise, inplace, loss, matmul, pool, reduce, softmax, view
 from .inplace import in_place
-
-
-def _compare(name: str) -> Any:
-    ufunc = getattr(np, name)
-
-    def compare(self: Tensor, other: Any) -> Tensor:
-        right = other._data if isinstance(other, Tensor) else other
-        return Tensor(np.asarray(ufunc(self._data, right)))
-
-    compare.__name__ = name
-    return compare
 
 
 def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -65,9 +54,9 @@ METHODS: dict[str, Any] = {
     "exp": elementwise.exp,
     "log": elementwise.log,
     "sqrt": elementwise.sqrt,
-    "relu": elementwise.relu,
-    "sigmoid": elementwise.sigmoid,
-    "tanh": elementwise.tanh,
+    "relu": activation.relu,
+    "sigmoid": activation.sigmoid,
+    "tanh": activation.tanh,
     "erf": elementwise.erf,
     "softmax": softmax.softmax,
     # reductions
@@ -79,12 +68,12 @@ METHODS: dict[str, Any] = {
     "__matmul__": matmul.matmul,
     "__rmatmul__": matmul.rmatmul,
     # comparisons
-    "__eq__": _compare("equal"),
-    "__ne__": _compare("not_equal"),
-    "__lt__": _compare("less"),
-    "__le__": _compare("less_equal"),
-    "__gt__": _compare("greater"),
-    "__ge__": _compare("greater_equal"),
+    "__eq__": comparison.eq,
+    "__ne__": comparison.ne,
+    "__lt__": comparison.lt,
+    "__le__": comparison.le,
+    "__gt__": comparison.gt,
+    "__ge__": comparison.ge,
     # shapes
     "reshape": view.reshape,
     "view": view.reshape,
@@ -110,7 +99,7 @@ METHODS: dict[str, Any] = {
     "sub_": in_place(elementwise.sub, "sub_"),
     "mul_": in_place(elementwise.mul, "mul_"),
     "div_": in_place(elementwise.div, "div_"),
-    "relu_": in_place(elementwise.relu, "relu_"),
+    "relu_": in_place(activation.relu, "relu_"),
     "__iadd__": in_place(elementwise.add, "add_"),
     "__isub__": in_place(elementwise.sub, "sub_"),
     "__imul__": in_place(elementwise.mul, "mul_"),

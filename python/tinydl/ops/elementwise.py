@@ -1,4 +1,4 @@
-"""Elementwise operations with broadcasting: arithmetic, activations, exponentials."""
+"""Elementwise operations with broadcasting: arithmetic, exponentials, powers."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ rsub, rdiv = _reversed(sub), _reversed(div)
 # -- Functions of one tensor ------------------------------------------------------------------------------------
 
 
-class _Unary(Function):
+class Unary(Function):
     """y = f(x); subclasses name the kernel."""
 
     kernel: str
@@ -225,7 +225,7 @@ class _Unary(Function):
         self.save(y)
 
 
-class Neg(_Unary):
+class Neg(Unary):
     """y = -x."""
 
     kernel = "neg"
@@ -237,7 +237,7 @@ class Neg(_Unary):
         return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
 
 
-class Exp(_Unary):
+class Exp(Unary):
     """y = e^x; dy/dx = y."""
 
     kernel = "exp"
@@ -246,7 +246,7 @@ class Exp(_Unary):
         return backend.of(grad).mul(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
-class Log(_Unary):
+class Log(Unary):
     """y = ln x; dy/dx = 1/x."""
 
     kernel = "log"
@@ -258,7 +258,7 @@ class Log(_Unary):
         return backend.of(grad).div(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
-class Sqrt(_Unary):
+class Sqrt(Unary):
     """y = x^(1/2); dy/dx = 1/(2y)."""
 
     kernel = "sqrt"
@@ -269,34 +269,7 @@ class Sqrt(_Unary):
         return kernels.div(half, self.saved[0])  # type: ignore[no-any-return]
 
 
-class Relu(_Unary):
-    """y = max(x, 0); dy/dx = [y > 0]."""
-
-    kernel = "relu"
-
-    def backward(self, grad: Array) -> Array:
-        return backend.of(grad).relu_backward(grad, self.saved[0])  # type: ignore[no-any-return]
-
-
-class Sigmoid(_Unary):
-    """y = 1/(1 + e^-x); dy/dx = y (1 - y)."""
-
-    kernel = "sigmoid"
-
-    def backward(self, grad: Array) -> Array:
-        return backend.of(grad).sigmoid_backward(grad, self.saved[0])  # type: ignore[no-any-return]
-
-
-class Tanh(_Unary):
-    """y = tanh x; dy/dx = 1 - y^2."""
-
-    kernel = "tanh"
-
-    def backward(self, grad: Array) -> Array:
-        return backend.of(grad).tanh_backward(grad, self.saved[0])  # type: ignore[no-any-return]
-
-
-class Erf(_Unary):
+class Erf(Unary):
     """y = erf x; dy/dx = 2/sqrt(pi) e^(-x^2)."""
 
     kernel = "erf"
@@ -311,7 +284,7 @@ class Erf(_Unary):
         return kernels.mul(grad, kernels.mul(bell, np.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
 
 
-def _apply(op: str, function: Function, input: Tensor) -> Tensor:
+def apply_float(op: str, function: Function, input: Tensor) -> Tensor:
     """The function of a tensor: integers become float32, float16 and bfloat16 compute in it."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
@@ -325,7 +298,7 @@ def neg(input: Tensor) -> Tensor:
     """y = -x."""
     if not dtypes.is_floating_point(input.dtype):
         return Tensor(np.asarray(-input._data))
-    return _apply("neg", Neg(), input)
+    return apply_float("neg", Neg(), input)
 
 
 def exp(input: Tensor) -> Tensor:
@@ -335,42 +308,22 @@ def exp(input: Tensor) -> Tensor:
     >>> tinydl.exp(tinydl.tensor([0.0, 1.0]))
     tensor([1.       , 2.7182817])
     """
-    return _apply("exp", Exp(), input)
+    return apply_float("exp", Exp(), input)
 
 
 def log(input: Tensor) -> Tensor:
     """y = ln x, elementwise; -inf at 0, NaN below."""
-    return _apply("log", Log(), input)
+    return apply_float("log", Log(), input)
 
 
 def sqrt(input: Tensor) -> Tensor:
     """y = x^(1/2), elementwise; NaN below 0."""
-    return _apply("sqrt", Sqrt(), input)
-
-
-def relu(input: Tensor) -> Tensor:
-    """The rectified linear unit y = max(x, 0), elementwise; NaN stays NaN.
-
-    >>> import tinydl
-    >>> tinydl.relu(tinydl.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-    return _apply("relu", Relu(), input)
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """The logistic function y = 1/(1 + e^-x), elementwise, without overflow at either end."""
-    return _apply("sigmoid", Sigmoid(), input)
-
-
-def tanh(input: Tensor) -> Tensor:
-    """y = tanh x, elementwise."""
-    return _apply("tanh", Tanh(), input)
+    return apply_float("sqrt", Sqrt(), input)
 
 
 def erf(input: Tensor) -> Tensor:
     """The error function y = 2/sqrt(pi) integral_0^x e^(-t^2) dt, elementwise."""
-    return _apply("erf", Erf(), input)
+    return apply_float("erf", Erf(), input)
 
 
 # -- Powers -----------------------------------------------------------------------------------------------------
@@ -409,4 +362,4 @@ def pow(input: Tensor, exponent: float) -> Tensor:
         if exponent < 0:
             raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
         return Tensor(np.power(input._data, exponent))
-    return _apply("pow", Pow(exponent), input)
+    return apply_float("pow", Pow(exponent), input)
