@@ -16,7 +16,10 @@ from . import __version__, backend, random
 _NAME = click.argument("name")
 _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.")
 _DATA = click.option(
-    "--data", default="digits", show_default=True, help="digits, mnist, or a folder with MNIST's four files."
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits, mnist, fashion-mnist (downloaded where they are missing), or a folder with MNIST's four files.",
 )
 _STYLE = click.option(
     "--style",
@@ -116,7 +119,8 @@ def _say_data(recipe: Any, data: str) -> None:
             "--data mnist uses the MNIST files"
         )
     else:
-        click.echo(f"training on the MNIST files{'' if data == 'mnist' else f' in {data}'}")
+        where = {"mnist": "MNIST files", "fashion-mnist": "Fashion-MNIST files"}.get(data, f"MNIST files in {data}")
+        click.echo(f"training on the {where}")
 
 
 # -- eval -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..models.linear_regression import linear_regression, make_data
 from ..ops.loss import mse_loss
 from ..tensor import Array, Tensor
 from ..utils.data import Dataset, TensorDataset
-from ..vision.datasets import MNIST, Digits
+from ..vision.datasets import MNIST, Digits, FashionMNIST
 from .callbacks import Callback
 from .metrics import Accuracy, Metric
 from .trainer import Trainer
@@ -53,7 +53,7 @@ class ImageRecipe:
         return [Accuracy()]
 
     def data(self, source: str) -> tuple[Dataset, Dataset]:
-        """The training and the test set: "digits", "mnist", or a folder with MNIST's files."""
+        """The training and the test set: "digits", "mnist", "fashion-mnist", or a folder with such files."""
         train, test = (_images(source, part) for part in (True, False))
         return (WarpedImages(*train) if source in self.warped else TensorDataset(*train)), TensorDataset(*test)
 
@@ -184,16 +184,20 @@ class WarpedImages(Dataset):
         return rows.clip(0, last[0]), columns.clip(0, last[1])
 
 
+_DOWNLOADED = {"mnist": MNIST, "fashion-mnist": FashionMNIST}
+
+
 def _images(source: str, train: bool) -> Arrays:
     """Images (N, 1, 28, 28) from 0 to 1, and class indices."""
     if source == "digits":
         found: Any = Digits(train)
-    elif source == "mnist":
-        found = MNIST(train=train)
+    elif source in _DOWNLOADED:
+        found = _DOWNLOADED[source](train=train, download=True)
     elif os.path.isdir(source):
         found = MNIST(source, train)
     else:
-        raise ValueError(f"data {source!r} is neither 'digits', 'mnist' nor a folder")
+        known = ", ".join(("digits", *_DOWNLOADED))
+        raise ValueError(f"data {source!r} is neither one of {known} nor a folder")
     return (found.images[:, None] / np.float32(255)).astype(np.float32), found.labels
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 
-from ...tensor import Array
 from ...vision.datasets import MNIST
-
-Pair = tuple[Array, Array]
+from .arrays import Pair, arrays
 
 
 def load_data(path: str | os.PathLike[str] | None = None) -> tuple[Pair, Pair]:
     """((x_train, y_train), (x_test, y_test)): images uint8 (N, 28, 28), labels uint8 (N,).
 
     Args:
-        path: the folder of MNIST's four files; by default where `vision.datasets.MNIST` looks. Nothing is downloaded.
+        path: the folder of the four files; by default where `vision.datasets.MNIST` looks. What is missing is
+            downloaded there, 11 MB in all.
 
     Raises:
-        FileNotFoundError: a file is missing. ValueError: a file is damaged.
+        ImportError: pooch is missing for a download; it comes with the extra `data`.
+        OSError: a download failed. ValueError: a file is damaged.
     """
-    train, test = (MNIST(path, train=part) for part in (True, False))
-    return (train.images, train.labels.astype("uint8")), (test.images, test.labels.astype("uint8"))
+    return arrays(MNIST, path)

@@ -30,10 +30,13 @@ class Digits(ImageDataset):
     Attributes:
         images: uint8, (N, size, size).
         labels: int64, (N,), 0 to 9.
+        classes: the names of the labels.
 
     Raises:
         ImportError: scikit-learn is missing; it comes with the extra `data`.
     """
+
+    classes = tuple("0123456789")
 
     def __init__(self, train: bool = True, size: int = 28, transform: Callable[[Array], Any] | None = None) -> None:
         if size < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...creation import as_tensor
 from ...tensor import Array
@@ -16,12 +16,13 @@ class ImageDataset(Dataset):
     Attributes:
         images: uint8, (N, H, W), 0 (background) to 255.
         labels: int64, (N,).
+        classes: the names of the labels.
         transform: what is done to an image, a uint8 array (H, W), when it is fetched; or None.
     """
 
     images: Array
     labels: Array
-    classes: int = 10
+    classes: ClassVar[tuple[str, ...]]
 
     def __init__(self, images: Array, labels: Array, transform: Callable[[Array], Any] | None = None) -> None:
         self.images = images
