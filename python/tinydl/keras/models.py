@@ -15,11 +15,13 @@ from ..autograd import enable_grad, no_grad
 from ..tensor import Array, Tensor
 from ..train import Trainer, checkpoint
 from ..train.callbacks import Callback, History
+from ..train.metrics import Accuracy
 from . import losses, metrics, optimizers
 from .data import ArrayDataset, array_of, split, two
 from .layers.base import Layer, Shape, as_float, batched, channels_first, channels_last
 from .layers.core import InputLayer
 from .lookup import supported
+from .metrics.base import OfProbabilities
 from .progress import Progress, seconds_a_step
 from .summary import summary
 
@@ -227,8 +229,13 @@ class Sequential(nn.Module):
             on_logits = self._loss.on_logits() if self._layers[-1].ends_in_softmax else None
             loss, forward = (on_logits, self.logits) if on_logits else (self._loss.of, self.forward)
             bound = self.optimizer.bind(p for p in self.parameters() if p.requires_grad)  # type: ignore[union-attr]
-            self._trainer = Trainer(self, bound, loss, self._metrics, forward=forward)
+            measured = [self._on_probabilities(m) for m in self._metrics] if on_logits else self._metrics
+            self._trainer = Trainer(self, bound, loss, measured, forward=forward)
         return self._trainer
+
+    def _on_probabilities(self, metric: Any) -> Any:
+        """The metric, given probabilities where the trainer has logits; the largest output is that of either."""
+        return metric if isinstance(metric, Accuracy) else OfProbabilities(metric, self._layers[-1].activate)
 
     @property
     def stop_training(self) -> bool:
