@@ -49,6 +49,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_conv(m);
   bind_matmul(m);
   bind_reduce(m);
+  bind_resample(m);
   bind_random(m);
   bind_optimizer(m);
   bind_softmax(m);

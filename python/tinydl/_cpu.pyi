@@ -135,3 +135,6 @@ def avg_pool2d_backward(
     count_include_pad: bool,
     divisor_override: int,
 ) -> Array: ...
+
+# resample
+def resample_axis(x: Array, axis: int, start: Array, count: Array, weight: Array) -> Array: ...

@@ -11,6 +11,7 @@ from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
 from .parameter import Parameter
 from .pool import AvgPool2d, MaxPool2d
+from .resample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "AvgPool2d",
@@ -29,6 +30,9 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "functional",
     "init",
 ]
