@@ -15,13 +15,18 @@ from .backend import num_threads as get_num_threads
 from .creation import (
     arange,
     as_tensor,
+    empty,
+    empty_like,
+    eye,
     from_numpy,
     full,
+    full_like,
+    linspace,
+    logspace,
     one_hot,
     ones,
     ones_like,
-    rand,
-    randn,
+    scalar_tensor,
     tensor,
     zeros,
     zeros_like,
@@ -35,6 +40,18 @@ from .ops.reduce import argmax, mean, sum
 from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
+from .sampling import (
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from .tensor import Tensor
 
 __version__ = "0.1.0"

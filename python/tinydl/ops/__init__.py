@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend
+from .. import autograd, backend, creation, sampling
 from ..tensor import Tensor
 from . import activation, comparison, elementwise, inplace, loss, matmul, pool, reduce, softmax, view
 from .inplace import in_place
@@ -88,6 +88,14 @@ METHODS: dict[str, Any] = {
     "contiguous": view.contiguous,
     "__getitem__": view.getitem,
     "__setitem__": view.setitem,
+    # new tensors
+    "new_tensor": creation.new_tensor,
+    "new_zeros": creation.new_zeros,
+    "new_ones": creation.new_ones,
+    "new_empty": creation.new_empty,
+    "new_full": creation.new_full,
+    "bernoulli": sampling.bernoulli,
+    "multinomial": sampling.multinomial,
     # dtypes and copies
     "to": _to,
     "float": _cast_to("float32"),

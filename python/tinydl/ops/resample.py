@@ -37,10 +37,10 @@ _ANTIALIASED = ("bilinear", "bicubic", "lanczos")
 
 
 class Band(NamedTuple):
-    """A sparse (out, in) matrix: row i holds weight[i, :taps[i]] from column start[i] on."""
+    """A sparse (out, in) matrix: row i holds weight[i, :counts[i]] from column start[i] on."""
 
     start: Array
-    taps: Array
+    counts: Array
     weight: Array
 
 

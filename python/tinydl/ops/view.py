@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, is_grad_enabled
+from ..creation import shape_from
 from ..tensor import Array, Tensor
 from .elementwise import cast
 from .inplace import bump, check_writable, replace
 from .reduce import axes_of, sum_to
 
 Shape = tuple[int, ...]
-
-
-def _sizes(op: str, sizes: tuple[Any, ...]) -> Shape:
-    """The shape from f(2, 3) or f((2, 3))."""
-    flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
-    try:
-        return tuple(int(n.__index__()) for n in flat)
-    except AttributeError:
-        raise TypeError(f"{op}: got sizes {flat}, wanted integers") from None
 
 
 class Reshape(Function):
@@ -138,7 +130,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    sizes = _sizes("reshape", shape)
+    sizes = shape_from("reshape", shape)
     try:
         return Reshape(sizes).apply(input)  # type: ignore[no-any-return]
     except ValueError:
@@ -164,7 +156,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in the order `dims`: a view."""
-    wanted = _sizes("permute", dims)
+    wanted = shape_from("permute", dims)
     axes = axes_of("permute", wanted, input.ndim) if wanted else ()
     if len(axes) != input.ndim:
         raise ValueError(f"permute: got {len(axes)} axes for a tensor of shape {input.shape}")
@@ -205,7 +197,7 @@ def reshape_view(input: Tensor, shape: Shape) -> Tensor:
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Axes of size 1 repeated to `sizes` without a copy; -1 keeps a size."""
-    wanted = list(_sizes("expand", sizes))
+    wanted = list(shape_from("expand", sizes))
     extra = len(wanted) - input.ndim
     for d in range(len(wanted)):
         if wanted[d] == -1 and d >= extra:
