@@ -36,7 +36,24 @@ from .ops.activation import relu, sigmoid, tanh
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.matmul import matmul
 from .ops.pool import max_pool2d
+from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
 from .ops.reduce import argmax, mean, sum
+from .ops.shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    moveaxis,
+    movedim,
+    narrow,
+    ravel,
+    select,
+    swapaxes,
+    swapdims,
+    unflatten,
+)
 from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed

@@ -209,7 +209,7 @@ def randperm(
     """
     (count,) = _shape("randperm", (n,))
     wanted = np.dtype(dtype)
-    if wanted.kind in "iub" and count > 0 and count - 1 > (1 if wanted.kind == "b" else np.iinfo(wanted).max):
+    if wanted.kind in "iub" and count > 0 and count - 1 > (1 if wanted.kind == "b" else int(np.iinfo(wanted.str).max)):
         raise ValueError(f"randperm: dtype {wanted} does not hold the numbers below {count}")
     return _finish(Tensor(np.argsort(_words(count, generator), kind="stable").astype(wanted)), device, requires_grad)
 
@@ -277,9 +277,11 @@ def _with_replacement(weights: Array, count: int, generator: random.Generator | 
     total = np.cumsum(weights, axis=-1)
     at = _fractions((*weights.shape[:-1], count), generator) * total[..., -1:]
     if weights.ndim == 1:
-        return np.searchsorted(total, at, side="right").astype(np.int64)
-    rows = [np.searchsorted(t, a, side="right") for t, a in zip(total, at, strict=True)]
-    return np.stack(rows).astype(np.int64) if rows else np.empty(at.shape, np.int64)
+        return np.asarray(np.searchsorted(total, at, side="right"), np.int64)
+    drawn = np.empty(at.shape, np.int64)
+    for row, (t, a) in enumerate(zip(total, at, strict=True)):
+        drawn[row] = np.searchsorted(t, a, side="right")
+    return drawn
 
 
 def _race(weights: Array, count: int, generator: random.Generator | None) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import autograd, backend, creation, sampling
 from ..tensor import Tensor
-from . import activation, comparison, elementwise, inplace, loss, matmul, pool, reduce, softmax, view
+from . import activation, comparison, elementwise, inplace, loss, matmul, pool, rearrange, reduce, shape, softmax, view
 from .inplace import in_place
 
 
@@ -76,12 +76,35 @@ METHODS: dict[str, Any] = {
     "__ge__": comparison.ge,
     # shapes
     "reshape": view.reshape,
-    "view": view.reshape,
+    "view": shape.view,
     "flatten": view.flatten,
     "permute": view.permute,
     "transpose": view.transpose,
     "t": view.t,
-    "T": property(view.t),
+    "T": property(shape.reversed_axes),
+    "mT": property(shape.matrix_transpose),
+    "mH": property(shape.matrix_transpose),
+    "H": property(shape.hermitian),
+    "unflatten": shape.unflatten,
+    "ravel": shape.ravel,
+    "movedim": shape.movedim,
+    "moveaxis": shape.movedim,
+    "swapaxes": shape.swapaxes,
+    "swapdims": shape.swapdims,
+    "narrow": shape.narrow,
+    "select": shape.select,
+    "unfold": shape.unfold,
+    "broadcast_to": shape.broadcast_to,
+    "expand_as": shape.expand_as,
+    "view_as": shape.view_as,
+    "reshape_as": shape.reshape_as,
+    "flip": rearrange.flip,
+    "fliplr": rearrange.fliplr,
+    "flipud": rearrange.flipud,
+    "roll": rearrange.roll,
+    "rot90": rearrange.rot90,
+    "repeat": rearrange.repeat,
+    "tile": rearrange.tile,
     "squeeze": view.squeeze,
     "unsqueeze": view.unsqueeze,
     "expand": view.expand,

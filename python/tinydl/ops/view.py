@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, is_grad_enabled
-from ..creation import shape_from
+from ..creation import shape_from as _sizes
 from ..tensor import Array, Tensor
 from .elementwise import cast
 from .inplace import bump, check_writable, replace
@@ -130,7 +130,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    sizes = shape_from("reshape", shape)
+    sizes = _sizes("reshape", shape)
     try:
         return Reshape(sizes).apply(input)  # type: ignore[no-any-return]
     except ValueError:
@@ -156,7 +156,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in the order `dims`: a view."""
-    wanted = shape_from("permute", dims)
+    wanted = _sizes("permute", dims)
     axes = axes_of("permute", wanted, input.ndim) if wanted else ()
     if len(axes) != input.ndim:
         raise ValueError(f"permute: got {len(axes)} axes for a tensor of shape {input.shape}")
@@ -186,7 +186,9 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the axes of size 1 (all, or those that `dim` names): a view."""
-    named = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
+    named: Sequence[int] = range(input.ndim)
+    if dim is not None:
+        named = axes_of("squeeze", dim, input.ndim) if isinstance(dim, int) or dim else ()
     return reshape_view(input, tuple(n for d, n in enumerate(input.shape) if n != 1 or d not in named))
 
 
@@ -197,7 +199,7 @@ def reshape_view(input: Tensor, shape: Shape) -> Tensor:
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Axes of size 1 repeated to `sizes` without a copy; -1 keeps a size."""
-    wanted = list(shape_from("expand", sizes))
+    wanted = list(_sizes("expand", sizes))
     extra = len(wanted) - input.ndim
     for d in range(len(wanted)):
         if wanted[d] == -1 and d >= extra:
