@@ -5,6 +5,7 @@
 namespace tinydl {
 
 void bind_elementwise(pybind11::module_& m);
+void bind_dlpack(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);

@@ -32,6 +32,7 @@ from .creation import (
     zeros_like,
 )
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
+from .exchange import asarray, from_dlpack, frombuffer
 from .ops.activation import relu, sigmoid, tanh
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.matmul import matmul

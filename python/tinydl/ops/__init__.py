@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend, creation, sampling
+from .. import autograd, backend, creation, exchange, sampling
 from ..tensor import Tensor
 from . import activation, comparison, elementwise, inplace, loss, matmul, pool, rearrange, reduce, shape, softmax, view
 from .inplace import in_place
@@ -119,6 +119,10 @@ METHODS: dict[str, Any] = {
     "new_full": creation.new_full,
     "bernoulli": sampling.bernoulli,
     "multinomial": sampling.multinomial,
+    # exchange
+    "__dlpack__": exchange.dlpack,
+    "__dlpack_device__": exchange.dlpack_device,
+    "__buffer__": exchange.buffer,
     # dtypes and copies
     "to": _to,
     "float": _cast_to("float32"),
