@@ -310,13 +310,28 @@ def interpolate(
 def _resample(
     input: Tensor, after: tuple[int, ...], scales: tuple[float, ...], mode: str, align: bool, antialias: bool
 ) -> Tensor:
-    char = input._data.dtype.char
-    axes = []
-    for d, (n, m, scale) in enumerate(zip(input.shape[2:], after, scales, strict=True), start=2):
+    x = input._data
+    axes = _axes(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char)
+    return Resample(axes).apply(input)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def _axes(
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    scales: tuple[float, ...],
+    mode: str,
+    align: bool,
+    antialias: bool,
+    dtype: str,
+) -> list[tuple[int, Axis]]:
+    """(axis, weights) in the order of their application; what shrinks comes first, for less work."""
+    specs = []
+    for d, (n, m, scale) in enumerate(zip(before, after, scales, strict=True)):
         if n == m and (antialias or mode in _KEEPING):
             continue  # the identity, whatever the factor was
-        axes.append((d, axis_weights(Spec(mode, n, m, scale, align, antialias), char)))
-    if not axes:
-        axes = [(2, axis_weights(Spec("nearest", input.shape[2], after[0], 0.0, False, False), char))]
-    axes.sort(key=lambda item: after[item[0] - 2] / input.shape[item[0]])  # what shrinks comes first: less work
-    return Resample(axes).apply(input)  # type: ignore[no-any-return]
+        specs.append((d + 2, Spec(mode, n, m, scale, align, antialias)))
+    if not specs:
+        specs = [(2, Spec("nearest", before[0], after[0], 0.0, False, False))]
+    specs.sort(key=lambda item: item[1].after / item[1].before)
+    return [(axis, axis_weights(spec, dtype)) for axis, spec in specs]
