@@ -5,10 +5,12 @@
 namespace tinydl {
 
 void bind_elementwise(pybind11::module_& m);
+void bind_dlpack(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
+void bind_resample(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
 void bind_loss(pybind11::module_& m);

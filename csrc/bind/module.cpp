@@ -46,9 +46,11 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   detected_tier();  // likewise TINYDL_ISA
   bind_runtime(m);
   bind_elementwise(m);
+  bind_dlpack(m);
   bind_conv(m);
   bind_matmul(m);
   bind_reduce(m);
+  bind_resample(m);
   bind_random(m);
   bind_optimizer(m);
   bind_softmax(m);

@@ -15,26 +15,61 @@ from .backend import num_threads as get_num_threads
 from .creation import (
     arange,
     as_tensor,
+    empty,
+    empty_like,
+    eye,
     from_numpy,
     full,
+    full_like,
+    linspace,
+    logspace,
     one_hot,
     ones,
     ones_like,
-    rand,
-    randn,
+    scalar_tensor,
     tensor,
     zeros,
     zeros_like,
 )
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
+from .exchange import asarray, from_dlpack, frombuffer
 from .ops.activation import relu, sigmoid, tanh
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.matmul import matmul
 from .ops.pool import max_pool2d
+from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
 from .ops.reduce import argmax, mean, sum
+from .ops.shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    moveaxis,
+    movedim,
+    narrow,
+    ravel,
+    select,
+    swapaxes,
+    swapdims,
+    unflatten,
+)
 from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
+from .sampling import (
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from .tensor import Tensor
 
 __version__ = "0.1.0"

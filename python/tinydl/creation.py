@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,59 +60,267 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     return np.require(out.astype(np.dtype(dtype).newbyteorder("="), copy=False, order="K"), requirements="A")
 
 
-def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+# -- Filled -----------------------------------------------------------------------------------------------------
 
 
-def full(size: Any, fill_value: float, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def shape_from(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape from f(2, 3) or f((2, 3)); TypeError where its parts are no integers."""
+    flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
+    try:
+        if any(isinstance(n, bool) for n in flat):
+            raise TypeError
+        return tuple([n if type(n) is int else operator.index(n) for n in flat])
+    except TypeError:
+        raise TypeError(f"{op}: got sizes {flat}, wanted integers") from None
+
+
+def _new_shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of a new tensor."""
+    if not sizes:
+        raise TypeError(f"{op}: got no size; a tensor without axes has the size ()")
+    shape = shape_from(op, sizes)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{op}: got sizes {shape}, wanted at least 0")
+    return shape
+
+
+def require_tensor(op: str, input: Any) -> None:
+    """TypeError unless the input is a tensor."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
+
+
+def _filled(shape: tuple[int, ...], value: float, dtype: DTypeLike, device: str | None, requires_grad: bool) -> Tensor:
+    backend.check_device(device)
+    array = np.zeros(shape, dtype) if value == 0 else np.empty(shape, dtype)
+    if value != 0:  # an integer dtype takes a number's integer part
+        array.fill(np.asarray(value).astype(array.dtype))
+    return Tensor(array, requires_grad)
+
+
+def _filled_like(
+    op: str, input: Tensor, value: float, dtype: DTypeLike, device: str | None, requires_grad: bool
+) -> Tensor:
+    """A tensor of one value with the input's shape and order of axes in memory."""
+    require_tensor(op, input)
+    backend.check_device(device)
+    array = np.empty_like(input._data, dtype=dtype)
+    array.fill(np.asarray(value).astype(array.dtype))
+    return Tensor(array, requires_grad)
+
+
+def full(
+    size: Any, fill_value: float, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of one value; without a dtype it gets the value's (float32, int64 or bool)."""
-    dtype = dtypes.scalar_dtype(fill_value) if dtype is None else dtype
-    return Tensor(np.full(_shape((size,)) if not isinstance(size, int) else (size,), fill_value, dtype), requires_grad)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    dtype = dtypes.scalar_dtype(value) if dtype is None else dtype
+    return _filled(_new_shape("full", (size,)), value, dtype, device, requires_grad)
 
 
-def zeros(*size: Any, dtype: DTypeLike = dtypes.float32, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return Tensor(np.zeros(_shape(size), dtype), requires_grad)
+    return _filled(_new_shape("zeros", size), 0, dtype, device, requires_grad)
 
 
-def ones(*size: Any, dtype: DTypeLike = dtypes.float32, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of ones: `ones(2, 3)` or `ones((2, 3))`."""
-    return Tensor(np.ones(_shape(size), dtype), requires_grad)
+    return _filled(_new_shape("ones", size), 1, dtype, device, requires_grad)
 
 
-def zeros_like(input: Tensor, dtype: DTypeLike = None) -> Tensor:
+def empty(
+    *size: Any, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor whose elements are whatever its memory held."""
+    backend.check_device(device)
+    return Tensor(np.empty(_new_shape("empty", size), dtype), requires_grad)
+
+
+def zeros_like(
+    input: Tensor, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of a tensor's shape and (unless given) dtype."""
-    return Tensor(np.zeros_like(input._data, dtype=dtype))
+    return _filled_like("zeros_like", input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, dtype: DTypeLike = None) -> Tensor:
+def ones_like(input: Tensor, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of a tensor's shape and (unless given) dtype."""
-    return Tensor(np.ones_like(input._data, dtype=dtype))
+    return _filled_like("ones_like", input, 1, dtype, device, requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, dtype: DTypeLike = None) -> Tensor:
-    """start, start + step, ... below `end`; `arange(n)` counts from 0.
+def full_like(
+    input: Tensor, fill_value: float, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """One value in a tensor's shape and (unless given) dtype."""
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    return _filled_like("full_like", input, value, dtype, device, requires_grad)
+
+
+def empty_like(
+    input: Tensor, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of another's shape and (unless given) dtype, whose elements are whatever its memory held."""
+    require_tensor("empty_like", input)
+    backend.check_device(device)
+    return Tensor(np.empty_like(input._data, dtype=dtype), requires_grad)
+
+
+def scalar_tensor(
+    s: float, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor without axes; float32 unless a dtype is given."""
+    return full((), s, dtype, device, requires_grad)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    dtype: DTypeLike = dtypes.float32,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The n x m matrix (by default n x n) with ones where row and column are equal.
+
+    >>> eye(2, 3)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
+    backend.check_device(device)
+    return Tensor(np.eye(*_new_shape("eye", (n, n if m is None else m)), dtype=dtype), requires_grad)
+
+
+# -- By the example of a tensor: its methods --------------------------------------------------------------------
+
+
+def new_tensor(
+    self: Tensor, data: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with a copy of `data`, by default in this tensor's dtype."""
+    return tensor(data, self.dtype if dtype is None else dtype, device, requires_grad)
+
+
+def new_zeros(
+    self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros, by default in this tensor's dtype."""
+    return zeros(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_ones(
+    self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones, by default in this tensor's dtype."""
+    return ones(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_empty(
+    self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Uninitialised elements, by default in this tensor's dtype."""
+    return empty(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_full(
+    self: Tensor,
+    size: Any,
+    fill_value: float,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """One value, by default in this tensor's dtype."""
+    return full(size, fill_value, self.dtype if dtype is None else dtype, device, requires_grad)
+
+
+# -- Counted ----------------------------------------------------------------------------------------------------
+
+
+def _number(value: Any) -> Any:
+    """A Python number, from one or from a tensor of one element."""
+    return value.item() if isinstance(value, Tensor | np.generic) else value
+
+
+def arange(
+    start: float = 0,
+    end: float | None = None,
+    step: float = 1,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... before `end`; `arange(n)` counts from 0. int64, or float32 where a bound is a float.
+
+    Raises:
+        ValueError: step is 0, leads away from `end`, or a bound is not finite.
 
     >>> arange(1, 4)
     tensor([1, 2, 3])
     """
-    first, last = (0, start) if end is None else (start, end)
+    backend.check_device(device)
+    first, last, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    floating = any(isinstance(v, float) for v in (first, last, step))
+    if dtype is None:
+        dtype = dtypes.float32 if floating else dtypes.int64
+    elif not dtypes.is_floating_point(np.dtype(dtype)):
+        first, last, step = int(first), int(last), int(step)
     if step == 0:
         raise ValueError("arange: step must not be 0")
-    if dtype is None:
-        floating = any(isinstance(v, float) for v in (first, last, step))
-        dtype = dtypes.float32 if floating else dtypes.int64
-    return Tensor(np.arange(first, last, step).astype(dtype))
+    if not np.isfinite([first, last, step]).all() or (last - first) * step < 0:
+        raise ValueError(f"arange: no steps of {step} lead from {first} to {last}")
+    return Tensor(np.arange(first, last, step).astype(dtype), requires_grad)
 
 
-def rand(*size: Any, dtype: DTypeLike = dtypes.float32, generator: random.Generator | None = None) -> Tensor:
-    """Uniform random numbers from [0, 1)."""
-    return uniform(_shape(size), 0.0, 1.0, dtype, generator)
+def _line(op: str, start: Any, end: Any, steps: Any, dtype: DTypeLike) -> Array:
+    """`steps` numbers from start to end in float64; for an integer dtype without their fractions."""
+    first, last = _number(start), _number(end)
+    count = shape_from(op, (steps,))[0]
+    if count < 0:
+        raise ValueError(f"{op}: got {count} steps, wanted at least 0")
+    line = np.linspace(first, last, count)
+    return line if dtypes.is_floating_point(np.dtype(dtype)) else np.trunc(line)
 
 
-def randn(*size: Any, dtype: DTypeLike = dtypes.float32, generator: random.Generator | None = None) -> Tensor:
-    """Normal random numbers of mean 0 and variance 1."""
-    return normal(_shape(size), 0.0, 1.0, dtype, generator)
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    dtype: DTypeLike = dtypes.float32,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` numbers at equal distances, from start to end, both included.
+
+    >>> linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
+    backend.check_device(device)
+    return Tensor(_line("linspace", start, end, steps, dtype).astype(dtype), requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    dtype: DTypeLike = dtypes.float32,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """base^x for `steps` numbers x at equal distances from start to end.
+
+    >>> logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    backend.check_device(device)
+    exponents = _line("logspace", start, end, steps, dtypes.float64)
+    return Tensor(np.power(float(base), exponents).astype(dtype), requires_grad)
+
+
+# -- Random -----------------------------------------------------------------------------------------------------
 
 
 def uniform(

@@ -124,8 +124,8 @@ class Tensor:
         return bool(self.item())
 
     def __index__(self) -> int:
-        if self._data.dtype.kind not in "iub":
-            raise TypeError(f"a tensor of dtype {self.dtype} cannot be used as an index")
+        if self._data.dtype.kind not in "iub" or self._data.size != 1:
+            raise TypeError(f"a tensor of dtype {self.dtype} and shape {self.shape} cannot be used as an index")
         return int(self.item())
 
     def __len__(self) -> int:

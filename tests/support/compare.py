@@ -20,6 +20,7 @@ TOLERANCES = {
     "matmul": (4.0, 1.0),
     "conv": (4.0, 1.0),
     "pool": (4.0, 0.5),
+    "resample": (4.0, 1.0),
     "softmax": (16.0, 1.0),
     "loss": (16.0, 1.0),
     "random": (4.0, 0.0),

@@ -205,7 +205,7 @@ def test_the_stub_declares_what_is_attached():
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in ops.METHODS if not n.startswith("__") and not n.endswith("_") and n != "T"]
+    "name", [n for n, m in ops.METHODS.items() if not n.startswith("__") and not n.endswith("_") and callable(m)]
 )
 def test_the_stub_has_the_parameters(name):
     parameters = [

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import creation, nn
+from .. import creation, nn, sampling
 from ..autograd import grad, no_grad
 from ..ops.matmul import matmul
 from ..random import Generator
@@ -35,8 +35,8 @@ def linear_regression() -> nn.Linear:
 
 def make_data(count: int = 100, dtype: str = "float64", generator: Generator | None = None) -> tuple[Tensor, Tensor]:
     """x (count, 1), uniform in [0, 1), and y = 2x + 1 + noise, uniform alike."""
-    x = creation.rand(count, 1, dtype=dtype, generator=generator)
-    return x, 2 * x + 1 + creation.rand(count, 1, dtype=dtype, generator=generator)
+    x = sampling.rand(count, 1, dtype=dtype, generator=generator)
+    return x, 2 * x + 1 + sampling.rand(count, 1, dtype=dtype, generator=generator)
 
 
 def fit_by_hand(x: Tensor, y: Tensor, lr: float = 0.01, steps: int = 1000) -> Fit:

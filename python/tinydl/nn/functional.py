@@ -9,6 +9,7 @@ from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
+from ..ops.resample import interpolate
 from ..ops.softmax import softmax
 from ..tensor import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "conv2d",
     "cross_entropy",
     "dropout",
+    "interpolate",
     "linear",
     "max_pool2d",
     "mse_loss",

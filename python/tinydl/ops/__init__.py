@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend
+from .. import autograd, backend, creation, exchange, sampling
 from ..tensor import Tensor
-from . import activation, comparison, elementwise, inplace, loss, matmul, pool, reduce, softmax, view
+from . import activation, comparison, elementwise, inplace, loss, matmul, pool, rearrange, reduce, shape, softmax, view
 from .inplace import in_place
 
 
@@ -76,18 +76,53 @@ METHODS: dict[str, Any] = {
     "__ge__": comparison.ge,
     # shapes
     "reshape": view.reshape,
-    "view": view.reshape,
+    "view": shape.view,
     "flatten": view.flatten,
     "permute": view.permute,
     "transpose": view.transpose,
     "t": view.t,
-    "T": property(view.t),
+    "T": property(shape.reversed_axes),
+    "mT": property(shape.matrix_transpose),
+    "mH": property(shape.matrix_transpose),
+    "H": property(shape.hermitian),
+    "unflatten": shape.unflatten,
+    "ravel": shape.ravel,
+    "movedim": shape.movedim,
+    "moveaxis": shape.movedim,
+    "swapaxes": shape.swapaxes,
+    "swapdims": shape.swapdims,
+    "narrow": shape.narrow,
+    "select": shape.select,
+    "unfold": shape.unfold,
+    "broadcast_to": shape.broadcast_to,
+    "expand_as": shape.expand_as,
+    "view_as": shape.view_as,
+    "reshape_as": shape.reshape_as,
+    "flip": rearrange.flip,
+    "fliplr": rearrange.fliplr,
+    "flipud": rearrange.flipud,
+    "roll": rearrange.roll,
+    "rot90": rearrange.rot90,
+    "repeat": rearrange.repeat,
+    "tile": rearrange.tile,
     "squeeze": view.squeeze,
     "unsqueeze": view.unsqueeze,
     "expand": view.expand,
     "contiguous": view.contiguous,
     "__getitem__": view.getitem,
     "__setitem__": view.setitem,
+    # new tensors
+    "new_tensor": creation.new_tensor,
+    "new_zeros": creation.new_zeros,
+    "new_ones": creation.new_ones,
+    "new_empty": creation.new_empty,
+    "new_full": creation.new_full,
+    "bernoulli": sampling.bernoulli,
+    "multinomial": sampling.multinomial,
+    # exchange
+    "__dlpack__": exchange.dlpack,
+    "__dlpack_device__": exchange.dlpack_device,
+    "__buffer__": exchange.buffer,
     # dtypes and copies
     "to": _to,
     "float": _cast_to("float32"),

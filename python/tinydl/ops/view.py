@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, is_grad_enabled
+from ..creation import shape_from as _sizes
 from ..tensor import Array, Tensor
 from .elementwise import cast
 from .inplace import bump, check_writable, replace
 from .reduce import axes_of, sum_to
 
 Shape = tuple[int, ...]
-
-
-def _sizes(op: str, sizes: tuple[Any, ...]) -> Shape:
-    """The shape from f(2, 3) or f((2, 3))."""
-    flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
-    try:
-        return tuple(int(n.__index__()) for n in flat)
-    except AttributeError:
-        raise TypeError(f"{op}: got sizes {flat}, wanted integers") from None
 
 
 class Reshape(Function):
@@ -194,7 +186,9 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the axes of size 1 (all, or those that `dim` names): a view."""
-    named = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
+    named: Sequence[int] = range(input.ndim)
+    if dim is not None:
+        named = axes_of("squeeze", dim, input.ndim) if isinstance(dim, int) or dim else ()
     return reshape_view(input, tuple(n for d, n in enumerate(input.shape) if n != 1 or d not in named))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, models, nn, optim, random
+from .. import creation, models, nn, optim, random, sampling
 from ..models.linear_regression import linear_regression, make_data
 from ..ops.loss import mse_loss
 from ..tensor import Array, Tensor
@@ -159,7 +159,7 @@ class WarpedImages(Dataset):
 
     def gather(self, indices: Array) -> list[Tensor]:
         """The batch of the samples at `indices`."""
-        rows, columns = self._places(2 * creation.rand(4, len(indices), 1, 1)._data - 1)
+        rows, columns = self._places(2 * sampling.rand(4, len(indices), 1, 1)._data - 1)
         top, left = rows.astype(np.int32), columns.astype(np.int32)
         rows -= top
         columns -= left

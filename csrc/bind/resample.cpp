@@ -1,0 +1,72 @@
+#include "cpu/resample/resample.h"
+
+#include "bind/arrays.h"
+#include "bind/families.h"
+
+namespace tinydl {
+
+namespace {
+
+constexpr const char* op = "resample_axis";
+
+// (N, C, D1, ..., Dk) stored in the order N, D1, ..., Dk, C.
+Layout channels_innermost(const Layout& a) { return axis_innermost(row_major(a), 1); }
+
+// A row-major vector of `length` int64.
+const int64_t* indices(const char* name, const py::array& a, int64_t length) {
+  if (type_number(a) != py::dtype::of<int64_t>().num()) fail_dtype(op, a, "int64 for start and count");
+  const Layout layout = layout_of(op, a);
+  check(layout.ndim == 1 && layout.shape[0] == length && (length < 2 || layout.stride[0] == 1), op, ": got ", name,
+        " of shape ", layout, ", wanted a gapless vector of ", length);
+  return data_of<int64_t>(a);
+}
+
+// The matrix that the arrays describe, each of its rows inside [0, in).
+template <class T>
+BandMatrix<T> band_matrix(const py::array& start, const py::array& count, const py::array& weight, int64_t in) {
+  const Layout w = layout_of(op, weight);
+  check(w.ndim == 2 && (same_strides(w, row_major(w)) || element_count(w) == 0), op, ": got weights of shape ", w,
+        ", wanted row-major (outputs, taps)");
+  BandMatrix<T> m{in, w.shape[0], w.shape[1], nullptr, nullptr, data_of<T>(weight)};
+  m.start = indices("start", start, m.out);
+  m.count = indices("count", count, m.out);
+  for (int64_t i = 0; i < m.out; ++i) {
+    const bool inside =
+        m.start[i] >= 0 && m.count[i] >= 0 && m.count[i] <= m.taps && m.count[i] <= in && m.start[i] <= in - m.count[i];
+    check(inside, op, ": row ", i, " starts at ", m.start[i], " with ", m.count[i], " weights, of at most ", m.taps,
+          ", and the axis has ", in, " elements");
+  }
+  return m;
+}
+
+py::array resample_axis(const py::array& x, int axis, const py::array& start, const py::array& count,
+                        const py::array& weight) {
+  require_same_dtype(op, x, weight);
+  return by_float_type(op, x, [&](auto type) {
+    using T = decltype(type);
+    const Layout in = layout_of(op, x);
+    check(in.ndim >= 3, op, ": got an input of shape ", in, ", wanted (N, C, D1, ...)");
+    check(axis >= 2 && axis < in.ndim, op, ": axis ", axis, " is no spatial axis of shape ", in);
+    const BandMatrix<T> matrix = band_matrix<T>(start, count, weight, in.shape[axis]);
+    const py::array dense = as_layout(op, x, channels_innermost(in));
+    Layout out = in;
+    out.shape[axis] = matrix.out;
+    py::array y = empty(channels_innermost(out), x.dtype());
+    int64_t outer = in.shape[0], inner = in.shape[1];
+    for (int d = 2; d < in.ndim; ++d)
+      if (d != axis) (d < axis ? outer : inner) *= in.shape[d];
+    T* to = mutable_data_of<T>(y);
+    py::gil_scoped_release unlocked;
+    resample_kernels<T>().axis(matrix, outer, inner, data_of<T>(dense), to);
+    return y;
+  });
+}
+
+}  // namespace
+
+void bind_resample(py::module_& m) {
+  m.def("resample_axis", &resample_axis, py::arg("x"), py::arg("axis"), py::arg("start"), py::arg("count"),
+        py::arg("weight"));
+}
+
+}  // namespace tinydl

@@ -1,0 +1,29 @@
+// Resampling along one axis of a dense array seen as (outer, in, inner), row-major: each output is a weighted sum of
+// a few neighbouring inputs. Every interpolation is one such call for each axis; its backward pass is the same call
+// with the transposed weights.
+#pragma once
+#include <cstdint>
+
+#include "cpu/runtime/dispatch.h"
+
+namespace tinydl {
+
+// A sparse (out, in) matrix whose row i is zero but for weight[i, 0 .. count[i]) at columns start[i], start[i] + 1, ...
+template <class T>
+struct BandMatrix {
+  int64_t in, out;
+  int64_t taps;          // the length of weight's rows, at least every count
+  const int64_t* start;  // (out,)
+  const int64_t* count;  // (out,)
+  const T* weight;       // (out, taps)
+};
+
+template <class T>
+struct ResampleKernels {
+  // y[o, i, c] = sum over k < count[i] of weight[i, k] x[o, start[i] + k, c]
+  void (*axis)(const BandMatrix<T>&, int64_t outer, int64_t inner, const T* x, T* y);
+};
+
+TINYDL_KERNELS(ResampleKernels, resample)
+
+}  // namespace tinydl
