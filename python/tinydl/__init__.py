@@ -32,7 +32,7 @@ from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.matmul import matmul
 from .ops.pool import max_pool2d
 from .ops.reduce import argmax, mean, sum
-from .ops.softmax import softmax
+from .ops.softmax import log_softmax, softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
 from .tensor import Tensor
