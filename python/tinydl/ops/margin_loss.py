@@ -75,7 +75,7 @@ class _PNorm(Function):
             slope = quiet(np.divide, largest, largest.sum(axis=-1, keepdims=True))
         else:
             slope = quiet(np.power, quiet(np.divide, size, norm), x.dtype.type(self.p - 1))
-        return np.where((norm == 0) | (size == 0), x.dtype.type(0), np.sign(x) * slope * grad[..., None])
+        return np.asarray(np.where((norm == 0) | (size == 0), x.dtype.type(0), np.sign(x) * slope * grad[..., None]))
 
 
 def _mask_loss(mask: Array, losses: Tensor) -> Tensor:
@@ -359,7 +359,8 @@ class _MultiLabelMargin(Function):
         """(N, targets, C), 0 where no pair is meant."""
         scores = np.take_along_axis(x, np.where(self.valid, self.labels, 0), 1)
         slack = np.maximum(1 - (scores[:, :, None] - x[:, None, :]), 0)
-        return np.where(self.valid[:, :, None] & self.others[:, None, :], slack, x.dtype.type(0))
+        meant = self.valid[:, :, None] & self.others[:, None, :]
+        return np.asarray(np.where(meant, slack, x.dtype.type(0)))
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -368,7 +369,7 @@ class _MultiLabelMargin(Function):
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
         each = np.sign(self._slack(x)) * (grad / max(x.shape[1], 1))[:, None, None].astype(x.dtype)
-        dx = each.sum(1)
+        dx: Array = each.sum(1)
         rows = np.broadcast_to(np.arange(len(x))[:, None], self.labels.shape)
         np.subtract.at(dx, (rows[self.valid], self.labels[self.valid]), each.sum(2)[self.valid])
         return dx
