@@ -28,6 +28,8 @@ class PairLoss(Function):
     def forward(self, x: Array, target: Array, *options: Array | None) -> Array:
         self.save(x, target, *options)
         function = getattr(backend.of(x), self.kernel)
+        if not options:
+            return function(x, target, None, self.parameter, self.divisor)  # type: ignore[no-any-return]
         return function(x, target, *self._series(x.shape, options), self.divisor)  # type: ignore[no-any-return]
 
     def _series(self, shape: tuple[int, ...], options: Sequence[Array | None]) -> tuple[Any, Any]:
@@ -66,7 +68,10 @@ def broadcast_pair(op: str, input: Tensor, target: Tensor, warned: bool = True) 
     """Both with their common shape and dtype."""
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors(op, input=input, target=target)
-    if input._data.shape != target._data.shape:
+    a, b = input._data, target._data
+    if a.shape == b.shape and a.dtype is b.dtype and a.dtype.char in KERNEL_CHARS:
+        return input, target
+    if a.shape != b.shape:
         try:
             shape = np.broadcast_shapes(input.shape, target.shape)
         except ValueError:
