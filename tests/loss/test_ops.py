@@ -1,5 +1,7 @@
 """The public losses: gradients, errors, and the comparison with PyTorch."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -194,11 +196,41 @@ def test_wrong_calls(name, args, options, error, message):
         getattr(F, name)(*args, **options)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in F.__all__ if name.endswith(("_loss", "_div", "_entropy", "_logits"))]
-)
+LOSSES = [name for name in F.__all__ if name.endswith(("_loss", "_div", "_entropy", "_logits"))]
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_what_is_no_tensor_is_refused(name):
     three = ("margin_ranking_loss", "cosine_embedding_loss", "gaussian_nll_loss")
     count = 3 if name in three or "triplet" in name else 2
     with pytest.raises(TypeError, match="wanted a tensor"):
         getattr(F, name)(*[[1.0]] * count)
+
+
+ODD = [
+    tinydl.zeros(0, 3),
+    tinydl.zeros(3, 0),
+    tinydl.zeros(()),
+    ONE,
+    ONE.double(),
+    ONE.to("float16"),
+    ONE * np.nan,
+    TWO,
+    tinydl.tensor(1),
+    tinydl.tensor([True, False]),
+    tinydl.zeros(1, 1, 1, 1, 1, 1),
+    None,
+    3.0,
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*LOSSES, "softmax", "log_softmax", "softmin", "gumbel_softmax", "pairwise_distance"])
+def test_odd_arguments_are_right_or_refused(name):
+    for count in (1, 2, 3):
+        for args in itertools.product(ODD, repeat=count):
+            try:
+                result = getattr(F, name)(*args)
+            except (ValueError, TypeError, IndexError):
+                continue
+            assert isinstance(result, tinydl.Tensor)

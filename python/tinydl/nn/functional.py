@@ -82,8 +82,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def _implicit_dim(op: str, input: Tensor, dim: int | None) -> int:
     """PyTorch's axis where none is named, with its warning."""
-    if dim is not None:
-        return dim
+    if dim is not None or not isinstance(input, Tensor):
+        return dim or 0
     warn(f"{op}: the implicit choice of dim is deprecated; pass dim=", UserWarning, stacklevel=3)
     return 0 if input.ndim in (0, 1, 3) else 1
 
