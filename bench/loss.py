@@ -1,4 +1,4 @@
-"""Cross-entropy and squared error, forward and backward."""
+"""Losses, forward and backward."""
 
 import numpy as np
 
@@ -28,20 +28,59 @@ def cross_entropy(rows: int, classes: int) -> Rows:
     yield Row(f"{name} backward", call, backward, bytes=2 * x.nbytes, check=close)
 
 
-def squared_error(n: int) -> Row:
-    x, target = normal(n), normal(n)[::-1].copy()
+def smoothed(rows: int, classes: int) -> Rows:
+    """Class indices with label smoothing and class weights, mean over the rows."""
+    x, weight = normal(rows, classes), np.random.default_rng(2).random(classes).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, classes, rows)
     peers = {}
     if have_torch():
         import torch
 
+        tx, tl, tw = torch.from_numpy(x), torch.from_numpy(labels), torch.from_numpy(weight)
+        peers = {"torch": lambda: torch.nn.functional.cross_entropy(tx, tl, tw, label_smoothing=0.1)}
+    call = lambda: _cpu.cross_entropy(x, labels, "mean", weight, -100, 0.1)[0]  # noqa: E731
+    yield Row(f"smoothed cross-entropy ({rows}, {classes})", call, peers, bytes=x.nbytes, check=close)
+
+
+# kernel: (PyTorch's function, its options, our parameter)
+PAIRS = {
+    "squared_error": ("mse_loss", {}, None),
+    "absolute_error": ("l1_loss", {}, None),
+    "smooth_l1": ("smooth_l1_loss", {"beta": 0.5}, 0.5),
+    "huber": ("huber_loss", {"delta": 0.5}, 0.5),
+    "binary_cross_entropy": ("binary_cross_entropy", {}, None),
+    "binary_cross_entropy_with_logits": ("binary_cross_entropy_with_logits", {}, None),
+    "kl_div": ("kl_div", {}, None),
+}
+
+
+def pair_loss(name: str, n: int) -> Rows:
+    """The mean over n pairs in (0, 1), and its gradient."""
+    rng = np.random.default_rng(0)
+    x, target = (rng.uniform(0.01, 0.99, n).astype(np.float32) for _ in range(2))
+    function, options, parameter = PAIRS[name]
+    forward, backward = {}, {}
+    if have_torch():
+        import torch
+
         tx, tt = torch.from_numpy(x), torch.from_numpy(target)
-        peers = {"torch": lambda: torch.nn.functional.mse_loss(tx, tt)}
-    return Row(
-        f"squared error ({n},)", lambda: _cpu.squared_error(x, target, n), peers, bytes=2 * x.nbytes, check=close
-    )
+        leaf = tx.clone().requires_grad_()
+        loss = getattr(torch.nn.functional, function)
+        ty = loss(leaf, tt, **options)
+        forward = {"torch": lambda: loss(tx, tt, **options)}
+        backward = {"torch": lambda: torch.autograd.grad(ty, leaf, retain_graph=True)[0]}
+    kernel, kernel_backward = getattr(_cpu, name), getattr(_cpu, f"{name}_backward")
+    one = np.ones((), np.float32)
+    title = f"{name.replace('_', ' ')} ({n},)"
+    call = lambda: kernel(x, target, None, parameter, n)  # noqa: E731
+    yield Row(title, call, forward, bytes=2 * x.nbytes, check=close)
+    call = lambda: kernel_backward(one, x, target, None, parameter, n, False)  # noqa: E731
+    yield Row(f"{title} backward", call, backward, bytes=3 * x.nbytes, check=close)
 
 
 def rows() -> Rows:
     for shape in ((128, 10), (4096, 1000)):
         yield from cross_entropy(*shape)
-    yield squared_error(1_000_000)
+        yield from smoothed(*shape)
+    for name in PAIRS:
+        yield from pair_loss(name, 1_000_000)

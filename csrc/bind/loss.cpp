@@ -1,3 +1,4 @@
+// The bindings of the losses of rows of classes; those of pairs of values are in pair_loss.cpp.
 #include "cpu/loss/loss.h"
 
 #include "bind/arrays.h"
@@ -54,15 +55,18 @@ py::array copy_of_labels(const py::array& target) {
   return py::array(target.attr("astype")(py::dtype::of<int64_t>(), "C"));
 }
 
-void check_labels(const char* op, const py::array& labels, const Rows& rows) {
-  const int64_t* label = data_of<int64_t>(labels);
+// Makes ignored labels -1; IndexError where another is out of range.
+void check_labels(const char* op, py::array& labels, const Rows& rows, int64_t ignore_index) {
+  int64_t* label = mutable_data_of<int64_t>(labels);
   bool wrong = false;
   for (int64_t r = 0; r < rows.rows; ++r)
-    wrong |= static_cast<uint64_t>(label[r]) >= static_cast<uint64_t>(rows.classes);
+    wrong |= static_cast<uint64_t>(label[r]) >= static_cast<uint64_t>(rows.classes) && label[r] != ignore_index;
   for (int64_t r = 0; wrong && r < rows.rows; ++r)
-    if (label[r] < 0 || label[r] >= rows.classes)
+    if ((label[r] < 0 || label[r] >= rows.classes) && label[r] != ignore_index)
       throw std::out_of_range(text(op, ": label ", label[r], " at ", position_text(rows.outer, r),
                                    " is out of range for ", rows.classes, " classes"));
+  for (int64_t r = 0; r < rows.rows; ++r)
+    if (label[r] == ignore_index) label[r] = -1;
 }
 
 // Whether the target holds probabilities (the logits' shape) instead of class indices (a shape without the
@@ -74,59 +78,102 @@ bool is_soft(const char* op, const Layout& x, const Layout& target, const Rows& 
   return soft;
 }
 
+// How targets become weights of the log-probabilities.
+struct TargetOptions {
+  py::object weight;  // None, or an array (classes,)
+  int64_t ignore_index;
+  double label_smoothing;
+};
+
+// The class weights, row-major; ones where smoothing needs some and none were given.
+template <class T>
+py::array class_weights(const char* op, const py::array& x, const TargetOptions& options, int64_t classes) {
+  Layout wanted;
+  wanted.ndim = 1;
+  wanted.shape[0] = classes;
+  wanted = row_major(wanted);
+  if (options.weight.is_none()) {
+    py::array ones = empty(wanted, x.dtype());
+    for (int64_t c = 0; c < classes; ++c) mutable_data_of<T>(ones)[c] = T(1);
+    return ones;
+  }
+  const py::array given = py::cast<py::array>(options.weight);
+  require_same_dtype(op, x, given);
+  const Layout got = layout_of(op, given);
+  check(same_shape(got, wanted), op, ": got weights of shape ", got, ", wanted one for each of ", classes, " classes");
+  return as_row_major(op, given);
+}
+
 // The checked and laid out arguments that forward and backward share.
+template <class T>
 struct Problem {
   Rows rows;
-  bool soft;
+  bool soft, weighted;
   py::array logits;
   py::array target;  // probabilities laid out as the logits, or int64 labels
+  py::array weight;  // (classes,) where `weighted`
+  T hit, rest;
 
-  Problem(const char* op, const py::array& x, const py::array& given)
-      : rows(rows_of(op, layout_of(op, x))), target(is_integer(given) ? copy_of_labels(given) : given) {
+  Problem(const char* op, const py::array& x, const py::array& given, const TargetOptions& options)
+      : rows(rows_of(op, layout_of(op, x))),
+        weighted(!options.weight.is_none() || options.label_smoothing != 0),
+        target(is_integer(given) ? copy_of_labels(given) : given),
+        hit(static_cast<T>(1 - options.label_smoothing)),
+        rest(static_cast<T>(options.label_smoothing / static_cast<double>(rows.classes))) {
+    check(options.label_smoothing >= 0 && options.label_smoothing <= 1, op,
+          ": got label_smoothing=", options.label_smoothing, ", wanted a number in [0, 1]");
     soft = is_soft(op, layout_of(op, x), layout_of(op, target), rows);
     if (soft) {
       require_same_dtype(op, x, given);
       target = as_layout(op, target, rows.logits);
     } else {
       if (!is_integer(given)) fail_dtype(op, given, "integer class indices");
-      check_labels(op, target, rows);
+      check_labels(op, target, rows, options.ignore_index);
     }
     logits = as_layout(op, x, rows.logits);
+    if (weighted) weight = class_weights<T>(op, x, options, rows.classes);
   }
 
-  // (2, rows): maxima and sums of exponentials; with probabilities (3, rows): their sums as well.
+  // (2, rows): maxima and sums of exponentials; unless the targets are plain class indices (3, rows): their sums too.
   Layout statistics() const {
     Layout out;
     out.ndim = 2;
-    out.shape[0] = soft ? 3 : 2;
+    out.shape[0] = soft || weighted ? 3 : 2;
     out.shape[1] = rows.rows;
     return row_major(out);
   }
+
+  const T* weights() const { return weighted ? data_of<T>(weight) : nullptr; }
+
+  LabelTargets<T> labels() const {
+    double mass = 0;
+    for (int64_t c = 0; weighted && rest != 0 && c < rows.classes; ++c) mass += static_cast<double>(weights()[c]);
+    const T rest_mass = static_cast<T>(mass * static_cast<double>(rest));
+    return {data_of<int64_t>(target), weights(), hit, rest, rest_mass};
+  }
+  SoftTargets<T> probabilities() const { return {data_of<T>(target), weights(), hit, rest}; }
+
+  // What a mean divides by: the number of rows, or the sum of the weights of the labels that are not ignored.
+  T divisor(Reduction reduction) const {
+    if (reduction != Reduction::mean) return T(1);
+    if (soft) return static_cast<T>(rows.rows);
+    const int64_t* label = data_of<int64_t>(target);
+    double sum = 0;
+    for (int64_t r = 0; r < rows.rows; ++r)
+      if (label[r] >= 0) sum += weighted ? static_cast<double>(weights()[label[r]]) : 1.0;
+    return static_cast<T>(sum);
+  }
 };
 
-// (loss, statistics): the statistics are what backward reads.
-py::tuple cross_entropy(const py::array& x, const py::array& target, const std::string& reduction) {
-  constexpr const char* op = "cross_entropy";
-  return by_float_type(op, x, [&](auto type) {
-    using T = decltype(type);
-    const Reduction reduce = parse_reduction(op, reduction);
-    const Problem p(op, x, target);
-    const int64_t n = p.rows.rows, classes = p.rows.classes;
-    py::array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
-    py::array reduced = reduce == Reduction::none ? losses : empty(Layout(), x.dtype());
-    T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses), *total = mutable_data_of<T>(reduced);
-    {
-      py::gil_scoped_release unlocked;
-      const T* logits = data_of<T>(p.logits);
-      if (p.soft)
-        loss_kernels<T>().soft_cross_entropy(n, classes, logits, data_of<T>(p.target), loss, m, m + n, m + 2 * n);
-      else
-        loss_kernels<T>().cross_entropy(n, classes, logits, data_of<int64_t>(p.target), loss, m, m + n);
-      if (reduce != Reduction::none)
-        reduce_kernels<T>().sum(1, n, 1, loss, reduce == Reduction::mean ? static_cast<T>(n) : T(1), total);
-    }
-    return py::make_tuple(reduced, stats);
-  });
+// The losses as they are, or their sum over the divisor.
+template <class T>
+py::array reduced(const py::array& losses, int64_t rows, Reduction reduction, T divisor) {
+  if (reduction == Reduction::none) return losses;
+  py::array total = empty(Layout(), losses.dtype());
+  T* to = mutable_data_of<T>(total);
+  py::gil_scoped_release unlocked;
+  reduce_kernels<T>().sum(1, rows, 1, data_of<T>(losses), divisor, to);
+  return total;
 }
 
 // The factor of each row: the gradient itself, or one value for all.
@@ -136,85 +183,107 @@ struct RowScale {
   T shared = 0;
   bool each;
 
-  RowScale(const char* op, const py::array& upstream, const Rows& rows, Reduction reduce)
-      : grad(upstream), each(reduce == Reduction::none) {
+  RowScale(const char* op, const py::array& upstream, const Rows& rows, Reduction reduction, T divisor)
+      : grad(upstream), each(reduction == Reduction::none) {
     const Layout got = layout_of(op, upstream);
     const Layout wanted = each ? rows.outer : Layout();
     check(same_shape(got, wanted), op, ": got a gradient of shape ", got, ", wanted ", wanted);
     if (each)
       grad = as_row_major(op, upstream);
     else
-      shared = *data_of<T>(upstream) / (reduce == Reduction::mean ? static_cast<T>(rows.rows) : T(1));
+      shared = *data_of<T>(upstream) / divisor;
   }
-  const T* data() const { return each ? data_of<T>(grad) : &shared; }
-  int64_t step() const { return each ? 1 : 0; }
+  Series<T> series() const { return each ? Series<T>{data_of<T>(grad), 1} : Series<T>{&shared, 0}; }
 };
 
+// (loss, statistics): the statistics are what backward reads.
+py::tuple cross_entropy(const py::array& x, const py::array& target, const std::string& reduction,
+                        const py::object& weight, int64_t ignore_index, double label_smoothing) {
+  constexpr const char* op = "cross_entropy";
+  return by_float_type(op, x, [&](auto type) {
+    using T = decltype(type);
+    const Reduction reduce = parse_reduction(op, reduction);
+    const Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
+    const int64_t n = p.rows.rows, classes = p.rows.classes;
+    py::array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
+    T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses);
+    const T* logits = data_of<T>(p.logits);
+    {
+      py::gil_scoped_release unlocked;
+      if (p.soft)
+        loss_kernels<T>().soft_cross_entropy(n, classes, logits, p.probabilities(), loss, m, m + n, m + 2 * n);
+      else
+        loss_kernels<T>().cross_entropy(n, classes, logits, p.labels(), loss, m, m + n,
+                                        p.weighted ? m + 2 * n : nullptr);
+    }
+    return py::make_tuple(reduced<T>(losses, n, reduce, p.divisor(reduce)), stats);
+  });
+}
+
 py::array cross_entropy_backward(const py::array& grad, const py::array& x, const py::array& target,
-                                 const py::array& stats, const std::string& reduction) {
+                                 const py::array& stats, const std::string& reduction, const py::object& weight,
+                                 int64_t ignore_index, double label_smoothing) {
   constexpr const char* op = "cross_entropy_backward";
   require_same_dtype(op, x, grad);
   require_same_dtype(op, x, stats);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const Problem p(op, x, target);
+    const Reduction reduce = parse_reduction(op, reduction);
+    const Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
     const int64_t n = p.rows.rows, classes = p.rows.classes;
     const Layout kept = layout_of(op, stats);
     check(same_shape(kept, p.statistics()), op, ": got statistics of shape ", kept, ", wanted ", p.statistics());
-    const RowScale<T> scale(op, grad, p.rows, parse_reduction(op, reduction));
+    const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
     const py::array dense_stats = as_row_major(op, stats);
     py::array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
     const T *m = data_of<T>(dense_stats), *logits = data_of<T>(p.logits);
     py::gil_scoped_release unlocked;
     if (p.soft)
-      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, data_of<T>(p.target), m, m + n, m + 2 * n,
-                                                    scale.data(), scale.step(), to);
+      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, p.probabilities(), m, m + n, m + 2 * n,
+                                                    scale.series(), to);
     else
-      loss_kernels<T>().cross_entropy_backward(n, classes, logits, data_of<int64_t>(p.target), m, m + n, scale.data(),
-                                               scale.step(), to);
+      loss_kernels<T>().cross_entropy_backward(n, classes, logits, p.labels(), m, m + n,
+                                               p.weighted ? m + 2 * n : nullptr, scale.series(), to);
     return dx;
   });
 }
 
-void check_pair(const char* op, const py::array& x, const py::array& target) {
-  require_same_dtype(op, x, target);
-  const Layout in = layout_of(op, x), other = layout_of(op, target);
-  check(same_shape(in, other), op, ": got an input of shape ", in, " and a target of shape ", other,
-        ", wanted equal shapes");
-}
+void refuse_soft(const char* op, bool soft) { check(!soft, op, ": wanted class indices, got the logits' shape"); }
 
-// (sum of (x - target)^2) / divisor, of shape ().
-py::array squared_error(const py::array& x, const py::array& target, double divisor) {
-  constexpr const char* op = "mse_loss";
-  check_pair(op, x, target);
+py::array nll_loss(const py::array& x, const py::array& target, const std::string& reduction, const py::object& weight,
+                   int64_t ignore_index) {
+  constexpr const char* op = "nll_loss";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const py::array dense = as_dense(op, x);
-    const Layout layout = layout_of(op, dense);
-    const py::array wanted = as_layout(op, target, layout);
-    py::array y = empty(Layout(), x.dtype());
-    T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
-    loss_kernels<T>().squared_error(element_count(layout), data_of<T>(dense), data_of<T>(wanted), divisor, to);
-    return y;
+    const Reduction reduce = parse_reduction(op, reduction);
+    const Problem<T> p(op, x, target, {weight, ignore_index, 0});
+    refuse_soft(op, p.soft);
+    py::array losses = empty(p.rows.outer, x.dtype());
+    T* loss = mutable_data_of<T>(losses);
+    {
+      py::gil_scoped_release unlocked;
+      loss_kernels<T>().nll(p.rows.rows, p.rows.classes, data_of<T>(p.logits), p.labels(), loss);
+    }
+    return reduced<T>(losses, p.rows.rows, reduce, p.divisor(reduce));
   });
 }
 
-// factor (x - target)
-py::array squared_error_backward(const py::array& x, const py::array& target, double factor) {
-  constexpr const char* op = "mse_loss_backward";
-  check_pair(op, x, target);
+// x is read for its shape and the order of its axes alone.
+py::array nll_loss_backward(const py::array& grad, const py::array& x, const py::array& target,
+                            const std::string& reduction, const py::object& weight, int64_t ignore_index) {
+  constexpr const char* op = "nll_loss_backward";
+  require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const py::array dense = as_dense(op, x);
-    const Layout layout = layout_of(op, dense);
-    const py::array wanted = as_layout(op, target, layout);
-    py::array dx = empty(dense_like(layout), x.dtype());
+    const Reduction reduce = parse_reduction(op, reduction);
+    const Problem<T> p(op, x, target, {weight, ignore_index, 0});
+    refuse_soft(op, p.soft);
+    const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
+    py::array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
     py::gil_scoped_release unlocked;
-    loss_kernels<T>().squared_error_backward(element_count(layout), data_of<T>(dense), data_of<T>(wanted),
-                                             static_cast<T>(factor), to);
+    loss_kernels<T>().nll_backward(p.rows.rows, p.rows.classes, p.labels(), scale.series(), to);
     return dx;
   });
 }
@@ -222,11 +291,16 @@ py::array squared_error_backward(const py::array& x, const py::array& target, do
 }  // namespace
 
 void bind_loss(py::module_& m) {
-  m.def("cross_entropy", &cross_entropy, py::arg("x"), py::arg("target"), py::arg("reduction"));
+  m.def("cross_entropy", &cross_entropy, py::arg("x"), py::arg("target"), py::arg("reduction"),
+        py::arg("weight") = py::none(), py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0);
   m.def("cross_entropy_backward", &cross_entropy_backward, py::arg("grad"), py::arg("x"), py::arg("target"),
-        py::arg("stats"), py::arg("reduction"));
-  m.def("squared_error", &squared_error, py::arg("x"), py::arg("target"), py::arg("divisor"));
-  m.def("squared_error_backward", &squared_error_backward, py::arg("x"), py::arg("target"), py::arg("factor"));
+        py::arg("stats"), py::arg("reduction"), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
+        py::arg("label_smoothing") = 0.0);
+  m.def("nll_loss", &nll_loss, py::arg("x"), py::arg("target"), py::arg("reduction"), py::arg("weight"),
+        py::arg("ignore_index"));
+  m.def("nll_loss_backward", &nll_loss_backward, py::arg("grad"), py::arg("x"), py::arg("target"), py::arg("reduction"),
+        py::arg("weight"), py::arg("ignore_index"));
+  bind_pair_losses(m);
 }
 
 }  // namespace tinydl

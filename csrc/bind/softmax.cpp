@@ -13,46 +13,56 @@ void check_axis(const char* op, const Layout& x, int axis) {
 
 int64_t rows_of(const Layout& x, int axis) { return x.shape[axis] == 0 ? 0 : element_count(x) / x.shape[axis]; }
 
-// y has x's shape, with `axis` innermost in memory; x is copied where it lies otherwise.
-py::array softmax(const py::array& x, int axis) {
-  return by_float_type("softmax", x, [&](auto type) {
-    using T = decltype(type);
-    const Layout in = layout_of("softmax", x);
-    check_axis("softmax", in, axis);
-    const Layout layout = axis_innermost(in, axis);
-    const py::array dense = as_layout("softmax", x, layout);
-    py::array y = empty(layout, x.dtype());
-    T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
-    softmax_kernels<T>().softmax(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense), to);
-    return y;
-  });
-}
-
-py::array softmax_backward(const py::array& grad, const py::array& y, int axis) {
-  constexpr const char* op = "softmax_backward";
-  require_same_dtype(op, y, grad);
-  return by_float_type(op, y, [&](auto type) {
-    using T = decltype(type);
-    const Layout out = layout_of(op, y), upstream = layout_of(op, grad);
-    check_axis(op, out, axis);
-    check(same_shape(out, upstream), op, ": got a gradient of shape ", upstream, " for an output of shape ", out);
-    const Layout layout = axis_innermost(out, axis);
-    const py::array dense_grad = as_layout(op, grad, layout), dense_y = as_layout(op, y, layout);
-    py::array dx = empty(layout, y.dtype());
-    T* to = mutable_data_of<T>(dx);
-    py::gil_scoped_release unlocked;
-    softmax_kernels<T>().softmax_backward(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense_grad),
+// Defines name(x, axis) and name_backward(grad, y, axis) with the kernels that `pick` and `pick_backward` choose.
+// The result has x's shape, with `axis` innermost in memory; x is copied where it lies otherwise.
+template <class Pick, class PickBackward>
+void def_softmax(py::module_& m, const char* name, const char* backward_name, Pick pick, PickBackward pick_backward) {
+  const auto forward = [=](const py::array& x, int axis) {
+    return by_float_type(name, x, [&](auto type) {
+      using T = decltype(type);
+      const Layout in = layout_of(name, x);
+      check_axis(name, in, axis);
+      const Layout layout = axis_innermost(in, axis);
+      const py::array dense = as_layout(name, x, layout);
+      py::array y = empty(layout, x.dtype());
+      T* to = mutable_data_of<T>(y);
+      py::gil_scoped_release unlocked;
+      pick(softmax_kernels<T>())(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense), to);
+      return y;
+    });
+  };
+  const auto backward = [=](const py::array& grad, const py::array& y, int axis) {
+    require_same_dtype(backward_name, y, grad);
+    return by_float_type(backward_name, y, [&](auto type) {
+      using T = decltype(type);
+      const Layout out = layout_of(backward_name, y), upstream = layout_of(backward_name, grad);
+      check_axis(backward_name, out, axis);
+      check(same_shape(out, upstream), backward_name, ": got a gradient of shape ", upstream,
+            " for an output of shape ", out);
+      const Layout layout = axis_innermost(out, axis);
+      const py::array dense_grad = as_layout(backward_name, grad, layout);
+      const py::array dense_y = as_layout(backward_name, y, layout);
+      py::array dx = empty(layout, y.dtype());
+      T* to = mutable_data_of<T>(dx);
+      py::gil_scoped_release unlocked;
+      pick_backward(softmax_kernels<T>())(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense_grad),
                                           data_of<T>(dense_y), to);
-    return dx;
-  });
+      return dx;
+    });
+  };
+  m.def(name, forward, py::arg("x"), py::arg("axis"));
+  m.def(backward_name, backward, py::arg("grad"), py::arg("y"), py::arg("axis"));
 }
 
 }  // namespace
 
 void bind_softmax(py::module_& m) {
-  m.def("softmax", &softmax, py::arg("x"), py::arg("axis"));
-  m.def("softmax_backward", &softmax_backward, py::arg("grad"), py::arg("y"), py::arg("axis"));
+  def_softmax(
+      m, "softmax", "softmax_backward", [](const auto& k) { return k.softmax; },
+      [](const auto& k) { return k.softmax_backward; });
+  def_softmax(
+      m, "log_softmax", "log_softmax_backward", [](const auto& k) { return k.log_softmax; },
+      [](const auto& k) { return k.log_softmax_backward; });
 }
 
 }  // namespace tinydl

@@ -56,6 +56,7 @@ from .ops.shape import (
     unflatten,
 )
 from .ops.softmax import softmax
+from .ops.softmax import log_softmax, softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
 from .sampling import (

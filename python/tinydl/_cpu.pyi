@@ -8,6 +8,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
+Number = Array | float | None
 
 # runtime
 def isa() -> str: ...
@@ -102,12 +103,127 @@ def adam_step(
 # softmax
 def softmax(x: Array, axis: int) -> Array: ...
 def softmax_backward(grad: Array, y: Array, axis: int) -> Array: ...
+def log_softmax(x: Array, axis: int) -> Array: ...
+def log_softmax_backward(grad: Array, y: Array, axis: int) -> Array: ...
 
 # loss
-def cross_entropy(x: Array, target: Array, reduction: str) -> tuple[Array, Array]: ...
-def cross_entropy_backward(grad: Array, x: Array, target: Array, stats: Array, reduction: str) -> Array: ...
-def squared_error(x: Array, target: Array, divisor: float) -> Array: ...
-def squared_error_backward(x: Array, target: Array, factor: float) -> Array: ...
+def cross_entropy(
+    x: Array,
+    target: Array,
+    reduction: str,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[Array, Array]: ...
+def cross_entropy_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    stats: Array,
+    reduction: str,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Array: ...
+def nll_loss(x: Array, target: Array, reduction: str, weight: Array | None, ignore_index: int) -> Array: ...
+def nll_loss_backward(
+    grad: Array, x: Array, target: Array, reduction: str, weight: Array | None, ignore_index: int
+) -> Array: ...
+def squared_error(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def squared_error_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def absolute_error(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def absolute_error_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def smooth_l1(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def smooth_l1_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def huber(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def huber_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def binary_cross_entropy(
+    x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None
+) -> Array: ...
+def binary_cross_entropy_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def binary_cross_entropy_with_logits(
+    x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None
+) -> Array: ...
+def binary_cross_entropy_with_logits_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def kl_div(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def kl_div_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def kl_div_of_logs(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def kl_div_of_logs_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def soft_margin(x: Array, target: Array, weight: Number, parameter: Number, divisor: float | None) -> Array: ...
+def soft_margin_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Number,
+    parameter: Number,
+    divisor: float | None,
+    of_target: bool,
+) -> Array: ...
+def are_probabilities(x: Array) -> bool: ...
 
 # pool
 def max_pool2d(

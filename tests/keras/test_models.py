@@ -374,7 +374,7 @@ X, Y = np.zeros((5, 12, 12, 1), np.float32), np.zeros(5, np.int64)
         (lambda: small_cnn().fit(X, Y), "fit: you must call `compile()` before"),
         (lambda: small_cnn().evaluate(X, Y), "evaluate: you must call `compile()` before"),
         (lambda: small_cnn().compile("adamm", "mse"), "Unknown optimizer: 'adamm'. Known: adam, sgd"),
-        (lambda: small_cnn().compile("adam", "hinge"), "Unknown loss: 'hinge'. Known: categorical_crossentropy"),
+        (lambda: small_cnn().compile("adam", "hinges"), "Unknown loss: 'hinges'. Known: BCE, BinaryCrossentropy"),
         (lambda: small_cnn().compile("adam", "mse", metrics=["f1"]), "Unknown metric: 'f1'. Known: acc, accuracy"),
         (lambda: compiled(None).fit(X, Y), "fit: no loss to compute"),
         (lambda: compiled().fit(X, Y[:4]), "x has 5 samples, y has 4; wanted equally many"),

@@ -1,5 +1,7 @@
 """Loss kernels against loops in float64, on every tier and layout."""
 
+from math import fsum
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,9 +21,9 @@ def cross_entropy(x, weights):
     scale, grad_scale = np.empty(len(x)), np.empty(x.shape)
     for r in range(len(x)):
         shifted = x[r] - max(x[r])
-        log_softmax = shifted - np.log(sum(np.exp(shifted)))
-        losses[r] = -sum(t * v for t, v in zip(weights[r], log_softmax, strict=True))
-        grads[r] = np.exp(log_softmax) * sum(weights[r]) - weights[r]
+        log_softmax = shifted - np.log(fsum(np.exp(shifted)))
+        losses[r] = -fsum(t * v for t, v in zip(weights[r], log_softmax, strict=True))
+        grads[r] = np.exp(log_softmax) * fsum(weights[r]) - weights[r]
         scale[r] = sum(np.abs(weights[r]) * (np.abs(shifted) + 1))
         grad_scale[r] = np.exp(log_softmax) * sum(np.abs(weights[r])) + np.abs(weights[r])
     return losses, grads, scale, grad_scale
@@ -125,25 +127,19 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
     results = set()
     for threads in (1, 2, 3, 5):
         with backend.use_threads(threads):
-            bits = _cpu.squared_error(x, soft, 3.0).tobytes() + _cpu.squared_error_backward(x, soft, 0.3).tobytes()
-            for target in (labels, soft):
-                loss, stats = _cpu.cross_entropy(x, target, "mean")
+            bits = _cpu.nll_loss(x, labels, "mean", soft[0], 5).tobytes()
+            bits += _cpu.nll_loss_backward(grad, x, labels, "mean", soft[0], 5).tobytes()
+            for target, options in (
+                (labels, ()),
+                (soft, ()),
+                (labels, (soft[0], 7, 0.1)),
+                (soft, (soft[0], -100, 0.1)),
+            ):
+                loss, stats = _cpu.cross_entropy(x, target, "mean", *options)
                 bits += loss.tobytes() + stats.tobytes()
-                bits += _cpu.cross_entropy_backward(grad, x, target, stats, "mean").tobytes()
+                bits += _cpu.cross_entropy_backward(grad, x, target, stats, "mean", *options).tobytes()
             results.add(bits)
     assert len(results) == 1
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0), (17,), (3, 5, 7), (2, 3, 5, 4), (100, 1003)])
-def test_squared_error(isa, shape, dtype, rng):
-    x, t = normal(rng, shape, dtype), normal(rng, shape, dtype)
-    error = x.astype(np.float64) - t.astype(np.float64)
-    for (_, a), (_, b) in zip(layouts(x), reversed(list(layouts(t))), strict=True):
-        expected = sum((error**2).reshape(-1)) / 7
-        assert_close(_cpu.squared_error(a, b, 7.0), np.asarray(expected), "loss", length=max(x.size, 1))
-        scale = 0.3 * (np.abs(a) + np.abs(b))
-        assert_close(_cpu.squared_error_backward(a, b, 0.3), 0.3 * error, "loss", scale=scale)
 
 
 def test_wrong_labels():
@@ -180,5 +176,70 @@ def test_wrong_calls():
         _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats[:, :2], "none")
     with pytest.raises(ValueError, match=r"got a gradient of shape \(3,\), wanted \(\)"):
         _cpu.cross_entropy_backward(loss, x, np.zeros(3, np.int64), stats, "mean")
-    with pytest.raises(ValueError, match=r"mse_loss: got an input of shape \(3, 10\) and a target of shape \(10,\)"):
-        _cpu.squared_error(x, x[0], 1.0)
+    with pytest.raises(ValueError, match=r"got weights of shape \(3,\), wanted one for each of 10 classes"):
+        _cpu.cross_entropy(x, np.zeros(3, np.int64), "mean", x[0, :3])
+    with pytest.raises(TypeError, match="got dtypes float32 and float64, wanted one"):
+        _cpu.cross_entropy(x, np.zeros(3, np.int64), "mean", np.zeros(10))
+    with pytest.raises(ValueError, match=r"got label_smoothing=1.5, wanted a number in \[0, 1\]"):
+        _cpu.cross_entropy(x, np.zeros(3, np.int64), "mean", None, -100, 1.5)
+    with pytest.raises(ValueError, match="nll_loss: wanted class indices, got the logits' shape"):
+        _cpu.nll_loss(x, x, "mean", None, -100)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("rows", "classes"), [(0, 3), (1, 1), (37, 10), (5, 17), (2, 5003)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weights_smoothing_and_ignored_rows(isa, rows, classes, smoothing, dtype, rng):
+    x, weight = 3 * normal(rng, (rows, classes), dtype), rng.random(classes).astype(dtype)
+    labels, soft = rng.integers(0, classes, rows), rng.random((rows, classes)).astype(dtype)
+    ignored = labels[:1].sum()
+    one_hot = np.where((labels != ignored)[:, None], np.eye(classes)[labels], 0)
+    kept = (labels != ignored)[:, None]
+    grad = normal(rng, (rows,), dtype)
+    for target, shares in ((labels, one_hot), (soft, soft.astype(np.float64))):
+        for w in (None, weight):
+            wide = np.ones(classes) if w is None else w.astype(np.float64)
+            weights = wide * ((1 - smoothing) * shares + smoothing / classes)
+            if target is labels:
+                weights = weights * kept
+            options = (w, ignored if target is labels else -100, smoothing)
+            losses, grads, scale, grad_scale = cross_entropy(x.astype(np.float64), weights)
+            loss, stats = _cpu.cross_entropy(x, target, "none", *options)
+            assert_close(loss, losses, "loss", length=classes, scale=scale)
+            got = _cpu.cross_entropy_backward(grad, x, target, stats, "none", *options)
+            each = grad[:, None].astype(np.float64)
+            assert_close(got, grads * each, "loss", length=classes, scale=grad_scale * np.abs(each))
+            divisor = (one_hot @ wide).sum() if target is labels else rows
+            with np.errstate(invalid="ignore", divide="ignore"):
+                expected = np.float64(losses.sum()) / divisor
+            mean, _ = _cpu.cross_entropy(x, target, "mean", *options)
+            assert_close(mean, expected, "loss", length=classes + rows, scale=scale.sum() / (divisor or 1))
+
+
+def test_ignored_rows_may_hold_anything(isa):
+    x = np.array([[np.nan, 0], [np.inf, -np.inf], [0, 0]], np.float32)
+    labels = np.array([7, 7, 0])
+    loss, stats = _cpu.cross_entropy(x, labels, "none", None, 7)
+    assert loss[:2].tolist() == [0, 0]
+    assert_close(loss[2], np.log(2), "loss")
+    dx = _cpu.cross_entropy_backward(np.ones(3, np.float32), x, labels, stats, "none", None, 7)
+    assert dx.tolist() == [[0, 0], [0, 0], [-0.5, 0.5]]
+    assert _cpu.nll_loss(x, labels, "none", None, 7).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(5,), (0, 3), (33, 17), (3, 5, 2), (2, 5, 3, 4)])
+def test_nll(isa, shape, dtype, rng):
+    axis = min(1, len(shape) - 1)
+    outer = shape[:axis] + shape[axis + 1 :]
+    x, weight = normal(rng, shape, dtype), rng.random(shape[axis]).astype(dtype)
+    labels, grad = rng.integers(0, shape[axis], outer), normal(rng, outer, dtype)
+    expected, dx = np.zeros(outer), np.zeros(shape)
+    for index in np.ndindex(outer):
+        at = (*index[:axis], labels[index], *index[axis:])
+        if labels[index] != 1:
+            expected[index] = -float(weight[labels[index]]) * float(x[at])
+            dx[at] = -float(weight[labels[index]]) * float(grad[index])
+    for _, view in layouts(x):
+        assert_close(_cpu.nll_loss(view, labels, "none", weight, 1), expected, "loss")
+        assert_close(_cpu.nll_loss_backward(grad, view, labels, "none", weight, 1), dx, "loss")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops import activation, softmax
+from ..ops import activation
 from ..tensor import Tensor
 from .module import Module
 
@@ -37,19 +37,3 @@ class Tanh(Module):
     def forward(self, input: Tensor) -> Tensor:
         """The hyperbolic tangent of the input."""
         return activation.tanh(input)
-
-
-class Softmax(Module):
-    """y_i = e^(x_i) / Σ_j e^(x_j) along the axis `dim`."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The probabilities."""
-        return softmax.softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"

@@ -2,33 +2,105 @@
 
 from __future__ import annotations
 
+from typing import Any
+from warnings import warn
+
 from ..ops import activation
+from ..ops import softmax as _softmax
 from ..ops.activation import sigmoid, tanh
 from ..ops.conv import conv2d
-from ..ops.loss import cross_entropy, mse_loss
+from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
+from ..ops.loss import cross_entropy, nll_loss
+from ..ops.margin_loss import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from ..ops.matmul import linear
+from ..ops.pair_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
 from ..ops.resample import interpolate
 from ..ops.softmax import softmax
+from ..ops.softmax import gumbel_softmax
 from ..tensor import Tensor
 
 __all__ = [
     "avg_pool2d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
+    "cosine_embedding_loss",
     "cross_entropy",
     "dropout",
     "interpolate",
+    "gaussian_nll_loss",
+    "gumbel_softmax",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "linear",
+    "log_softmax",
+    "margin_ranking_loss",
     "max_pool2d",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "pairwise_distance",
+    "poisson_nll_loss",
     "relu",
     "sigmoid",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
+    "softmin",
     "tanh",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """y = max(x, 0), elementwise; in the input's memory if `inplace`."""
     return input.relu_() if inplace else activation.relu(input)
+
+
+def _implicit_dim(op: str, input: Tensor, dim: int | None) -> int:
+    """PyTorch's axis where none is named, with its warning."""
+    if dim is not None or not isinstance(input, Tensor):
+        return dim or 0
+    warn(f"{op}: the implicit choice of dim is deprecated; pass dim=", UserWarning, stacklevel=3)
+    return 0 if input.ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`tinydl.softmax`; without `dim` a warning is given and the axis is 0 for 0, 1 or 3 axes, else 1."""
+    return _softmax.softmax(input, _implicit_dim("softmax", input, dim), dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`tinydl.log_softmax`; without `dim` as `softmax`."""
+    return _softmax.log_softmax(input, _implicit_dim("log_softmax", input, dim), dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """softmax(-input) along `dim`; without `dim` as `softmax`."""
+    return _softmax.softmin(input, _implicit_dim("softmin", input, dim), dtype)

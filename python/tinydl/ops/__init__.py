@@ -13,6 +13,21 @@ import numpy as np
 from .. import autograd, backend, creation, exchange, sampling
 from ..tensor import Tensor
 from . import activation, comparison, elementwise, inplace, loss, matmul, pool, rearrange, reduce, shape, softmax, view
+from . import (
+    activation,
+    comparison,
+    elementwise,
+    inplace,
+    likelihood_loss,
+    loss,
+    margin_loss,
+    matmul,
+    pair_loss,
+    pool,
+    reduce,
+    softmax,
+    view,
+)
 from .inplace import in_place
 
 
@@ -59,6 +74,7 @@ METHODS: dict[str, Any] = {
     "tanh": activation.tanh,
     "erf": elementwise.erf,
     "softmax": softmax.softmax,
+    "log_softmax": softmax.log_softmax,
     # reductions
     "sum": reduce.sum,
     "mean": reduce.mean,

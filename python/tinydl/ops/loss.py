@@ -1,76 +1,139 @@
-"""Losses: cross-entropy of logits or of probabilities, and the squared error."""
+"""Losses of class labels: cross-entropy of logits, and the negative log-likelihood."""
 
 from __future__ import annotations
+
+from typing import Any
+from warnings import warn
 
 import numpy as np
 
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import cast, operands
+from .elementwise import KERNEL_CHARS, cast, operands
+from .reduce import mean, sum
 
 REDUCTIONS = ("mean", "sum", "none")
 
-
-def _check_reduction(op: str, reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{op}: got reduction {reduction!r}, wanted 'mean', 'sum' or 'none'")
+# -- What all losses share --------------------------------------------------------------------------------------
 
 
-def _check_tensors(op: str, input: Tensor, target: Tensor) -> None:
-    for name, value in (("input", input), ("target", target)):
+def reduction_of(op: str, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
+    """The reduction that the arguments ask for: PyTorch's deprecated two, with its warning, replace the third."""
+    if size_average is None and reduce is None:
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"{op}: got reduction {reduction!r}, wanted 'mean', 'sum' or 'none'")
+        return reduction
+    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warn(f"{op}: size_average and reduce are deprecated; use reduction='{meant}' instead", UserWarning, stacklevel=3)
+    return meant
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """The losses, their mean or their sum."""
+    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
+
+
+def check_tensors(op: str, **tensors: Any) -> None:
+    """TypeError where one is no tensor."""
+    for name, value in tensors.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{op}: {name} is of type {type(value).__name__}, wanted a tensor")
+
+
+def check_floating(op: str, *tensors: Tensor) -> None:
+    """TypeError where one holds no floating-point numbers."""
+    for tensor in tensors:
+        if not dtypes.is_floating_point(tensor.dtype):
+            raise TypeError(f"{op}: got dtype {tensor.dtype}, wanted a floating-point dtype")
+
+
+def check_weight(op: str, weight: Any) -> None:
+    """TypeError where a weight is neither None nor a tensor, ValueError where it wants a gradient."""
+    if weight is None:
+        return
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{op}: a weight is of type {type(weight).__name__}, wanted a tensor")
+    if weight.requires_grad:
+        raise ValueError(f"{op}: weights get no gradient; pass weight.detach()")
 
 
 # -- Cross-entropy of logits ------------------------------------------------------------------------------------
 
 
 class CrossEntropy(Function):
-    """loss_i = -sum_c t_ic ln softmax(x_i)_c; dx_i = softmax(x_i) sum_c t_ic - t_i, dt_ic = -ln softmax(x_i)_c."""
+    """loss_i = -sum_c u_ic ln softmax(x_i)_c; dx_i = softmax(x_i) sum_c u_ic - u_i, dt_ic = -w_c hit ln softmax(x_i)_c.
 
-    def __init__(self, reduction: str) -> None:
+    u_ic = w_c (hit t_ic + (1 - hit)/C), with one-hot t for class indices, hit = 1 - label_smoothing.
+    """
+
+    def __init__(self, reduction: str, ignore_index: int, label_smoothing: float) -> None:
         self.reduction = reduction
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
 
-    def forward(self, x: Array, target: Array) -> Array:
-        loss, stats = backend.of(x).cross_entropy(x, target, self.reduction)
-        self.save(x, target, stats)
+    def forward(self, x: Array, target: Array, weight: Array | None) -> Array:
+        loss, stats = backend.of(x).cross_entropy(
+            x, target, self.reduction, weight, self.ignore_index, self.label_smoothing
+        )
+        self.save(x, target, stats, weight)
         return loss  # type: ignore[no-any-return]
 
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        x, target, stats = self.saved
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None, None]:
+        x, target, stats, weight = self.saved
         dx = None
         if self.needs[0]:
-            dx = backend.of(x).cross_entropy_backward(grad, x, target, stats, self.reduction)
-        return dx, self._target_grad(grad) if self.needs[1] else None
+            dx = backend.of(x).cross_entropy_backward(
+                grad, x, target, stats, self.reduction, weight, self.ignore_index, self.label_smoothing
+            )
+        return dx, self._target_grad(grad) if self.needs[1] else None, None
 
     def _target_grad(self, grad: Array) -> Array:
-        x, _, (maxima, sums, _) = self.saved
+        x, _, (maxima, sums, _), weight = self.saved
         axis = min(1, x.ndim - 1)
         rows = x.shape[:axis] + x.shape[axis + 1 :]
         scale = grad / max(maxima.size, 1) if self.reduction == "mean" else grad
         wide = [
             np.expand_dims(np.broadcast_to(a, rows), axis) for a in (maxima.reshape(rows), sums.reshape(rows), scale)
         ]
-        return np.asarray((wide[0] - x + np.log(wide[1])) * wide[2], x.dtype)
+        hit = np.asarray(1 - self.label_smoothing, x.dtype)
+        if weight is not None:
+            hit = (hit * weight).reshape(-1, *(1,) * (x.ndim - axis - 1))
+        return np.asarray((wide[0] - x + np.log(wide[1])) * wide[2] * hit, x.dtype)
 
 
-def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """The cross-entropy between softmax(input) over the classes and the target.
 
-    With class indices, loss_i = -ln softmax(x_i)[t_i]; with probabilities, loss_i = -sum_c t_ic ln softmax(x_i)_c.
+    With class indices, loss_i = -w[t_i] ln softmax(x_i)[t_i], 0 where t_i = ignore_index, and the mean is the sum over
+    the sum of the w[t_i] of rows that are not ignored (NaN where there are none). With probabilities, loss_i =
+    -sum_c w_c t_ic ln softmax(x_i)_c, and the mean is over all rows.
 
     Args:
-        input: logits of shape (C,), (N, C) or (N, C, d1, ...), float32 or float64.
+        input: logits of shape (C,), (N, C) or (N, C, d1, ...).
         target: class indices in [0, C), integers of the input's shape without C; or probabilities (or any weights)
-            of the input's shape.
-        reduction: "mean" over all rows (NaN where there are none), "sum", or "none".
+            of the input's shape, which may get gradients.
+        weight: a weight w_c for each class, shape (C,), of the input's dtype; ones by default.
+        size_average, reduce: PyTorch's deprecated names for a reduction.
+        ignore_index: the class index of rows that do not count.
+        reduction: "mean", "sum", or "none".
+        label_smoothing: how much of each row's target is spread evenly over the classes, in [0, 1].
 
     Returns:
         A tensor without axes or, unreduced, of the input's shape without C.
 
     Raises:
-        ValueError: the shapes do not fit, or the reduction has another name.
+        ValueError: the shapes do not fit, the reduction has another name, label_smoothing is outside [0, 1], or an
+            ignore_index of 0 or above comes with probabilities.
         TypeError: integers are wanted and got floats, or the other way round.
         IndexError: a label is negative, or C or above; the error names its row.
 
@@ -82,148 +145,69 @@ def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Ten
     >>> print(f"{cross_entropy(logits, tinydl.tensor([[1.0, 0.0], [0.5, 0.5]]), reduction='sum').item():.4f}")
     0.8201
     """
-    _check_tensors("cross_entropy", input, target)
-    _check_reduction("cross_entropy", reduction)
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        check_tensors("cross_entropy", input=input, target=target)
+    check_weight("cross_entropy", weight)
+    reduction = reduction_of("cross_entropy", reduction, size_average, reduce)
     if target.shape == input.shape and input.ndim:
-        if target.dtype not in dtypes.FLOATS:
-            raise TypeError(f"cross_entropy: got probabilities of dtype {target.dtype}, wanted float32 or float64")
-        target = cast(target, input.dtype)
-    return CrossEntropy(reduction).apply(input, target)  # type: ignore[no-any-return]
+        if not dtypes.is_floating_point(target.dtype):
+            raise TypeError(f"cross_entropy: got probabilities of dtype {target.dtype}, wanted a floating-point dtype")
+        if ignore_index >= 0:
+            raise ValueError(f"cross_entropy: ignore_index={ignore_index} needs class indices, got probabilities")
+        input, target = operands(input, target)
+    if input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input.dtype):
+        return _half(cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing)
+    return CrossEntropy(reduction, ignore_index, label_smoothing).apply(input, target, weight)  # type: ignore[no-any-return]
 
 
-# -- Cross-entropy of probabilities -----------------------------------------------------------------------------
+def _half(
+    op: Any, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, **options: Any
+) -> Tensor:
+    """The loss of float16 and bfloat16, computed in float32."""
+    wide = [None if t is None or t.dtype.kind in "iu" else cast(t, dtypes.float32) for t in (input, target, weight)]
+    loss = op(wide[0], wide[1] or target, wide[2], ignore_index=ignore_index, reduction=reduction, **options)
+    return cast(loss, input.dtype)
 
 
-class CrossEntropyOfProbabilities(Function):
-    """loss_i = -sum_c t_ic ln z_ic with z = clip(q, e, 1 - e), q_i = p_i / sum_c p_ic.
+class NllLoss(Function):
+    """loss_i = -w[t_i] x_i[t_i]; dx_ic = -w_c [c = t_i]."""
 
-    dq_ic = -t_ic / z_ic where q is not clipped, else 0; dp_i = (dq_i - sum_c dq_ic q_ic) / sum_c p_ic.
-    """
-
-    def __init__(self, epsilon: float) -> None:
-        self.epsilon = epsilon
-
-    def forward(self, p: Array, target: Array) -> Array:
-        self.save(p, target)
-        _, _, clipped = self._normalise(p)
-        if target.ndim == p.ndim:
-            return np.asarray(-np.sum(target * np.log(clipped), axis=-1))
-        return np.asarray(-np.log(np.take_along_axis(clipped, target[..., None], -1)[..., 0]))
-
-    def _normalise(self, p: Array) -> tuple[Array, Array, Array]:
-        total = p.sum(axis=-1, keepdims=True)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            q = p / total
-        low, high = p.dtype.type(self.epsilon), p.dtype.type(1 - self.epsilon)
-        return total, q, np.clip(q, low, high)
-
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        p, target = self.saved
-        total, q, clipped = self._normalise(p)
-        grad = grad[..., None]
-        target_grad = -np.log(clipped) * grad if self.needs[1] else None
-        if not self.needs[0]:
-            return None, target_grad
-        if target.ndim != p.ndim:
-            labels = target[..., None]
-            target = np.zeros_like(p)
-            np.put_along_axis(target, labels, 1, -1)
-        dq = np.where(q == clipped, -target / clipped * grad, p.dtype.type(0))
-        return (dq - np.sum(dq * q, axis=-1, keepdims=True)) / total, target_grad
-
-
-def categorical_crossentropy_probabilities(input: Tensor, target: Tensor, epsilon: float = 1e-7) -> Tensor:
-    """The cross-entropy of probabilities, one loss for each row, as Keras 3 computes it with from_logits=False.
-
-    loss_i = -sum_c t_ic ln clip(p_ic / sum_j p_ij, epsilon, 1 - epsilon); with class indices t_i is one-hot. Clipped
-    probabilities get no gradient. `cross_entropy` on logits is faster and more accurate.
-
-    Args:
-        input: probabilities of shape (..., C), classes last; float32 or float64.
-        target: class indices in [0, C) of shape (...), or probabilities of shape (..., C).
-        epsilon: how near to 0 and 1 a probability may come.
-
-    Raises:
-        ValueError: the shapes do not fit. TypeError: a wrong dtype. IndexError: a label is out of range.
-
-    >>> import tinydl
-    >>> loss = categorical_crossentropy_probabilities(tinydl.tensor([[0.25, 0.75]]), tinydl.tensor([1]))
-    >>> print(f"{loss.item():.4f}")
-    0.2877
-    """
-    op = "categorical_crossentropy_probabilities"
-    _check_tensors(op, input, target)
-    if input.dtype not in dtypes.FLOATS:
-        raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
-    if input.ndim == 0 or input.shape[-1] == 0 or target.shape not in (input.shape, input.shape[:-1]):
-        raise ValueError(
-            f"{op}: probabilities of shape {input.shape} need class indices of shape {input.shape[:-1]} or "
-            f"probabilities of their own shape, got a target of shape {target.shape}"
-        )
-    if target.ndim == input.ndim:
-        target = cast(target, input.dtype)
-    else:
-        _check_labels(op, target._data, input.shape[-1])
-    return CrossEntropyOfProbabilities(epsilon).apply(input, target)  # type: ignore[no-any-return]
-
-
-def _check_labels(op: str, labels: Array, classes: int) -> None:
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{op}: got labels of dtype {labels.dtype}, wanted integers")
-    wrong = np.argwhere((labels < 0) | (labels >= classes))
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
-        place = f"row {at[0]}" if labels.ndim == 1 else str(at)
-        raise IndexError(f"{op}: label {labels[at]} at {place} is out of range for {classes} classes")
-
-
-# -- Squared error ----------------------------------------------------------------------------------------------
-
-
-class MseLoss(Function):
-    """loss = (x - t)^2, its sum or its mean; dx = 2 (x - t), dt = -dx."""
-
-    def __init__(self, reduction: str) -> None:
+    def __init__(self, reduction: str, ignore_index: int) -> None:
         self.reduction = reduction
+        self.ignore_index = ignore_index
 
-    def forward(self, x: Array, target: Array) -> Array:
-        self.save(x, target)
-        kernels = backend.of(x)
-        if self.reduction == "none":
-            error = kernels.sub(x, target)
-            return kernels.mul(error, error)  # type: ignore[no-any-return]
-        return kernels.squared_error(x, target, x.size if self.reduction == "mean" else 1)  # type: ignore[no-any-return]
+    def forward(self, x: Array, target: Array, weight: Array | None) -> Array:
+        self.save(x, target, weight)
+        return backend.of(x).nll_loss(x, target, self.reduction, weight, self.ignore_index)  # type: ignore[no-any-return]
 
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        x, target = self.saved
-        kernels = backend.of(x)
-        if self.reduction == "none":
-            dx = kernels.mul(kernels.squared_error_backward(x, target, 2.0), grad)
-        else:
-            count = max(x.size, 1) if self.reduction == "mean" else 1
-            dx = kernels.squared_error_backward(x, target, 2 * grad.item() / count)
-        return dx if self.needs[0] else None, kernels.neg(dx) if self.needs[1] else None
+    def backward(self, grad: Array) -> tuple[Array, None, None]:
+        x, target, weight = self.saved
+        dx = backend.of(x).nll_loss_backward(grad, x, target, self.reduction, weight, self.ignore_index)
+        return dx, None, None
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The squared error (x_i - t_i)^2: its mean over all elements (NaN where there are none), its sum, or each.
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood loss_i = -w[t_i] x_i[t_i] of log-probabilities x and class indices t.
 
-    Both arguments get gradients. Their shapes must be equal: a broadcast here is nearly always a mistake.
-
-    Raises:
-        ValueError: the shapes differ, or the reduction has another name.
-        TypeError: a wrong dtype.
+    Arguments, means, shapes and errors are those of `cross_entropy` with class indices, which is
+    nll_loss(log_softmax(x, 1), t) in one step.
 
     >>> import tinydl
-    >>> from tinydl.ops.loss import mse_loss
-    >>> mse_loss(tinydl.tensor([1.0, 2.0]), tinydl.tensor([1.0, 4.0]))
+    >>> from tinydl.ops.loss import nll_loss
+    >>> nll_loss(tinydl.tensor([[-1.0, -2.0], [-3.0, -4.0]]), tinydl.tensor([1, -100]))
     tensor(2.)
     """
-    _check_tensors("mse_loss", input, target)
-    _check_reduction("mse_loss", reduction)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"mse_loss: got an input of shape {input.shape} and a target of shape {target.shape}, wanted equal shapes; "
-            "broadcast or reshape one of them"
-        )
-    return MseLoss(reduction).apply(*operands(input, target))  # type: ignore[no-any-return]
+    check_tensors("nll_loss", input=input, target=target)
+    check_weight("nll_loss", weight)
+    reduction = reduction_of("nll_loss", reduction, size_average, reduce)
+    if input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input.dtype):
+        return _half(nll_loss, input, target, weight, ignore_index, reduction)
+    return NllLoss(reduction, ignore_index).apply(input, target, weight)  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import creation, models, nn, optim, random, sampling
 from ..models.linear_regression import linear_regression, make_data
-from ..ops.loss import mse_loss
+from ..ops.pair_loss import mse_loss
 from ..tensor import Array, Tensor
 from ..utils.data import Dataset, TensorDataset
 from ..vision.datasets import MNIST, Digits, FashionMNIST
