@@ -81,11 +81,11 @@ class SGD(Optimizer):
 
 
 class _AdamOfKeras(optim.Adam):
-    """Adam that adds ε to √v instead of √(v / (1 - β₂ᵗ)): to the latter it is ε / √(1 - β₂ᵗ)."""
+    """Adam that adds ε to √v instead of √(v / (1 - β₂ᵗ))."""
 
-    def _call(self, group: dict[str, Any], params: list[Tensor], step: int) -> None:
-        eps = group["eps"] / math.sqrt(1 - group["betas"][1] ** step)
-        super()._call({**group, "eps": eps}, params, step)
+    def _rates(self, group: dict[str, Any], step: int) -> tuple[float, float, float]:
+        beta1, beta2 = group["betas"]
+        return group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step), 1.0, group["eps"]
 
 
 class Adam(Optimizer):

@@ -1,6 +1,6 @@
 """Layers and models with PyTorch's names: a module for each family, `functional`, `init`."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleList, Sequential
 from .conv import Conv2d
@@ -31,4 +31,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range
+from .optimizer import Optimizer, Params, arrays, check_range, decay
 
 
 class SGD(Optimizer):
@@ -28,6 +28,7 @@ class SGD(Optimizer):
         weight_decay: the factor of the L2 penalty's gradient.
         nesterov: Nesterov's momentum; needs a momentum and no dampening.
         maximize: climb instead of descending.
+        foreach, differentiable, fused: see `Optimizer`.
 
     Raises ValueError for a negative or non-finite value, or nesterov without its conditions.
 
@@ -52,6 +53,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -60,6 +64,9 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
@@ -77,7 +84,7 @@ class SGD(Optimizer):
         for first in (True, False):
             self._call(group, [p for p, b in zip(params, begun, strict=True) if b != first], first)
 
-    def _call(self, group: dict[str, Any], params: list[Tensor], first: bool) -> None:
+    def _call(self, group: dict[str, Any], params: list[Tensor], first: int) -> None:
         if not params:
             return
         buffers = []
@@ -88,12 +95,12 @@ class SGD(Optimizer):
             *arrays(params),
             buffers,
             group["lr"],
+            1.0,
             group["momentum"],
             group["dampening"],
-            group["weight_decay"],
             group["nesterov"],
-            group["maximize"],
-            first,
+            bool(first),
+            *decay(group),
         )
         if first:
             for p, buffer in zip(params, buffers, strict=True):
