@@ -76,6 +76,10 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
 
+    def _rates(self, group: dict[str, Any]) -> tuple[float, float]:
+        """The kernel's rate of d, and the factor of g within d and b."""
+        return group["lr"], 1.0
+
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         if group["momentum"] == 0:
             self._call(group, params, False)
@@ -94,8 +98,7 @@ class SGD(Optimizer):
         backend.of(params[0]._data).sgd_step(
             *arrays(params),
             buffers,
-            group["lr"],
-            1.0,
+            *self._rates(group),
             group["momentum"],
             group["dampening"],
             group["nesterov"],

@@ -81,7 +81,7 @@ def clip_grads_with_norm_(
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.minimum(total.dtype.type(max_norm) / (total + total.dtype.type(1e-6)), 1).item()
     if factor != 1:
-        _change(grads, "scale_all", factor, lambda g: np.multiply(g, g.dtype.type(factor)))
+        scale_(grads, factor)
 
 
 def clip_grad_norm_(
@@ -136,6 +136,11 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     limit = float(clip_value)
     grads = _gradients("clip_grad_value_", parameters)
     _change(grads, "clamp_all", limit, lambda g: np.minimum(np.maximum(g, -limit), limit))
+
+
+def scale_(tensors: list[Tensor], factor: float) -> None:
+    """Multiply all tensors by a number, in place."""
+    _change(tensors, "scale_all", factor, lambda g: np.multiply(g, g.dtype.type(factor)))
 
 
 def _listed(owner: str, tensors: Tensors) -> list[Tensor]:
