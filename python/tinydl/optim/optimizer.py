@@ -247,10 +247,13 @@ class Optimizer:
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         """Update parameters of one dtype, all of which have gradients: those at the same step together."""
-        for (step,), alike in self._alike(params, step=0):
-            self._call(group, alike, step + 1)
+        by_step: dict[int, list[Tensor]] = {}
+        for p in params:
+            by_step.setdefault(self.state[p].get("step", 0) + 1, []).append(p)
+        for step, alike in by_step.items():
+            self._call(group, alike, step)
             for p in alike:
-                self.state[p]["step"] = step + 1
+                self.state[p]["step"] = step
 
     def _call(self, group: dict[str, Any], params: list[Tensor], step: int) -> None:
         """Update parameters that are all at their step `step`, counted from 1."""
