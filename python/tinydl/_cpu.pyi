@@ -77,12 +77,14 @@ def sgd_step(
     grads: Sequence[Array],
     momentum_buffers: Sequence[Array],
     lr: float,
+    scale: float,
     momentum: float,
     dampening: float,
-    weight_decay: float,
     nesterov: bool,
-    maximize: bool,
     first_step: bool,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
 ) -> None: ...
 def adam_step(
     params: Sequence[Array],
@@ -90,15 +92,97 @@ def adam_step(
     exp_avgs: Sequence[Array],
     exp_avg_sqs: Sequence[Array],
     max_exp_avg_sqs: Sequence[Array],
-    step: int,
+    beta1: float,
+    beta2: float,
+    avg_rate: float,
+    grad_rate: float,
+    root_scale: float,
+    eps: float,
+    amsgrad: bool,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def adamax_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    exp_avgs: Sequence[Array],
+    exp_infs: Sequence[Array],
     lr: float,
     beta1: float,
     beta2: float,
+    inner_eps: float,
     eps: float,
     weight_decay: float,
-    amsgrad: bool,
+    keep: float,
     maximize: bool,
 ) -> None: ...
+def adagrad_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    sums: Sequence[Array],
+    lr: float,
+    inner_eps: float,
+    eps: float,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def rmsprop_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square_avgs: Sequence[Array],
+    grad_avgs: Sequence[Array],
+    momentum_buffers: Sequence[Array],
+    lr: float,
+    scale: float,
+    alpha: float,
+    inner_eps: float,
+    eps: float,
+    momentum: float,
+    centered: bool,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def adadelta_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square_avgs: Sequence[Array],
+    acc_deltas: Sequence[Array],
+    lr: float,
+    rho: float,
+    eps: float,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def asgd_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    axs: Sequence[Array],
+    lr: float,
+    share: float,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def rprop_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    prevs: Sequence[Array],
+    step_sizes: Sequence[Array],
+    shrink: float,
+    grow: float,
+    smallest: float,
+    largest: float,
+    weight_decay: float,
+    keep: float,
+    maximize: bool,
+) -> None: ...
+def total_norm(arrays: Sequence[Array], norm: str) -> float: ...
+def scale_all(arrays: Sequence[Array], factor: float) -> None: ...
+def clamp_all(arrays: Sequence[Array], limit: float) -> None: ...
 
 # softmax
 def softmax(x: Array, axis: int) -> Array: ...

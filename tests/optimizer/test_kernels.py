@@ -14,122 +14,117 @@ from tinydl import _cpu, backend
 
 FLOATS = [np.float32, np.float64]
 SHAPES = [(3, 5, 7, 2), (1,), (), (0, 4), (20_011,), (33, 17), (15,)]
-SGD = [
-    {},
-    {"weight_decay": 0.01},
-    {"momentum": 0.9},
-    {"momentum": 0.9, "dampening": 0.3, "maximize": True},
-    {"momentum": 0.8, "nesterov": True, "weight_decay": 0.02},
-]
-ADAM = [
-    {},
-    {"weight_decay": 0.01, "maximize": True},
-    {"betas": (0.5, 0.9), "eps": 0.1},
-    {"betas": (0.0, 0.0)},
-    {"amsgrad": True, "betas": (0.9, 0.6)},
-]
+OPTIONS = {
+    "sgd": [
+        {},
+        {"weight_decay": 0.01, "scale": 0.3},
+        {"momentum": 0.9, "keep": 0.9},
+        {"momentum": 0.9, "dampening": 0.3, "maximize": True},
+        {"momentum": 0.8, "nesterov": True, "weight_decay": 0.02},
+    ],
+    "adam": [
+        {},
+        {"weight_decay": 0.01, "maximize": True},
+        {"beta1": 0.5, "beta2": 0.9, "eps": 0.1, "keep": 0.9},
+        {"beta1": 0.0, "beta2": 0.0},
+        {"amsgrad": True, "beta2": 0.6, "root_scale": 1.3},
+        {"grad_rate": 0.02, "beta2": 0.9},
+        {"root_scale": 0.0, "eps": 1.0},
+    ],
+    "adamax": [{}, {"beta2": 0.5, "inner_eps": 0.1, "weight_decay": 0.01}, {"eps": 0.1, "keep": 0.9, "maximize": True}],
+    "adagrad": [{}, {"inner_eps": 0.1, "weight_decay": 0.01}, {"eps": 0.1, "keep": 0.9, "maximize": True}],
+    "rmsprop": [
+        {},
+        {"momentum": 0.8, "weight_decay": 0.01},
+        {"centered": True, "inner_eps": 0.1, "keep": 0.9, "scale": 0.5},
+        {"centered": True, "momentum": 0.8, "eps": 0.1, "maximize": True},
+    ],
+    "adadelta": [{}, {"rho": 0.5, "weight_decay": 0.01, "lr": 0.5}, {"keep": 0.9, "maximize": True}],
+    "asgd": [{}, {"share": 0.3, "keep": 0.9}, {"weight_decay": 0.01, "maximize": True}],
+    "rprop": [{}, {"shrink": 0.3, "grow": 2.0, "smallest": 0.08, "largest": 0.3, "maximize": True}],
+}
+CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
+IDS = [f"{name}-{'-'.join(options) or 'plain'}" for name, options in CASES]
+each_case = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 
 
-class SgdStepper:
-    """Calls the kernel for several steps on copies of the parameters."""
-
-    def __init__(self, params, lr=0.1, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False):
-        self.params = params
-        self.buffers = [np.full_like(p, np.nan) for p in params]
-        self.options = (lr, momentum, dampening, weight_decay, nesterov, maximize)
-        self.first = True
-
-    def step(self, grads):
-        _cpu.sgd_step(self.params, grads, self.buffers, *self.options, self.first)
-        self.first = False
+def stepper(name, params, **options):
+    return reference.Stepper(_cpu, name, params, **options)
 
 
-class AdamStepper:
-    def __init__(self, params, lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False):
-        self.params = params
-        self.state = [[np.zeros_like(p) for p in params] for _ in range(3)]
-        self.options = (lr, *betas, eps, weight_decay, amsgrad, maximize)
-        self.t = 0
-
-    def step(self, grads):
-        self.t += 1
-        _cpu.adam_step(self.params, grads, *self.state, self.t, *self.options)
-
-
-CASES = [(SgdStepper, reference.Sgd, options) for options in SGD]
-CASES += [(AdamStepper, reference.Adam, options) for options in ADAM]
-IDS = [f"{case[0].__name__[:-7].lower()}-{'-'.join(case[2]) or 'plain'}" for case in CASES]
-each_case = pytest.mark.parametrize(("stepper", "oracle", "options"), CASES, ids=IDS)
-
-
-def run(stepper, oracle, options, params, draw_grads, steps=5):
-    """Steps both, and compares the parameters after each."""
-    ours = stepper([p.copy(order="K") for p in params], **options)
-    theirs = [oracle(p, 0.1, **options) for p in params]
+def run(name, options, params, draw_grads, steps=5):
+    """Steps both, and compares the parameters after each, and the states at the end."""
+    ours = stepper(name, params, **options)
+    theirs = [reference.RULES[name](p, **options) for p in params]
     travelled = [np.abs(p.astype(np.float64)) for p in params]
     for _ in range(steps):
         grads = draw_grads()
         ours.step(grads)
-        for k, (reference_, g) in enumerate(zip(theirs, grads, strict=True)):
-            before = reference_.p
-            reference_.step(g)
-            travelled[k] = travelled[k] + np.abs(reference_.p - before)
-            assert_close(ours.params[k], reference_.p, "optimizer", scale=travelled[k] + 0.1)
+        for k, (rule, g) in enumerate(zip(theirs, grads, strict=True)):
+            before = rule.p
+            rule.step(g)
+            travelled[k] = travelled[k] + np.abs(rule.p - before)
+            assert_close(ours.params[k], rule.p, "optimizer", scale=travelled[k] + 0.1)
+    for key, arrays in ours.states.items():
+        for k, (state, rule) in enumerate(zip(arrays, theirs, strict=True)):
+            if np.any(state != rule.states[key]):  # else the options do not use it
+                assert_close(state, rule.s[key], "optimizer", scale=travelled[k] + np.abs(rule.s[key]) + 0.1)
     return ours
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @each_case
-def test_steps_follow_the_equations(isa, stepper, oracle, options, dtype, rng):
+def test_steps_follow_the_equations(isa, name, options, dtype, rng):
     params = [normal(rng, shape, dtype) for shape in SHAPES]
-    run(stepper, oracle, options, params, lambda: [normal(rng, shape, dtype) for shape in SHAPES])
+    run(name, options, params, lambda: [normal(rng, shape, dtype) for shape in SHAPES])
 
 
 @each_case
 @given(drawn=st.lists(shapes(max_dims=3, max_elements=500), max_size=6), seed=st.integers(0, 2**32 - 1))
-def test_any_list_of_shapes(stepper, oracle, options, drawn, seed):
+def test_any_list_of_shapes(name, options, drawn, seed):
     rng = np.random.default_rng(seed)
     params = [normal(rng, shape) for shape in drawn]
-    run(stepper, oracle, options, params, lambda: [normal(rng, shape) for shape in drawn], steps=2)
+    run(name, options, params, lambda: [normal(rng, shape) for shape in drawn], steps=2)
 
 
 @each_case
-def test_layouts_of_parameters_and_gradients(stepper, oracle, options, rng):
+def test_layouts_of_parameters_and_gradients(name, options, rng):
     dense = [view for name, view in layouts(normal(rng, (3, 5, 7, 2))) if name not in ("strided", "reversed")]
     for param in dense:
         grads = [grad for _, grad in layouts(normal(rng, param.shape))]
         grads.append(np.broadcast_to(normal(rng, (7, 1)), param.shape))
         for grad in grads:
-            ours = run(stepper, oracle, options, [param], lambda grad=grad: [grad], steps=2)
+            ours = run(name, options, [param], lambda grad=grad: [grad], steps=2)
             assert ours.params[0].strides == param.strides
 
 
 @each_case
-def test_bits_depend_on_neither_threads_nor_neighbours(isa, stepper, oracle, options, rng):
+def test_bits_depend_on_neither_threads_nor_neighbours(isa, name, options, rng):
     params = [normal(rng, shape) for shape in SHAPES * 3]
     grads = [normal(rng, shape) for shape in SHAPES * 3]
     results = set()
     for threads in (1, 2, 3, 5):
         with backend.use_threads(threads):
-            ours = stepper([p.copy() for p in params], **options)
+            ours = stepper(name, params, **options)
             for _ in range(3):
                 ours.step(grads)
             results.add(b"".join(p.tobytes() for p in ours.params))
     alone = []
     for p, g in zip(params, grads, strict=True):
-        ours = stepper([p.copy()], **options)
+        ours = stepper(name, [p], **options)
         for _ in range(3):
             ours.step([g])
         alone.append(ours.params[0].tobytes())
     assert results == {b"".join(alone)}
 
 
-def test_an_element_does_not_depend_on_its_position(isa, rng):
+@each_case
+def test_an_element_does_not_depend_on_its_position(isa, name, options, rng):
     p, g = normal(rng, (1000,)), normal(rng, (1000,))
-    whole = AdamStepper([p.copy()])
+    whole = stepper(name, [p], **options)
     whole.step([g])
     for first in (1, 3, 17):
-        part = AdamStepper([p[first:].copy()])
+        part = stepper(name, [p[first:]], **options)
         part.step([g[first:].copy()])
         assert np.array_equal(part.params[0], whole.params[0][first:])
 
@@ -138,32 +133,43 @@ def test_an_element_does_not_depend_on_its_position(isa, rng):
 def test_denormals_become_zero_within_the_step_only(isa):
     tiny = np.full(100, 1e-39, np.float32)
     param, buffer = np.zeros(100, np.float32), tiny.copy()
-    _cpu.sgd_step([param], [np.zeros(100, np.float32)], [buffer], 1.0, 0.9, 0.0, 0.0, False, False, False)
+    _cpu.sgd_step([param], [np.zeros(100, np.float32)], [buffer], 1.0, 1.0, 0.9, 0.0, False, False, 0.0, 1.0, False)
     assert np.all(buffer == 0)
     assert np.all(param == 0)
     assert np.all(tiny * np.float32(0.5) > 0)
 
 
-def test_not_a_number_stays_visible(isa):
-    param, grad = np.ones(40, np.float32), np.ones(40, np.float32)
+@each_case
+def test_not_a_number_stays_visible(isa, name, options):
+    grad = np.ones(40, np.float32)
     grad[[3, 39]] = np.nan
-    ours = AdamStepper([param], amsgrad=True)
+    ours = stepper(name, [np.ones(40, np.float32)], **options)
     for _ in range(2):
         ours.step([grad])
-        assert np.array_equal(np.isnan(param), np.isnan(grad))
+        assert np.array_equal(np.isnan(ours.params[0]), np.isnan(grad))
         grad = np.where(np.isnan(grad), grad, np.float32(0.5))
 
 
-def test_nothing_to_update():
-    _cpu.sgd_step([], [], [], 0.1, 0.9, 0.0, 0.0, False, False, True)
-    AdamStepper([np.zeros((0, 3), np.float32)]).step([np.zeros((0, 3), np.float32)])
+def test_a_variance_is_never_negative(isa):
+    """Equal gradients, whose variance is the rounding error alone once the first zero is forgotten."""
+    ours = stepper("rmsprop", [np.zeros(1000, np.float32)], centered=True, alpha=0.5, eps=1e-3)
+    grad = np.linspace(0.1, 3, 1000, dtype=np.float32)
+    for _ in range(60):
+        ours.step([grad])
+    assert np.all(np.isfinite(ours.params[0]))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_nothing_to_update(name):
+    stepper(name, []).step([])
+    stepper(name, [np.zeros((0, 3), np.float32)]).step([np.zeros((0, 3), np.float32)])
 
 
 # -- Wrong calls ---------------------------------------------------------------------------------------------
 
 
 def sgd(params, grads, buffers=(), momentum=0.0):
-    _cpu.sgd_step(params, grads, buffers, 0.1, momentum, 0.0, 0.0, False, False, False)
+    _cpu.sgd_step(params, grads, buffers, 0.1, 1.0, momentum, 0.0, False, False, 0.0, 1.0, False)
 
 
 def ones(*shape, dtype=np.float32):
@@ -177,8 +183,11 @@ def test_wrong_lists():
         sgd([ones(3)], [ones(3)], [], momentum=0.9)
     with pytest.raises(TypeError, match=r"sgd_step: grads\[1\] is a list, wanted an array"):
         sgd([ones(3), ones(1)], [ones(3), [1.0]])
-    with pytest.raises(ValueError, match="adam_step: got step 0, wanted at least 1"):
-        _cpu.adam_step([], [], [], [], [], 0, 0.1, 0.9, 0.999, 1e-8, 0.0, False, False)
+    for name, rule in reference.RULES.items():
+        ours = stepper(name, [ones(3)], **({"momentum": 0.9} if "momentum" in rule.options else {}))
+        ours.states = {key: [] for key in rule.states}
+        with pytest.raises(ValueError, match=rf"{name}_step: got 1 params and 0 \w+s$"):
+            ours.step([ones(3)])
 
 
 def test_wrong_shapes_and_dtypes():

@@ -1,122 +1,14 @@
-"""The optimisers: the same numbers as PyTorch's, groups, state, and wrong calls."""
+"""The optimisers: groups, state, hooks, and wrong calls."""
 
 import numpy as np
 import pytest
 
 import tinydl
+from tests.optimizer.pair import CLASSES, each_case, parameters
 from tests.support.arrays import normal
 from tests.support.compare import assert_close
+from tinydl import optim
 from tinydl.optim import SGD, Adam
-
-SHAPES = [(4, 3, 5, 5), (7,), (), (33, 17)]
-CASES = [
-    (SGD, {"lr": 0.1}),
-    (SGD, {"lr": 0.1, "weight_decay": 0.05}),
-    (SGD, {"lr": 0.1, "momentum": 0.9}),
-    (SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.05}),
-    (SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.05}),
-    (SGD, {"lr": 0.1, "momentum": 0.9, "maximize": True}),
-    (SGD, {"lr": 0.1, "weight_decay": 0.05, "maximize": True}),
-    (Adam, {}),
-    (Adam, {"lr": 0.1, "betas": (0.8, 0.95)}),
-    (Adam, {"lr": 0.1, "weight_decay": 0.05, "eps": 1e-3}),
-    (Adam, {"lr": 0.1, "maximize": True}),
-    (Adam, {"lr": 0.1, "amsgrad": True, "betas": (0.9, 0.7)}),
-]
-IDS = [f"{cls.__name__}-{'-'.join(options) or 'defaults'}" for cls, options in CASES]
-each_case = pytest.mark.parametrize(("cls", "options"), CASES, ids=IDS)
-
-
-def parameters(rng, dtype=np.float32):
-    return [tinydl.tensor(normal(rng, shape, dtype), requires_grad=True) for shape in SHAPES]
-
-
-def give_gradients(rng, params, dtype=np.float32):
-    for p in params:
-        p.grad = tinydl.tensor(normal(rng, p.shape, dtype))
-
-
-class Pair:
-    """The same parameters in both libraries, with the same gradients."""
-
-    def __init__(self, torch, rng, dtype):
-        self.torch, self.rng, self.dtype = torch, rng, dtype
-        self.ours = parameters(rng, dtype)
-        self.theirs = [torch.tensor(p.detach().numpy().copy(), requires_grad=True) for p in self.ours]
-
-    def give_gradients(self, skip=()):
-        give_gradients(self.rng, self.ours, self.dtype)
-        for k, (p, q) in enumerate(zip(self.ours, self.theirs, strict=True)):
-            q.grad = self.torch.from_numpy(p.grad.numpy().copy())
-            if k in skip:
-                p.grad = q.grad = None
-
-    def compare(self):
-        """Rounding errors add up over the steps, relative to values of about 1."""
-        for p, q in zip(self.ours, self.theirs, strict=True):
-            assert_close(p, q.detach().numpy(), "optimizer", scale=2 + np.abs(q.detach().numpy()))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@each_case
-def test_twenty_steps_equal_torch(torch, rng, cls, options, dtype):
-    pair = Pair(torch, rng, dtype)
-    ours, theirs = cls(pair.ours, **options), getattr(torch.optim, cls.__name__)(pair.theirs, **options)
-    for step in range(20):
-        pair.give_gradients(skip={0: (1,), 7: (0, 2), 8: (1,)}.get(step, ()))
-        ours.step()
-        theirs.step()
-        pair.compare()
-
-
-def test_groups_and_schedules_equal_torch(torch, rng):
-    pair = Pair(torch, rng, np.float32)
-    made = []
-    for params, cls in ((pair.ours, SGD), (pair.theirs, torch.optim.SGD)):
-        optimizer = cls([{"params": params[:1], "lr": 0.5, "momentum": 0.9}, {"params": params[1:3]}], lr=0.1)
-        optimizer.add_param_group({"params": params[3], "weight_decay": 0.3})
-        made.append(optimizer)
-    for step in range(6):
-        pair.give_gradients()
-        for optimizer in made:
-            optimizer.param_groups[1]["lr"] = 0.1 / (step + 1)
-            optimizer.param_groups[0]["momentum"] = 0.9 - step / 10
-            optimizer.step()
-        pair.compare()
-
-
-def to_torch(torch, value):
-    if isinstance(value, tinydl.Tensor):
-        return torch.from_numpy(value.numpy().copy())
-    if isinstance(value, dict):
-        return {key: to_torch(torch, item) for key, item in value.items()}
-    return [to_torch(torch, item) for item in value] if isinstance(value, list) else value
-
-
-@each_case
-def test_state_goes_to_torch_and_comes_back(torch, rng, cls, options):
-    pair = Pair(torch, rng, np.float32)
-    torch_cls = getattr(torch.optim, cls.__name__)
-    ours = cls(pair.ours, **options)
-    for _ in range(3):
-        pair.give_gradients()
-        ours.step()
-    for p, q in zip(pair.ours, pair.theirs, strict=True):
-        q.data.copy_(torch.from_numpy(p.detach().numpy()))
-    theirs = torch_cls(pair.theirs, lr=9.0)
-    theirs.load_state_dict(to_torch(torch, ours.state_dict()))
-    for _ in range(3):
-        pair.give_gradients()
-        ours.step()
-        theirs.step()
-    pair.compare()
-    again = cls(pair.ours, lr=9.0)
-    again.load_state_dict(theirs.state_dict())
-    for _ in range(3):
-        pair.give_gradients()
-        again.step()
-        theirs.step()
-    pair.compare()
 
 
 @each_case
@@ -157,20 +49,6 @@ def test_loaded_state_takes_the_parameters_layout_and_dtype(rng):
     p.grad = tinydl.tensor(normal(rng, p.shape))
     optimizer.step()
     assert state["step"] == 5
-
-
-def test_state_dict_has_the_format_of_torch(torch, rng):
-    pair = Pair(torch, rng, np.float32)
-    pair.give_gradients()
-    for cls, options in CASES:
-        ours, theirs = cls(pair.ours, **options), getattr(torch.optim, cls.__name__)(pair.theirs, **options)
-        ours.step()
-        theirs.step()
-        got, wanted = ours.state_dict(), theirs.state_dict()
-        for group, other in zip(got["param_groups"], wanted["param_groups"], strict=True):
-            assert group == {key: other[key] for key in group}
-        for number, state in got["state"].items():
-            assert state.keys() == wanted["state"][number].keys()
 
 
 def test_a_step_counts_up_the_version(rng):
@@ -236,10 +114,70 @@ def test_a_failed_step_leaves_no_momentum_behind():
     assert p.detach().tolist() == [0, 0, 0]
 
 
+def test_named_parameters_and_engine_options(torch):
+    made = []
+    for lib, module in ((tinydl, optim), (torch, torch.optim)):
+        params = [("w", lib.ones(2, requires_grad=True)), ("b", lib.ones(1, requires_grad=True))]
+        made.append(module.Adam(params, foreach=False, fused=True).state_dict()["param_groups"])
+    assert made[0] == made[1]
+    p = tinydl.ones(2, requires_grad=True)
+    with pytest.raises(ValueError, match="Adam: capturable=True is not available: there are no graphs"):
+        Adam([p], capturable=True)
+    with pytest.raises(ValueError, match="SGD: differentiable=True is not available: a step changes"):
+        SGD([p], differentiable=True)
+    with pytest.raises(ValueError, match="SGD: some parameters have names and some have none"):
+        SGD([("w", p), tinydl.ones(2, requires_grad=True)])
+    with pytest.raises(TypeError, match="SGD: params is a set"):
+        SGD([{"params": {p}}])
+
+
+def test_hooks():
+    p = tinydl.tensor([3.0], requires_grad=True)
+    optimizer = SGD([p], lr=0.1)
+    seen = []
+    handles = [
+        optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(("before", p.item(), args))),
+        optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(("after", p.item(), args))),
+        optimizer.register_state_dict_pre_hook(lambda o: seen.append("saving")),
+        optimizer.register_state_dict_post_hook(lambda o, state: {**state, "more": 1}),
+        optimizer.register_load_state_dict_pre_hook(lambda o, state: seen.append(state["more"])),
+        optimizer.register_load_state_dict_post_hook(lambda o: seen.append("loaded")),
+    ]
+    p.grad = tinydl.tensor([10.0])
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert seen == [("before", 3.0, ()), ("after", 2.0, ()), "saving", 1, "loaded"]
+    replace = optimizer.register_step_pre_hook(lambda o, args, kwargs: ((lambda: "loss",), {}))
+    assert optimizer.step() == "loss"
+    replace.remove()
+    for handle in handles:
+        handle.remove()
+    seen.clear()
+    optimizer.step()
+    assert "more" not in optimizer.state_dict()
+    assert not seen
+    with optimizer.register_step_pre_hook(lambda o, args, kwargs: 5), pytest.raises(TypeError, match="a step_pre_hook"):
+        optimizer.step()
+
+
+def test_a_subclass_with_its_own_step():
+    class SignDescent(optim.Optimizer):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p._data -= group["lr"] * np.sign(p.grad.numpy())
+
+    p = tinydl.tensor([3.0], requires_grad=True)
+    optimizer = SignDescent([p], {"lr": 0.5})
+    p.grad = tinydl.tensor([10.0])
+    optimizer.step()
+    assert p.tolist() == [2.5]
+
+
 # -- Wrong calls ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cls", [SGD, Adam])
+@pytest.mark.parametrize("cls", CLASSES)
 def test_wrong_parameters(cls):
     p = tinydl.ones(3, requires_grad=True)
     name = cls.__name__
@@ -276,6 +214,14 @@ def test_wrong_parameters(cls):
         (Adam, {"betas": (0.9, 1.0)}, r"Adam: got betas = \(0.9, 1.0\), wanted two numbers"),
         (Adam, {"betas": (0.9,)}, "Adam: got betas"),
         (Adam, {"weight_decay": -1}, "Adam: got weight_decay = -1"),
+        (optim.NAdam, {"momentum_decay": -1}, "NAdam: got momentum_decay = -1"),
+        (optim.RAdam, {"betas": (-0.1, 0.9)}, "RAdam: got betas"),
+        (optim.Adamax, {"eps": -1}, "Adamax: got eps = -1"),
+        (optim.Adagrad, {"lr_decay": -1}, "Adagrad: got lr_decay = -1"),
+        (optim.RMSprop, {"alpha": -1}, "RMSprop: got alpha = -1"),
+        (optim.Adadelta, {"rho": 1.5}, "Adadelta: got rho = 1.5, wanted a number from 0 to 1"),
+        (optim.ASGD, {"weight_decay": -1}, "ASGD: got weight_decay = -1"),
+        (optim.Rprop, {"etas": (0.5, 0.9)}, r"Rprop: got etas = \(0.5, 0.9\), wanted one below 1"),
     ],
 )
 def test_wrong_hyperparameters(cls, options, message):
@@ -306,13 +252,3 @@ def test_wrong_state():
         optimizer.load_state_dict({"state": {0: {"momentum_buffer": tinydl.ones(3)}}, "param_groups": negative})
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert not optimizer.state
-
-
-def test_printed_form():
-    optimizer = SGD([tinydl.ones(3, requires_grad=True)], lr=0.5)
-    assert str(optimizer).splitlines()[:4] == [
-        "SGD (",
-        "Parameter Group 0",
-        "    dampening: 0",
-        "    lr: 0.5",
-    ]

@@ -1,118 +1,192 @@
+#include "cpu/optimizer/clip.h"
 #include "cpu/optimizer/optimizer.h"
-
-#include "cpu/runtime/parallel.h"
-#include "cpu/simd/integers.h"
-#include "cpu/simd/vec.h"
+#include "cpu/optimizer/segments.h"
 
 namespace tinydl::TINYDL_TIER {
 
 namespace {
 
-constexpr int64_t kBlock = 8192;
-static_assert(kBlock % kSegmentAlignment == 0);
-
-// The last segment that begins at or before `element`.
+// The gradient and the parameter with which a step begins.
 template <class T>
-int64_t segment_at(const Segment<T>* segments, int64_t count, int64_t element) {
-  int64_t low = 0, high = count;
-  while (high - low > 1) {
-    const int64_t middle = low + (high - low) / 2;
-    (segments[middle].begin <= element ? low : high) = middle;
+struct Decay {
+  T weight_decay, keep;
+  bool maximize;
+
+  explicit Decay(const DecayOptions& options)
+      : weight_decay(static_cast<T>(options.weight_decay)),
+        keep(static_cast<T>(options.keep)),
+        maximize(options.maximize) {}
+
+  TINYDL_INLINE void apply(Vec<T>& p, Vec<T>& g) const {
+    if (maximize) g = -g;
+    if (weight_decay != 0) g = fma(Vec<T>(weight_decay), p, g);
+    if (keep != 1) p = Vec<T>(keep) * p;
   }
-  return low;
-}
-
-// How a vector moves between memory and registers: whole, or its first n elements.
-template <class T>
-struct Whole {
-  TINYDL_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p); }
-  TINYDL_INLINE void store(T* p, Vec<T> v) const { v.store(p); }
-};
-template <class T>
-struct First {
-  int n;
-  TINYDL_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p, n); }
-  TINYDL_INLINE void store(T* p, Vec<T> v) const { v.store(p, n); }
 };
 
-// Calls update(segment, i, access) for every vector of every segment.
+// The moving average that keeps `share` of what it was. (Not x + (1 - share)(y - x), which cancels for small shares.)
+template <class T>
+struct Average {
+  T share, fresh;
+
+  explicit Average(double share_) : share(static_cast<T>(share_)), fresh(static_cast<T>(1 - share_)) {}
+
+  TINYDL_INLINE Vec<T> of(Vec<T> x, Vec<T> y) const { return fma(Vec<T>(fresh), y, Vec<T>(share) * x); }
+  TINYDL_INLINE Vec<T> of_square(Vec<T> x, Vec<T> y) const { return fma(Vec<T>(fresh) * y, y, Vec<T>(share) * x); }
+};
+
+// Calls update(p, g, load, store) for every vector, with the decay applied; load(k) and store(k, x) reach state k.
+// What update returns is the new p.
 template <class T, class Update>
-void for_each_vector(const Segment<T>* segments, int64_t count, const Update& update) {
-  if (count == 0) return;
-  constexpr int size = Vec<T>::size;
-  const int64_t total = segments[count - 1].begin + segments[count - 1].count;
-  parallel_for((total + kBlock - 1) / kBlock, total, [&](int64_t begin, int64_t end, int) {
-    const FlushDenormals flush;
-    const int64_t from = begin * kBlock, to = smaller(end * kBlock, total);
-    for (int64_t s = segment_at(segments, count, from); s < count && segments[s].begin < to; ++s) {
-      const Segment<T> segment = segments[s];
-      const int64_t last = smaller(to - segment.begin, segment.count);
-      int64_t i = larger(from - segment.begin, 0);
-      for (; i + size <= last; i += size) update(segment, i, Whole<T>{});
-      if (i < last) update(segment, i, First<T>{static_cast<int>(last - i)});
-    }
+void for_each_step(const Segment<T>* segments, int64_t count, const DecayOptions& options, const Update& update) {
+  const Decay<T> decay(options);
+  for_each_vector(segments, count, [=](const Segment<T>& s, int64_t i, auto access) {
+    Vec<T> p = access.load(s.p + i), g = access.load(s.g + i);
+    decay.apply(p, g);
+    const auto load = [&](int k) __attribute__((always_inline)) { return access.load(s.state[k] + i); };
+    const auto store = [&](int k, Vec<T> x) __attribute__((always_inline)) { access.store(s.state[k] + i, x); };
+    access.store(s.p + i, update(p, g, load, store));
   });
 }
 
 template <class T>
 void sgd(const Segment<T>* segments, int64_t count, const SgdOptions& options) {
   using V = Vec<T>;
-  const T lr = static_cast<T>(options.lr), decay = static_cast<T>(options.weight_decay);
+  const T lr = static_cast<T>(options.lr), scale = static_cast<T>(options.scale);
   const T momentum = static_cast<T>(options.momentum), fresh = static_cast<T>(1 - options.dampening);
-  const bool remember = options.momentum != 0, first = options.first;
-  const bool maximize = options.maximize, nesterov = options.nesterov;
-  for_each_vector(segments, count, [=](const Segment<T>& s, int64_t i, auto access) {
-    const V p = access.load(s.p + i);
-    V g = access.load(s.g + i);
-    if (maximize) g = -g;
-    if (decay != 0) g = fma(V(decay), p, g);
+  const bool remember = options.momentum != 0, first = options.first, nesterov = options.nesterov;
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    if (scale != 1) g = V(scale) * g;
     if (remember) {
-      T* state = s.state[0] + i;
-      const V b = first ? g : fma(V(momentum), access.load(state), V(fresh) * g);
-      access.store(state, b);
+      const V b = first ? g : fma(V(momentum), load(0), V(fresh) * g);
+      store(0, b);
       g = nesterov ? fma(V(momentum), b, g) : b;
     }
-    access.store(s.p + i, fma(V(-lr), g, p));
+    return fma(V(-lr), g, p);
   });
-}
-
-// base^exponent, exactly the same on every tier.
-double power(double base, int64_t exponent) {
-  double out = 1;
-  for (; exponent > 0; exponent /= 2, base *= base)
-    if (exponent % 2) out *= base;
-  return out;
 }
 
 template <class T>
 void adam(const Segment<T>* segments, int64_t count, const AdamOptions& options) {
   using V = Vec<T>;
-  const T beta1 = static_cast<T>(options.beta1), beta2 = static_cast<T>(options.beta2);
-  const T fresh1 = static_cast<T>(1 - options.beta1), fresh2 = static_cast<T>(1 - options.beta2);
-  const T eps = static_cast<T>(options.eps), decay = static_cast<T>(options.weight_decay);
-  const T rate = static_cast<T>(options.lr / (1 - power(options.beta1, options.step)));
-  const T unbias = static_cast<T>(1 / __builtin_sqrt(1 - power(options.beta2, options.step)));
-  const bool maximize = options.maximize, amsgrad = options.amsgrad;
-  for_each_vector(segments, count, [=](const Segment<T>& s, int64_t i, auto access) {
-    const V p = access.load(s.p + i);
-    V g = access.load(s.g + i);
-    if (maximize) g = -g;
-    if (decay != 0) g = fma(V(decay), p, g);
-    V m = access.load(s.state[0] + i), v = access.load(s.state[1] + i);
-    m = fma(V(fresh1), g, V(beta1) * m);  // not m + fresh1 (g - m), which cancels for small beta1
-    v = fma(V(fresh2) * g, g, V(beta2) * v);
-    access.store(s.state[0] + i, m);
-    access.store(s.state[1] + i, v);
+  const Average<T> first(options.beta1), second(options.beta2);
+  const T avg_rate = static_cast<T>(options.avg_rate), grad_rate = static_cast<T>(options.grad_rate);
+  const T root_scale = static_cast<T>(options.root_scale), eps = static_cast<T>(options.eps);
+  const bool amsgrad = options.amsgrad;
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V m = first.of(load(0), g);
+    V v = second.of_square(load(1), g);
+    store(0, m);
+    store(1, v);
     if (amsgrad) {
-      v = max(access.load(s.state[2] + i), v);
-      access.store(s.state[2] + i, v);
+      v = max(load(2), v);
+      store(2, v);
     }
-    access.store(s.p + i, fma(V(-rate), m / fma(sqrt(v), V(unbias), V(eps)), p));
+    const V root = root_scale == 0 ? V(eps) : fma(sqrt(v), V(root_scale), V(eps));
+    if (grad_rate != 0) p = fma(V(-grad_rate), g / root, p);
+    return fma(V(-avg_rate), m / root, p);
   });
 }
 
 template <class T>
-constexpr OptimizerKernels<T> kernels = {sgd<T>, adam<T>};
+void adamax(const Segment<T>* segments, int64_t count, const AdamaxOptions& options) {
+  using V = Vec<T>;
+  const Average<T> first(options.beta1);
+  const T lr = static_cast<T>(options.lr), beta2 = static_cast<T>(options.beta2);
+  const T inner = static_cast<T>(options.inner_eps), eps = static_cast<T>(options.eps);
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V m = first.of(load(0), g), u = max(V(beta2) * load(1), max(g, -g) + V(inner));
+    store(0, m);
+    store(1, u);
+    return fma(V(-lr), m / (u + V(eps)), p);
+  });
+}
+
+template <class T>
+void adagrad(const Segment<T>* segments, int64_t count, const AdagradOptions& options) {
+  using V = Vec<T>;
+  const T lr = static_cast<T>(options.lr);
+  const T inner = static_cast<T>(options.inner_eps), eps = static_cast<T>(options.eps);
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V s = fma(g, g, load(0));
+    store(0, s);
+    return fma(V(-lr), g / (sqrt(s + V(inner)) + V(eps)), p);
+  });
+}
+
+template <class T>
+void rmsprop(const Segment<T>* segments, int64_t count, const RmspropOptions& options) {
+  using V = Vec<T>;
+  const Average<T> average(options.alpha);
+  const T lr = static_cast<T>(options.lr), scale = static_cast<T>(options.scale);
+  const T inner = static_cast<T>(options.inner_eps), eps = static_cast<T>(options.eps);
+  const T momentum = static_cast<T>(options.momentum);
+  const bool centered = options.centered, remember = options.momentum != 0;
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    V v = average.of_square(load(0), g);
+    store(0, v);
+    if (centered) {
+      const V a = average.of(load(1), g);
+      store(1, a);
+      v = max(V(T(0)), fma(-a, a, v));  // a variance, which rounding can push below 0
+    }
+    V d = V(scale) * g / (sqrt(v + V(inner)) + V(eps));
+    if (remember) {
+      const int k = centered ? 2 : 1;
+      d = fma(V(momentum), load(k), d);
+      store(k, d);
+    }
+    return fma(V(-lr), d, p);
+  });
+}
+
+template <class T>
+void adadelta(const Segment<T>* segments, int64_t count, const AdadeltaOptions& options) {
+  using V = Vec<T>;
+  const Average<T> average(options.rho);
+  const T lr = static_cast<T>(options.lr), eps = static_cast<T>(options.eps);
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V v = average.of_square(load(0), g), u = load(1);
+    const V d = sqrt(u + V(eps)) / sqrt(v + V(eps)) * g;
+    store(0, v);
+    store(1, average.of_square(u, d));
+    return fma(V(-lr), d, p);
+  });
+}
+
+template <class T>
+void asgd(const Segment<T>* segments, int64_t count, const AsgdOptions& options) {
+  using V = Vec<T>;
+  const T lr = static_cast<T>(options.lr), share = static_cast<T>(options.share);
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V next = fma(V(-lr), g, p);
+    store(0, share == 1 ? next : fma(V(share), next - load(0), load(0)));
+    return next;
+  });
+}
+
+template <class T>
+void rprop(const Segment<T>* segments, int64_t count, const RpropOptions& options) {
+  using V = Vec<T>;
+  const T shrink = static_cast<T>(options.shrink), grow = static_cast<T>(options.grow);
+  const T smallest = static_cast<T>(options.smallest), largest = static_cast<T>(options.largest);
+  for_each_step(segments, count, options.decay, [=](V p, V g, const auto& load, const auto& store) {
+    const V zero(T(0)), one(T(1)), product = g * load(0);
+    // the last choice is for NaN, which must stay visible
+    const V still = select(product == zero, one, product);
+    const V factor = select(product > zero, V(grow), select(product < zero, V(shrink), still));
+    const V step = max(V(smallest), min(V(largest), load(1) * factor));
+    g = select(product < zero, zero, g);
+    store(0, g);
+    store(1, step);
+    const V sign = select(g > zero, one, select(g < zero, -one, g));
+    return p - sign * step;
+  });
+}
+
+template <class T>
+constexpr OptimizerKernels<T> kernels = {sgd<T>,  adam<T>,  adamax<T>, adagrad<T>, rmsprop<T>, adadelta<T>,
+                                         asgd<T>, rprop<T>, norm<T>,   scale<T>,   clamp<T>};
 
 }  // namespace
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..train.callbacks import Callback, Checkpoint, History
+from ..train.callbacks import Callback, Checkpoint, History, _Best
+from ..train.callbacks import CSVLogger as _CSVLogger
 from ..train.callbacks import EarlyStopping as _EarlyStopping
-from .lookup import supported
 
-__all__ = ["Callback", "EarlyStopping", "History", "LearningRateScheduler", "ModelCheckpoint"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
+
+
+Function = Callable[..., Any]
 
 
 class EarlyStopping(_EarlyStopping):
@@ -28,8 +42,7 @@ class EarlyStopping(_EarlyStopping):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        supported("EarlyStopping", {"baseline": baseline, "start_from_epoch": start_from_epoch or None})
-        super().__init__(monitor, abs(min_delta), patience, mode, restore_best_weights)
+        super().__init__(monitor, abs(min_delta), patience, mode, restore_best_weights, baseline, start_from_epoch)
         self.verbose = verbose
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -93,3 +106,129 @@ class ModelCheckpoint(Checkpoint):
             super().save(path)
         if self.verbose:
             print(f"Epoch {self.trainer.epoch}: saving model to {path}")
+
+
+class CSVLogger(_CSVLogger):
+    """Write the logs of each epoch to a file; without validation data, its columns are there with "NA"."""
+
+    def fields(self, logs: dict[str, float]) -> list[str]:
+        """The names of the columns after the first."""
+        names = sorted(logs)
+        return names if any(name.startswith("val_") for name in names) else names + [f"val_{name}" for name in names]
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiply the learning rate by `factor` when a value has not improved for `patience` epochs in a row.
+
+    Args:
+        monitor: the value's name in the logs.
+        factor: below 1.
+        patience: how many epochs without an improvement to allow.
+        verbose: 1 to print each change.
+        mode: "min", "max", or "auto", which is "max" for accuracies and "min" for the rest.
+        min_delta: how much better than the best a value must be to count.
+        cooldown: how many epochs to wait after a change before counting again.
+        min_lr: the least rate.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        if not factor < 1.0:
+            raise ValueError(f"ReduceLROnPlateau: got factor={factor}, wanted a number below 1")
+        self.monitor = monitor
+        self.factor = factor
+        self.patience = patience
+        self.verbose = verbose
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        self._best = _Best("ReduceLROnPlateau", monitor, mode, min_delta)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._best.forget()
+        self.wait = self.cooldown_counter = 0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Begin anew, unless the run is resumed."""
+        if not self.trainer.resumed:
+            self._forget()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Count the epoch, and log its rate as "learning_rate"."""
+        better = self._best.improves(logs)
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if better:
+            self.wait = 0
+        elif not self.cooldown_counter:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        before = self.model.optimizer.learning_rate
+        if before <= self.min_lr:
+            return
+        rate = max(before * self.factor, self.min_lr)
+        self.model.optimizer.learning_rate = rate
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {rate}.")
+        self.cooldown_counter = self.cooldown
+        self.wait = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, and the counters."""
+        return {"best": self._best.value, "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._best.value, self.wait = state["best"], state["wait"]
+        self.cooldown_counter = state["cooldown_counter"]
+
+
+class TerminateOnNaN(Callback):
+    """End the training after a batch whose loss is NaN or infinite."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Look at the loss."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            self.trainer.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions, each with the arguments of the method of its name."""
+
+    def __init__(
+        self,
+        on_epoch_begin: Function | None = None,
+        on_epoch_end: Function | None = None,
+        on_train_begin: Function | None = None,
+        on_train_end: Function | None = None,
+        on_train_batch_begin: Function | None = None,
+        on_train_batch_end: Function | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        self.__dict__.update(kwargs)
+        self.__dict__.update({name: function for name, function in given.items() if function is not None})

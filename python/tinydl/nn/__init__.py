@@ -2,6 +2,8 @@
 
 from . import functional, init
 from .activation import ReLU, Sigmoid, Tanh
+from . import functional, init, utils
+from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
@@ -81,4 +83,5 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "functional",
     "init",
+    "utils",
 ]

@@ -11,17 +11,30 @@ import numpy as np
 
 from ..autograd import enable_grad
 from ..tensor import Array, Tensor
+from ..utils.hooks import RemovableHandle
 
-Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Closure = Callable[[], Any]
+
+# PyTorch's choices between ways to compute a step. Here every step is one fused call over all parameters: `foreach` and
+# `fused` change nothing, and these two cannot be had.
+REFUSED = {
+    "capturable": "there are no graphs that could capture a step",
+    "differentiable": "a step changes the parameters in place and is not recorded",
+}
+ENGINE = ("foreach", "fused", *REFUSED)
 
 
 class Optimizer:
-    """Base of the optimisers; a subclass defines `_update` for a group and `_check` for hyperparameters.
+    """Base of the optimisers: a subclass defines `_call`, and `_check` for its hyperparameters, or a `step` of its own.
 
     Args:
-        params: tensors, or dicts {"params": tensors, hyperparameter: value} for groups with their own values.
+        params: tensors, pairs (name, tensor), or dicts {"params": tensors or pairs, hyperparameter: value} for groups
+            with their own values.
         defaults: the hyperparameters of groups that name none.
+
+    PyTorch's options of how a step is computed, not what, are accepted for its scripts' sake: `foreach` and `fused`
+    change nothing, since every step is one call over all parameters; `capturable` and `differentiable` must be False.
 
     Attributes:
         param_groups: a list of dicts; changing an entry (`group["lr"] = 0.01`) acts from the next step on.
@@ -38,6 +51,8 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._hooks: dict[str, dict[int, Any]] = {name: {} for name in HOOKS}
+        self._opt_called = False  # which the schedules look at
         groups: list[Any] = list(params)
         if not groups:
             raise ValueError(f"{self._name}: got an empty list of parameters")
@@ -54,8 +69,7 @@ class Optimizer:
         """Optimise more parameters: {"params": tensors, hyperparameter: value ...}."""
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(f'{self._name}: a parameter group must be a dict with the key "params"')
-        params = param_group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
+        names, params = _named(self._name, param_group["params"])
         used = {id(p) for group in self.param_groups for p in group["params"]}
         for index, p in enumerate(params):
             if not isinstance(p, Tensor):
@@ -65,7 +79,12 @@ class Optimizer:
             if id(p) in used:
                 raise ValueError(f"{self._name}: parameter {index} appears twice")
             used.add(id(p))
-        group = {"params": params, **self.defaults, **{k: v for k, v in param_group.items() if k != "params"}}
+        group = {**self.defaults, **param_group, "params": params}
+        if names is not None:
+            group["param_names"] = names
+        for key, reason in REFUSED.items():
+            if group.get(key):
+                raise ValueError(f"{self._name}: {key}={group[key]} is not available: {reason}")
         self._check(group)
         self.param_groups.append(group)
 
@@ -84,6 +103,9 @@ class Optimizer:
         Args:
             closure: evaluates the model, calls backward and returns the loss, which `step` returns.
         """
+        self._opt_called = True
+        if self._hooks["step_pre"]:
+            closure = self._call_pre_hooks(closure)
         loss = None
         if closure is not None:
             with enable_grad():
@@ -98,22 +120,50 @@ class Optimizer:
                 self._update(group, [p for p in params if p.dtype == dtype])
             for p in params:
                 p._version[0] += 1
+        for hook in self._hooks["step_post"].values():
+            hook(self, () if closure is None else (closure,), {})
         return loss
+
+    def _call_pre_hooks(self, closure: Closure | None) -> Closure | None:
+        """Call the hooks before a step, which may replace its arguments."""
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        kwargs: dict[str, Any] = {}
+        for hook in self._hooks["step_pre"].values():
+            result = hook(self, args, kwargs)
+            if result is not None:
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise TypeError(f"{self._name}: a step_pre_hook returned {result!r}, wanted None or (args, kwargs)")
+                args, kwargs = result
+        return args[0] if args else kwargs.get("closure")
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number: state}, "param_groups": [...]} as in PyTorch, the parameters numbered in order.
 
         The state's tensors are the optimiser's own, not copies.
         """
+        for hook in self._hooks["state_dict_pre"].values():
+            hook(self)
         numbers = {p: number for number, p in enumerate(self._params())}
         groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
-        return {"state": {numbers[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        state = {numbers[p]: {k: self._saved(k, v) for k, v in s.items()} for p, s in self.state.items()}
+        out: dict[str, Any] = {"state": state, "param_groups": groups}
+        for hook in self._hooks["state_dict_post"].values():
+            out = _or(hook(self, out), out)
+        return out
+
+    def _saved(self, key: str, value: Any) -> Any:
+        """A state as PyTorch keeps it: counters and other numbers are tensors of no axes."""
+        if key not in self._numbers:
+            return value
+        return Tensor(np.array(value, np.float32 if key == "step" else np.float64))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict` of this class, here or in PyTorch; the state is copied.
 
         Raises ValueError, and changes nothing, if the groups or the shapes do not fit.
         """
+        for hook in self._hooks["load_state_dict_pre"].values():
+            state_dict = _or(hook(self, state_dict), state_dict)
         saved = state_dict["param_groups"]
         sizes, wanted = ([len(group["params"]) for group in groups] for groups in (saved, self.param_groups))
         if sizes != wanted:
@@ -125,15 +175,58 @@ class Optimizer:
             if number not in by_number:
                 raise ValueError(f"load_state_dict: got state for parameter {number}, which no group has")
             p = by_number[number]
-            state[p] = {key: _restored(number, key, value, p) for key, value in values.items()}
+            state[p] = {key: self._restored(number, key, value, p) for key, value in values.items()}
+        kept = ("params", "param_names", *ENGINE)
         groups = [
-            {**ours, **theirs, "params": ours["params"]} for ours, theirs in zip(self.param_groups, saved, strict=True)
+            {**ours, **theirs, **{key: ours[key] for key in kept if key in ours}}
+            for ours, theirs in zip(self.param_groups, saved, strict=True)
         ]
         for group in groups:
             self._check(group)
         for ours, group in zip(self.param_groups, groups, strict=True):
             ours.update(group)
         self.state = state
+        for hook in self._hooks["load_state_dict_post"].values():
+            hook(self)
+
+    def _restored(self, number: Any, key: str, value: Any, p: Tensor) -> Any:
+        """A loaded state: numbers as such, arrays as tensors that lie in memory as the parameter does."""
+        if value is None:
+            return None
+        if key in self._numbers:
+            return int(float(value)) if key == "step" else float(value)
+        array = np.asarray(value._data if isinstance(value, Tensor) else value)
+        if array.shape != p.shape:
+            raise ValueError(f"load_state_dict: {key} of parameter {number} has shape {array.shape}, wanted {p.shape}")
+        out = np.empty_like(p._data)
+        out[...] = array
+        return Tensor(out)
+
+    # -- Hooks -----------------------------------------------------------------------------------------------
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call hook(optimizer, args, kwargs) before each step; it may return other (args, kwargs)."""
+        return RemovableHandle(self._hooks["step_pre"], hook)
+
+    def register_step_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call hook(optimizer, args, kwargs) after each step."""
+        return RemovableHandle(self._hooks["step_post"], hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., None], prepend: bool = False) -> RemovableHandle:
+        """Call hook(optimizer) before `state_dict`."""
+        return RemovableHandle(self._hooks["state_dict_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call hook(optimizer, state_dict) on what `state_dict` will return; it may return another one."""
+        return RemovableHandle(self._hooks["state_dict_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call hook(optimizer, state_dict) before `load_state_dict`; it may return another one to load."""
+        return RemovableHandle(self._hooks["load_state_dict_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., None], prepend: bool = False) -> RemovableHandle:
+        """Call hook(optimizer) after `load_state_dict`."""
+        return RemovableHandle(self._hooks["load_state_dict_post"], hook, prepend)
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -147,23 +240,46 @@ class Optimizer:
 
     # -- For subclasses --------------------------------------------------------------------------------------
 
+    _numbers: tuple[str, ...] = ("step",)  # the states that are numbers, not arrays
+
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for hyperparameters out of range."""
-        raise NotImplementedError
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        """Update parameters of one dtype, all of which have gradients."""
-        raise NotImplementedError
+        """Update parameters of one dtype, all of which have gradients: those at the same step together."""
+        by_step: dict[int, list[Tensor]] = {}
+        for p in params:
+            by_step.setdefault(self.state[p].get("step", 0) + 1, []).append(p)
+        for step, alike in by_step.items():
+            self._call(group, alike, step)
+            for p in alike:
+                self.state[p]["step"] = step
 
-    def _states(self, params: list[Tensor], key: str) -> list[Array]:
-        """One state of each parameter as arrays; missing ones start as zeros."""
+    def _call(self, group: dict[str, Any], params: list[Tensor], step: int) -> None:
+        """Update parameters that are all at their step `step`, counted from 1."""
+        raise NotImplementedError(f"{self._name} defines neither _call nor step")
+
+    def _alike(self, params: list[Tensor], **initial: float) -> Iterable[tuple[tuple[Any, ...], list[Tensor]]]:
+        """The parameters in lists whose numbers of the given names are equal, with those numbers."""
+        lists: dict[tuple[Any, ...], list[Tensor]] = {}
+        for p in params:
+            state = self.state[p]
+            key = tuple([state.get(name, start) for name, start in initial.items()])
+            lists.setdefault(key, []).append(p)
+        return lists.items()
+
+    def _states(self, params: list[Tensor], key: str, fill: float = 0) -> list[Array]:
+        """One state of each parameter as arrays; missing ones start full of `fill`."""
         arrays = []
         for p in params:
             state = self.state[p]
             if state.get(key) is None:
-                state[key] = Tensor(np.zeros_like(p._data))
+                state[key] = Tensor(np.full_like(p._data, fill))
             arrays.append(state[key]._data)
         return arrays
+
+
+HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 
 def arrays(params: list[Tensor]) -> tuple[list[Array], list[Array]]:
@@ -178,15 +294,33 @@ def check_range(owner: Optimizer, group: dict[str, Any], key: str, below: float 
         raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and {limit}")
 
 
-def _restored(number: Any, key: str, value: Any, p: Tensor) -> Any:
-    """A loaded state: counters as integers, arrays as tensors that lie in memory as the parameter does."""
-    if value is None:
-        return None
-    if key == "step":
-        return int(float(value))
-    array = np.asarray(value._data if isinstance(value, Tensor) else value)
-    if array.shape != p.shape:
-        raise ValueError(f"load_state_dict: {key} of parameter {number} has shape {array.shape}, wanted {p.shape}")
-    out = np.empty_like(p._data)
-    out[...] = array
-    return Tensor(out)
+def check_betas(owner: Optimizer, group: dict[str, Any]) -> None:
+    """Raise ValueError unless group["betas"] are two numbers from 0 to below 1."""
+    if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+        raise ValueError(f"{type(owner).__name__}: got betas = {group['betas']}, wanted two numbers from 0 to below 1")
+
+
+def decay(group: dict[str, Any]) -> tuple[float, float, bool]:
+    """What every kernel takes last: the gradient's share of p, what is kept of p, and whether to climb."""
+    if group.get("decoupled_weight_decay"):
+        return 0.0, 1 - group["lr"] * group["weight_decay"], group["maximize"]
+    return group["weight_decay"], 1.0, group["maximize"]
+
+
+def _named(owner: str, params: Any) -> tuple[list[str] | None, list[Any]]:
+    """The names and the tensors of a group's parameters; None where they have no names."""
+    if isinstance(params, Tensor):
+        return None, [params]
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{owner}: params is a set, whose order changes from run to run; pass a list")
+    params = list(params)
+    pairs = [p for p in params if isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str)]
+    if not pairs:
+        return None, params
+    if len(pairs) != len(params):
+        raise ValueError(f"{owner}: some parameters have names and some have none")
+    return [name for name, _ in pairs], [p for _, p in pairs]
+
+
+def _or(result: Any, otherwise: Any) -> Any:
+    return otherwise if result is None else result

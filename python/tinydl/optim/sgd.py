@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range
+from .optimizer import Optimizer, Params, arrays, check_range, decay
 
 
 class SGD(Optimizer):
@@ -28,6 +28,7 @@ class SGD(Optimizer):
         weight_decay: the factor of the L2 penalty's gradient.
         nesterov: Nesterov's momentum; needs a momentum and no dampening.
         maximize: climb instead of descending.
+        foreach, differentiable, fused: see `Optimizer`.
 
     Raises ValueError for a negative or non-finite value, or nesterov without its conditions.
 
@@ -52,6 +53,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -60,6 +64,9 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
@@ -69,6 +76,10 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
 
+    def _rates(self, group: dict[str, Any]) -> tuple[float, float]:
+        """The kernel's rate of d, and the factor of g within d and b."""
+        return group["lr"], 1.0
+
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         if group["momentum"] == 0:
             self._call(group, params, False)
@@ -77,7 +88,7 @@ class SGD(Optimizer):
         for first in (True, False):
             self._call(group, [p for p, b in zip(params, begun, strict=True) if b != first], first)
 
-    def _call(self, group: dict[str, Any], params: list[Tensor], first: bool) -> None:
+    def _call(self, group: dict[str, Any], params: list[Tensor], first: int) -> None:
         if not params:
             return
         buffers = []
@@ -87,13 +98,12 @@ class SGD(Optimizer):
         backend.of(params[0]._data).sgd_step(
             *arrays(params),
             buffers,
-            group["lr"],
+            *self._rates(group),
             group["momentum"],
             group["dampening"],
-            group["weight_decay"],
             group["nesterov"],
-            group["maximize"],
-            first,
+            bool(first),
+            *decay(group),
         )
         if first:
             for p, buffer in zip(params, buffers, strict=True):

@@ -6,10 +6,11 @@ checkpoint holds what the others have remembered.
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..tensor import Array
     from .trainer import Trainer
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "History", "ProgressBar"]
+__all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "LRSchedule", "ProgressBar"]
 
 Logs = dict[str, float]
 
@@ -27,7 +28,8 @@ class Callback:
     """Subclasses override what they need; all methods do nothing here.
 
     Attributes:
-        trainer: the `Trainer` that runs. Setting `trainer.stop_training = True` ends the run after the epoch.
+        trainer: the `Trainer` that runs. Setting `trainer.stop_training = True` ends the epoch after the batch, and the
+            run after the epoch.
         model: its model.
         params: {"epochs", "steps", "samples"} of the run; the last two are None where the data has no length.
         saves: whether the callback is called after those that do not save the run.
@@ -43,6 +45,9 @@ class Callback:
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Before epoch `epoch` (from 0), or the rest of it."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before the step on batch `batch` (from 0) of an epoch."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After the step on batch `batch` (from 0) of an epoch; logs are the means over the epoch so far."""
@@ -105,14 +110,21 @@ class _Best:
 
     def improves(self, logs: Logs | None) -> bool:
         """Whether the logs are better than all before, by more than min_delta; if so, they are the best now."""
-        if not logs or self.monitor not in logs:
-            raise ValueError(f"{self.owner}: '{self.monitor}' is not in the logs, which have: {', '.join(logs or {})}")
-        value = float(logs[self.monitor])
-        before = -math.inf if self.value is None else self.sign * self.value
-        better = self.sign * value - self.min_delta > before  # False for NaN
+        value = self.of(logs)
+        better = self.beats(value, -self.sign * math.inf if self.value is None else self.value)
         if better:
             self.value = value
         return better
+
+    def of(self, logs: Logs | None) -> float:
+        """The value in the logs."""
+        if not logs or self.monitor not in logs:
+            raise ValueError(f"{self.owner}: '{self.monitor}' is not in the logs, which have: {', '.join(logs or {})}")
+        return float(logs[self.monitor])
+
+    def beats(self, value: float, other: float) -> bool:
+        """Whether a value is better than another by more than min_delta; not where one is NaN."""
+        return self.sign * value - self.min_delta > self.sign * other
 
 
 class EarlyStopping(Callback):
@@ -124,6 +136,8 @@ class EarlyStopping(Callback):
         patience: how many epochs without an improvement to allow.
         mode: "min", "max", or "auto", which is "max" for accuracies and "min" for the rest.
         restore_best_weights: at the end give the model the parameters and buffers of the best epoch.
+        baseline: a value that an improvement must also beat to count.
+        start_from_epoch: the first epoch (from 0) that is looked at.
 
     Attributes:
         stopped_epoch: the epoch after which the run was ended, or None.
@@ -137,10 +151,14 @@ class EarlyStopping(Callback):
         patience: int = 0,
         mode: str = "auto",
         restore_best_weights: bool = False,
+        baseline: float | None = None,
+        start_from_epoch: int = 0,
     ) -> None:
         self.monitor = monitor
         self.patience = patience
         self.restore_best_weights = restore_best_weights
+        self.baseline = baseline
+        self.start_from_epoch = start_from_epoch
         self._best = _Best("EarlyStopping", monitor, mode, min_delta)
         self._forget()
 
@@ -162,12 +180,16 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Count the epoch."""
-        if self._best.improves(logs):
-            self._wait = 0
-            if self.restore_best_weights:
-                self._weights = {k: np.array(t._data, order="K") for k, t in self.model.state_dict().items()}
+        if epoch < self.start_from_epoch:
             return
+        better = self._best.improves(logs)
+        if better and self.restore_best_weights:
+            self._weights = {k: np.array(t._data, order="K") for k, t in self.model.state_dict().items()}
         self._wait += 1
+        if better:
+            if self.baseline is None or self._best.beats(self._best.of(logs), self.baseline):
+                self._wait = 0
+            return
         if self._wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.trainer.stop_training = True
@@ -247,6 +269,123 @@ class Checkpoint(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._best.value = state["best"]
+
+
+class LRSchedule(Callback):
+    """Let a schedule of `optim.lr_scheduler` set the learning rate.
+
+    Args:
+        make: makes the schedule of an optimizer, as in `lambda o: CosineAnnealingLR(o, T_max=10)`.
+        every: "epoch", at whose beginning the schedule takes its step, or "batch", after each.
+        monitor: for `ReduceLROnPlateau`: the entry of the logs that its step gets, at the end of each epoch.
+
+    Attributes:
+        schedule: the schedule, once the run has begun.
+    """
+
+    def __init__(self, make: Callable[[Any], Any], every: str = "epoch", monitor: str | None = None) -> None:
+        if every not in ("epoch", "batch") or (every == "batch" and monitor is not None):
+            raise ValueError(f"LRSchedule: got every={every!r}, wanted 'epoch', or 'batch' without a monitor")
+        self.make = make
+        self.every = every
+        self.monitor = monitor
+        self.schedule: Any = None
+        self._begun = False
+        if every == "batch":  # else nothing happens after a batch, and the trainer need not call
+            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Make the schedule, which sets the first rate, unless the run is resumed."""
+        if not self.trainer.resumed:
+            self.schedule = self.make(self.trainer.optimizer)
+            self._begun = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Go on, except in the first epoch, and within an epoch that a resumed run begins with."""
+        if self._begun and not self.trainer.batch and self.every == "epoch" and self.monitor is None:
+            self.schedule.step()
+        self._begun = True
+
+    def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self.schedule.step()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Show the schedule the value that it monitors."""
+        if self.monitor is not None:
+            if not logs or self.monitor not in logs:
+                raise ValueError(
+                    f"LRSchedule: '{self.monitor}' is not in the logs, which have: {', '.join(logs or {})}"
+                )
+            self.schedule.step(logs[self.monitor])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's state; the rates are in the optimizer's."""
+        return {"schedule": None if self.schedule is None else self.schedule.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        if state["schedule"] is None:
+            self.schedule = None
+            return
+        groups = self.trainer.optimizer.param_groups
+        before = [dict(group) for group in groups]
+        self.schedule = self.make(self.trainer.optimizer)
+        for group, values in zip(groups, before, strict=True):
+            group.update(values)  # what the schedule set to begin with
+        self.schedule.load_state_dict(state["schedule"])
+        self.trainer.optimizer._opt_called = True  # before the checkpoint
+        self._begun = True
+
+
+class CSVLogger(Callback):
+    """Write a line for each epoch to a file: its number (from 0) and the logs, by name, under a line with the names.
+
+    A resumed run goes on in the file, after the lines of the epochs before it.
+
+    Args:
+        filename: the file.
+        separator: what stands between the values.
+        append: add to a file that is there, instead of beginning anew.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        self.filename = os.fspath(filename)
+        self.separator = separator
+        self.append = append
+        self._file: Any = None
+        self._writer: Any = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Open the file."""
+        kept: list[list[str]] = []
+        if (self.append or self.trainer.resumed) and os.path.exists(self.filename):
+            with open(self.filename, newline="") as file:
+                kept = [*csv.reader(file, delimiter=self.separator)]
+            if self.trainer.resumed and not self.append:
+                kept = kept[:1] + [row for row in kept[1:] if row and int(row[0]) < self.trainer.epoch]
+        self._file = open(self.filename, "w", newline="")  # noqa: SIM115 - `close` closes it
+        self._writer = csv.writer(self._file, delimiter=self.separator)
+        self._writer.writerows(kept)
+        self._fields = kept[0][1:] if kept else None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write the line."""
+        logs = logs or {}
+        if self._fields is None:
+            self._fields = self.fields(logs)
+            self._writer.writerow(["epoch", *self._fields])
+        self._writer.writerow([epoch, *(logs.get(name, "NA") for name in self._fields)])
+        self._file.flush()
+
+    def fields(self, logs: Logs) -> list[str]:
+        """The names of the columns after the first."""
+        return sorted(logs)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class ProgressBar(Callback):

@@ -13,14 +13,15 @@ import numpy as np
 from .. import creation, models, nn, optim, random, sampling
 from ..models.linear_regression import linear_regression, make_data
 from ..ops.pair_loss import mse_loss
+from ..optim.lr_scheduler import LambdaLR
 from ..tensor import Array, Tensor
 from ..utils.data import Dataset, TensorDataset
 from ..vision.datasets import MNIST, Digits, FashionMNIST
-from .callbacks import Callback
+from .callbacks import Callback, LRSchedule
 from .metrics import Accuracy, Metric
 from .trainer import Trainer
 
-__all__ = ["RECIPES", "CosineDecay", "ImageRecipe", "LineRecipe", "WarpedImages", "recipe"]
+__all__ = ["RECIPES", "ImageRecipe", "LineRecipe", "WarpedImages", "recipe"]
 
 Arrays = tuple[Array, Array]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -68,7 +69,7 @@ class ImageRecipe:
 
     def callbacks(self, epochs: int) -> list[Callback]:
         """The schedule."""
-        return [CosineDecay(epochs)]
+        return [LRSchedule(lambda optimizer: LambdaLR(optimizer, lambda epoch: _cosine(epoch / epochs)))]
 
 
 @dataclass(frozen=True)
@@ -106,33 +107,6 @@ class LineRecipe:
     def callbacks(self, epochs: int) -> list[Callback]:
         """None."""
         return []
-
-
-class CosineDecay(Callback):
-    """The learning rate of epoch e of E: the first one times (1 + cos(π e / E)) / 2."""
-
-    def __init__(self, epochs: int, lr: float | None = None) -> None:
-        self.epochs = epochs
-        self.lr = lr
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Remember the first rate."""
-        if self.lr is None:
-            self.lr = self.trainer.optimizer.param_groups[0]["lr"]
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Set the rate."""
-        share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1))) / 2
-        for group in self.trainer.optimizer.param_groups:
-            group["lr"] = self.lr * share  # type: ignore[operator]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The first rate."""
-        return {"lr": self.lr}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.lr = state["lr"]
 
 
 class WarpedImages(Dataset):
@@ -182,6 +156,11 @@ class WarpedImages(Dataset):
         # the last place whose right and lower neighbours are still in the padded image
         last = [np.nextafter(np.float32(n + 1), np.float32(0)) for n in self.size]
         return rows.clip(0, last[0]), columns.clip(0, last[1])
+
+
+def _cosine(share: float) -> float:
+    """Half a cosine, from 1 to 0."""
+    return (1 + math.cos(math.pi * min(share, 1))) / 2
 
 
 _DOWNLOADED = {"mnist": MNIST, "fashion-mnist": FashionMNIST}

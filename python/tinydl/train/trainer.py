@@ -21,6 +21,7 @@ from .metrics import Accuracy, MeanLoss, Metric
 __all__ = ["Trainer"]
 
 Logs = dict[str, float]
+Hook = Callable[[int, Logs], None]
 
 
 class Trainer:
@@ -41,7 +42,7 @@ class Trainer:
         epoch, batch, step, samples: where the run stands: the epoch, how many of its batches and samples are done, and
             the steps since the run's beginning.
         history: the run's `History`.
-        stop_training: set it to end the run after the epoch.
+        stop_training: set it to end the epoch after the batch, and the run after the epoch.
         resumed: whether the run goes on from a checkpoint.
 
     >>> import tinydl
@@ -140,7 +141,8 @@ class Trainer:
             for metric in (self._mean_loss, *self.metrics):
                 metric.reset()
         self._call("on_epoch_begin", self.epoch, {})
-        self._run_batches([c.on_train_batch_end for c in self._callbacks if _overrides(c, "on_train_batch_end")])
+        before, after = "on_train_batch_begin", "on_train_batch_end"
+        self._run_batches(*([getattr(c, m) for c in self._callbacks if _overrides(c, m)] for m in (before, after)))
         if not self.batch:
             raise ValueError("fit: the data is empty: the loader gave no batch")
         logs = _logs(self._mean_loss, self.metrics)
@@ -155,11 +157,13 @@ class Trainer:
         for callback in savers:
             callback.on_epoch_end(epoch, logs)
 
-    def _run_batches(self, hooks: Sequence[Callable[[int, Logs], None]]) -> None:
+    def _run_batches(self, before: Sequence[Hook], after: Sequence[Hook]) -> None:
         """The rest of the epoch. Nothing here may cost more than a few microseconds a step."""
         optimizer, loss, forward, metrics = self.optimizer, self.loss, self.forward, self.metrics
         for batch in self._loader:
             inputs, targets = pair("fit", batch)
+            for hook in before:
+                hook(self.batch, {})
             optimizer.zero_grad()
             outputs = forward(inputs)
             value = loss(outputs, targets)  # type: ignore[misc]
@@ -171,10 +175,12 @@ class Trainer:
             self.batch += 1
             self.step += 1
             self.samples += len(targets)
-            if hooks:
+            if after:
                 logs = _logs(self._mean_loss, metrics)
-                for hook in hooks:
+                for hook in after:
                     hook(self.batch - 1, logs)
+            if self.stop_training:
+                break
 
     # -- Using the model --------------------------------------------------------------------------------------
 
@@ -348,7 +354,7 @@ def _length(loader: Any) -> int | None:
 
 
 def _overrides(callback: Callback, method: str) -> bool:
-    return getattr(type(callback), method) is not getattr(Callback, method)
+    return method in vars(callback) or getattr(type(callback), method) is not getattr(Callback, method)
 
 
 def _same(what: str, saved: Any, ours: Any) -> None:
