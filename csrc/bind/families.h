@@ -13,5 +13,7 @@ void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
 void bind_loss(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
+void bind_index(pybind11::module_& m);
+void bind_embedding(pybind11::module_& m);
 
 }  // namespace tinydl
