@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..ops import activation
 from ..ops.activation import sigmoid, tanh
 from ..ops.conv import conv2d
+from ..ops.embedding import embedding, embedding_bag, one_hot
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
+from ..ops.pad import pad
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
 from ..ops.softmax import softmax
@@ -17,9 +19,13 @@ __all__ = [
     "conv2d",
     "cross_entropy",
     "dropout",
+    "embedding",
+    "embedding_bag",
     "linear",
     "max_pool2d",
     "mse_loss",
+    "one_hot",
+    "pad",
     "relu",
     "sigmoid",
     "softmax",
