@@ -52,9 +52,11 @@ class Gather(Function):
         index = self.index
         if self.needs[0]:
             self.index = index.copy()
-        return gather_arrays(x, index, self.axis)
+        return gather_arrays(x, index, self.axis) if index.size else np.empty(index.shape, x.dtype)
 
     def backward(self, grad: Array) -> Array:
+        if not grad.size:
+            return np.zeros(self.shape, grad.dtype)
         return add_at(np.zeros(self.shape, grad.dtype), self.index, grad, self.axis)
 
 
@@ -126,8 +128,6 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         wide = gather(_vector(input), dim, _vector(index))
         return reshape(wide, index.shape)
     axis = fits("gather", input, dim, array)
-    if not array.size:
-        return Tensor(np.empty(array.shape, input.dtype))
     return Gather(axis).apply(input, index)
 
 

@@ -119,9 +119,11 @@ def take_backward(grad: Array, index: Array, axis: int, size: int, wrap: bool) -
     """Zeros with `size` places along an axis, to which the slices of grad are added at `index`."""
     if grad.dtype.char in KERNEL_CHARS:
         return backend.of(grad).take_backward(grad, index, axis, size, wrap)  # type: ignore[no-any-return]
-    out = np.zeros((*grad.shape[:axis], size, *grad.shape[axis + 1 :]), grad.dtype)
-    np.add.at(np.moveaxis(out, axis, 0), index, np.moveaxis(grad, axis, 0))
-    return out
+    out = np.zeros(
+        (size, *grad.shape[:axis], *grad.shape[axis + 1 :]), np.float32 if grad.dtype.kind in "fV" else grad.dtype
+    )
+    np.add.at(out, index.reshape(-1), np.moveaxis(grad, axis, 0).astype(out.dtype))
+    return np.moveaxis(out, 0, axis).astype(grad.dtype)
 
 
 def check_range(op: str, index: Array, size: int, wrap: bool = False) -> Array:

@@ -59,7 +59,7 @@ class Stack(Function):
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         slices = np.moveaxis(grad, self.axis, 0)
-        return tuple([slices[i] if need else None for i, need in enumerate(self.needs)])
+        return tuple([slices[i, ...] if need else None for i, need in enumerate(self.needs)])
 
 
 class Cut(Function):

@@ -157,7 +157,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     x = input._data
     if as_tuple:
         return tuple([Tensor(np.asarray(a, np.int64)) for a in np.nonzero(x if x.ndim else x.reshape(1))])
-    return Tensor(np.asarray(np.argwhere(x), np.int64).reshape(-1, x.ndim))
+    return Tensor(np.asarray(np.argwhere(x), np.int64))
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -97,17 +97,17 @@ class ScatterReduce(Scatter):
         if self.reduce == "mean":
             count = self.counts(x.shape)
             y = y // count if y.dtype.kind in "iu" else quiet(np.divide, y, count.astype(y.dtype))
-        self.save(x, src, y)
+        if self.reduce not in ("sum", "mean"):
+            self.save(x, src, y)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        x, src, y = self.saved
         if self.reduce == "prod":
-            dx, dsrc = self.product_grads(grad, x, src, y)
+            dx, dsrc = self.product_grads(grad, *self.saved)
         elif self.reduce in ("amax", "amin"):
-            dx, dsrc = self.extreme_grads(grad, x, src, y)
+            dx, dsrc = self.extreme_grads(grad, *self.saved)
         else:
-            dx = grad / self.counts(x.shape).astype(grad.dtype) if self.reduce == "mean" else grad
+            dx = grad / self.counts(grad.shape).astype(grad.dtype) if self.reduce == "mean" else grad
             dsrc = self.src_grad(dx)
         if not self.include:
             dx = put(dx, self.index, np.zeros((), grad.dtype), self.axis)

@@ -38,7 +38,7 @@ def _values(input: Tensor, indices: Array, axis: int) -> Sorted:
     return Sorted(Gather(axis).apply(input, at), at)
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Sorted:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Sorted:
     """The elements in order along an axis, and where they were: (values, indices).
 
     Equal elements always keep their order, whatever `stable` says. NaN comes after all numbers (before, descending).
@@ -53,9 +53,9 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return _values(input, _order(input._data, axis, descending), axis)
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
     """The indices (int64) that sort along an axis; equal elements keep their order."""
-    return sort(input.detach(), dim, descending, stable).indices
+    return sort(input.detach(), dim, descending).indices
 
 
 def msort(input: Tensor) -> Tensor:
