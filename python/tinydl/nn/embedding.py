@@ -67,18 +67,19 @@ class _Table(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0
 
-    def extra_repr(self) -> str:
+    def _repr(self, before: str = "", after: str = "") -> str:
         """The sizes, and what differs from the defaults."""
-        out = f"{self.num_embeddings}, {self.embedding_dim}"
-        if self.padding_idx is not None:
-            out += f", padding_idx={self.padding_idx}"
+        out = f"{self.num_embeddings}, {self.embedding_dim}{before}"
         if self.max_norm is not None:
             out += f", max_norm={self.max_norm}"
         if self.norm_type != 2:
             out += f", norm_type={self.norm_type}"
         if self.scale_grad_by_freq:
             out += f", scale_grad_by_freq={self.scale_grad_by_freq}"
-        return out
+        return out + after
+
+    def _padding_repr(self) -> str:
+        return "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
 
 
 class Embedding(_Table):
@@ -152,6 +153,10 @@ class Embedding(_Table):
         return ops.embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq
         )
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        return self._repr(before=self._padding_repr())
 
 
 class EmbeddingBag(_Table):
@@ -253,8 +258,8 @@ class EmbeddingBag(_Table):
         )
 
     def extra_repr(self) -> str:
-        """The sizes and the mode."""
-        return f"{super().extra_repr()}, mode={self.mode!r}"
+        """The sizes, and what differs from the defaults."""
+        return self._repr(after=f", mode={self.mode!r}{self._padding_repr()}")
 
 
 def _table_shape(owner: str, embeddings: Tensor) -> tuple[int, int]:

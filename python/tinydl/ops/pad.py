@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     >>> pad(tinydl.tensor([[1.0, 2.0, 3.0]]), (2, 0), mode="reflect")
     tensor([[3., 2., 1., 2., 3.]])
     """
-    sizes = [int(n.__index__()) for n in pad]
+    sizes = _numbers(pad)
     axes = len(sizes) // 2
     if len(sizes) % 2 or axes > input.ndim:
         raise ValueError(
@@ -110,10 +111,17 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     return input
 
 
+def _numbers(pad: Sequence[int]) -> list[int]:
+    try:
+        return [operator.index(n) for n in pad]
+    except TypeError:
+        raise TypeError(f"pad: got paddings {pad!r}, wanted integers") from None
+
+
 def _constant(input: Tensor, sides: Sides, value: float) -> Tensor:
     for size, (before, after) in zip(input.shape, sides, strict=True):
-        if size + before + after < 0:
-            raise ValueError(f"pad: paddings {(before, after)} leave less than nothing of an axis of size {size}")
+        if size + min(before, 0) + min(after, 0) < 0:
+            raise ValueError(f"pad: paddings {(before, after)} cut more than there is of an axis of size {size}")
     if not input.ndim:
         return input.clone()
     out: Tensor = ConstantPad(sides, value).apply(input)
