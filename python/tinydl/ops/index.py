@@ -85,7 +85,8 @@ def add_at(x: Array, index: Array, src: Array, axis: int) -> Array:
 
 def fits(op: str, input: Tensor, dim: int, index: Array, src: Tensor | None = None) -> int:
     """The axis; ValueError where the index is larger than the input (but along the axis) or the source."""
-    (axis,) = axes_of(op, dim, input.ndim)
+    axes = input._data.ndim
+    axis = dim if type(dim) is int and 0 <= dim < axes else axes_of(op, dim, axes)[0]
     if not index.size:
         return axis
     if index.ndim != input.ndim or (src is not None and src.ndim != input.ndim):
@@ -238,7 +239,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         axes_of("index_select", dim, 0)
         picked = index_select(reshape(input, 1), 0, index)
         return reshape(picked, ()) if picked.numel() == 1 else picked
-    (axis,) = axes_of("index_select", dim, input.ndim)
+    axes = input._data.ndim
+    axis = dim if type(dim) is int and 0 <= dim < axes else axes_of("index_select", dim, axes)[0]
     return Take(axis, array, False).apply(input)  # type: ignore[no-any-return]
 
 

@@ -189,6 +189,18 @@ def _plain(part: Any) -> Any:
     return int(part) if part.ndim == 0 and part.dtype != dtypes.bool else part
 
 
+def _is_plain(key: Any, axes: int) -> bool:
+    """Whether the key has only integers and slices without a step: nothing that `split_key` would change or refuse."""
+    parts = key if type(key) is tuple else (key,)
+    if len(parts) > axes:
+        return False
+    for part in parts:
+        kind = type(part)
+        if kind is not int and (kind is not slice or part.step is not None):
+            return False
+    return True
+
+
 def _axes_used(part: Any) -> int:
     if part is None or part is Ellipsis:
         return 0
@@ -258,6 +270,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     """
     if type(key) is int and input._data.ndim:
         return View((key, Ellipsis)).apply(input)  # type: ignore[no-any-return]
+    if _is_plain(key, input._data.ndim):
+        return View((*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)).apply(input)  # type: ignore[no-any-return]
     if isinstance(key, Tensor) and key._data.dtype == dtypes.int64 and key._data.ndim and input._data.ndim:
         return Take(0, key._data, True).apply(input)  # type: ignore[no-any-return]
     view, arrays = split_key(key, input.shape)

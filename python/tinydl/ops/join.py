@@ -95,11 +95,13 @@ def _listed(op: str, tensors: Tensors) -> tuple[Tensor, ...]:
         raise TypeError(f"{op}: got {type(tensors).__name__}, wanted a tuple or list of tensors")
     if not tensors:
         raise ValueError(f"{op}: got no tensors")
-    for position, t in enumerate(tensors):
+    dtype = getattr(tensors[0], "dtype", None)
+    same = True
+    for t in tensors:
         if not isinstance(t, Tensor):
-            raise TypeError(f"{op}: got {type(t).__name__} at position {position}, wanted a tensor")
-    dtype = tensors[0]._data.dtype
-    if all([t._data.dtype is dtype for t in tensors]):
+            raise TypeError(f"{op}: got {type(t).__name__} among the tensors, wanted tensors only")
+        same = same and t._data.dtype is dtype
+    if same:
         return tuple(tensors)
     ranks = [[t._data for t in tensors if bool(t.ndim) is axes] for axes in (True, False)]
     winners = [np.empty(rank[0].shape[:1], reduce(dtypes.promote, [a.dtype for a in rank])) for rank in ranks if rank]
@@ -123,16 +125,17 @@ def cat(tensors: Tensors, dim: int = 0) -> Tensor:
             [0., 0.]])
     """
     listed = _listed("cat", tensors)
-    first = listed[0].shape
+    axes = listed[0]._data.ndim
     for t in listed:
-        if not t.shape:
+        ndim = t._data.ndim
+        if not ndim:
             raise ValueError("cat: got a tensor without axes, wanted at least one axis; use stack")
-        if len(t.shape) != len(first):
+        if ndim != axes:
             kept = tuple([t for t in listed if t.shape != (0,)])
             if len(kept) == len(listed):
-                raise ValueError(f"cat: got tensors of shapes {first} and {t.shape}, wanted the same number of axes")
+                raise ValueError(f"cat: got shapes {listed[0].shape} and {t.shape}, wanted the same number of axes")
             return cat(kept, dim)
-    (axis,) = axes_of("cat", dim, len(first))
+    axis = dim if type(dim) is int and 0 <= dim < axes else axes_of("cat", dim, axes)[0]
     return Cat(axis).apply(*listed)  # type: ignore[no-any-return]
 
 
@@ -159,11 +162,11 @@ def stack(tensors: Tensors, dim: int = 0) -> Tensor:
             [2, 4]])
     """
     listed = _listed("stack", tensors)
-    first = listed[0].shape
+    first = listed[0]._data.shape
     for t in listed:
-        if t.shape != first:
+        if t._data.shape != first:
             raise ValueError(f"stack: got tensors of shapes {first} and {t.shape}, wanted equal shapes")
-    (axis,) = axes_of("stack", dim, len(first) + 1)
+    axis = dim if type(dim) is int and 0 <= dim <= len(first) else axes_of("stack", dim, len(first) + 1)[0]
     return Stack(axis).apply(*listed)  # type: ignore[no-any-return]
 
 

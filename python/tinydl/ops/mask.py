@@ -36,15 +36,30 @@ def fill(x: Array, mask: Array, value: float) -> Array:
 
 
 class MaskedFill(Function):
-    """y = value where the mask is true, else x; the value gets the sum of the gradients there."""
+    """y = a number where the mask is true, else x."""
 
-    def __init__(self, mask: Array) -> None:
+    def __init__(self, mask: Array, value: float) -> None:
         self.mask = mask
+        self.value = value
 
-    def forward(self, x: Array, value: Array) -> Array:
+    def forward(self, x: Array) -> Array:
         self.shape = x.shape
         if True in self.needs:
             self.mask = self.mask.copy()
+        return fill(x, self.mask, self.value)
+
+    def backward(self, grad: Array) -> Array:
+        return sum_to(fill(grad, self.mask, 0), self.shape)
+
+
+class MaskedFillTensor(Function):
+    """y = a tensor without axes where the mask is true, else x; it gets the sum of the gradients there."""
+
+    def __init__(self, mask: Array) -> None:
+        self.mask = mask.copy()
+
+    def forward(self, x: Array, value: Array) -> Array:
+        self.shape = x.shape
         return fill(x, self.mask, value.item())
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
@@ -108,10 +123,10 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
     """
     array = _mask_of("masked_fill", mask)
     if not isinstance(value, Tensor):
-        value = Tensor(np.asarray(value, np.float64 if isinstance(value, float) else None).astype(input.dtype))
-    elif value.ndim:
+        return MaskedFill(array, value).apply(input)  # type: ignore[no-any-return]
+    if value.ndim:
         raise ValueError(f"masked_fill: got a value of shape {value.shape}, wanted a number or a tensor without axes")
-    return MaskedFill(array).apply(input, cast(value, input.dtype))  # type: ignore[no-any-return]
+    return MaskedFillTensor(array).apply(input, cast(value, input.dtype))  # type: ignore[no-any-return]
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

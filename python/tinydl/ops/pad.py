@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import KERNEL_CHARS
@@ -120,9 +120,8 @@ def _numbers(pad: Sequence[int]) -> list[int]:
 
 def _constant(input: Tensor, sides: Sides, value: float) -> Tensor:
     for size, (before, after) in zip(input.shape, sides, strict=True):
-        if size + min(before, 0) + min(after, 0) < 0:
+        if (before < 0 or after < 0) and size + min(before, 0) + min(after, 0) < 0:
             raise ValueError(f"pad: paddings {(before, after)} cut more than there is of an axis of size {size}")
-    if not input.ndim:
+    if not sides:
         return input.clone()
-    out: Tensor = ConstantPad(sides, value).apply(input)
-    return out if dtypes.is_floating_point(input.dtype) else out.detach()
+    return ConstantPad(sides, value).apply(input)  # type: ignore[no-any-return]
