@@ -128,7 +128,10 @@ py::array cat(const py::tuple& arrays, int axis) {
   constexpr const char* op = "cat";
   check(!arrays.empty(), op, ": got no tensors");
   std::vector<py::array> parts;
-  for (const auto& item : arrays) parts.push_back(py::cast<py::array>(item));
+  for (const auto& item : arrays) {
+    if (!py::isinstance<py::array>(item)) throw TypeError(text(op, ": got something else than arrays"));
+    parts.push_back(py::reinterpret_borrow<py::array>(item));
+  }
   return by_float_type(op, parts[0], [&](auto type) {
     using T = decltype(type);
     const Layout first = layout_of(op, parts[0]);

@@ -15,8 +15,8 @@ class Indices {
       : count_(static_cast<int64_t>(given.size())), memory_(static_cast<size_t>(count_) * sizeof(int64_t)) {
     if (given.dtype().kind() != 'i' && given.dtype().kind() != 'u') fail_dtype(op, given, "integer indices");
     auto* at = static_cast<int64_t*>(memory_.data());
-    const bool direct = type_number(given) == py::detail::npy_api::NPY_INT64_ && (given.flags() & py::array::c_style) &&
-                        (given.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+    constexpr int plainly = py::detail::npy_api::NPY_ARRAY_ALIGNED_ | py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_;
+    const bool direct = given.dtype().is(py::dtype::of<int64_t>()) && (given.flags() & plainly) == plainly;
     const py::array plain = direct ? given : py::array(given.attr("astype")(py::dtype::of<int64_t>(), "C"));
     if (count_ > 0) std::memcpy(at, plain.data(), static_cast<size_t>(count_) * sizeof(int64_t));
     for (int64_t k = 0; k < count_; ++k) {

@@ -184,6 +184,14 @@ def test_indices_out_of_range(bad):
     assert x.tolist() == [[1.0] * 3] * 5
 
 
+def test_indices_of_every_kind(rng):
+    x = normal(rng, (5, 3))
+    for dtype in (np.int8, np.uint8, np.int32, np.int64, np.uint64, np.longlong, ">i8"):
+        assert np.array_equal(_cpu.take(x, np.array([4, 0, 2], dtype), 0, False), x[[4, 0, 2]])
+    packed = np.zeros(3, np.dtype([("a", "u1"), ("b", "<i8")]))["b"]
+    assert np.array_equal(_cpu.take(x, packed, 0, False), x[[0, 0, 0]])
+
+
 def test_wrong_calls():
     x = np.ones((2, 3), np.float32)
     one = np.zeros((1, 1), np.int64)
@@ -197,6 +205,7 @@ def test_wrong_calls():
         (ValueError, "larger than", lambda: _cpu.gather(x, np.zeros((1, 4), np.int64), 0)),
         (ValueError, "larger than the source", lambda: _cpu.scatter_add(x, np.zeros((2, 3), np.int64), x[:1], 0)),
         (TypeError, "wanted one", lambda: _cpu.scatter_add(x, one, x.astype(np.float64), 0)),
+        (TypeError, "something else than arrays", lambda: _cpu.cat((x, [1.0]), 0)),
         (ValueError, "no tensors", lambda: _cpu.cat((), 0)),
         (ValueError, "may differ only along axis 0", lambda: _cpu.cat((x, x[:, :2]), 0)),
         (ValueError, "may differ only", lambda: _cpu.cat((x, x[0]), 0)),

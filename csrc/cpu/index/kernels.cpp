@@ -90,7 +90,7 @@ void pad_row(const PadPlan& plan, int64_t row, const T* x, T value, T* y) {
   for (int d = inner - 1; d >= 0; row /= plan.shape[d--]) {
     const int64_t at = row % plan.shape[d] - plan.before[d];
     inside = inside && at >= 0 && at < plan.x_shape[d];
-    x += at * plan.x_stride[d];
+    if (inside) x += at * plan.x_stride[d];
   }
   const int64_t before = plan.before[inner];
   const int64_t first = inside ? smaller(larger(before, 0), n) : n;
@@ -98,7 +98,7 @@ void pad_row(const PadPlan& plan, int64_t row, const T* x, T value, T* y) {
   fill(y, first, value);
   if (inside) {
     const int64_t step = plan.x_stride[inner];
-    if (step == 1)
+    if (step == 1 && first < last)
       __builtin_memcpy(y + first, x + (first - before), static_cast<size_t>(last - first) * sizeof(T));
     else
       for (int64_t i = first; i < last; ++i) y[i] = x[(i - before) * step];
