@@ -77,6 +77,8 @@ def test_places_in_sorted_sequences(torch, rng):
         same_as_torch(torch, "index", lambda T, s, v, r=right: T.bucketize(v, s, right=r, out_int32=r), line, values)
         same_as_torch(torch, "index", lambda T, s, r=right: T.searchsorted(s, 3.0, right=r), line)
     same_as_torch(torch, "index", lambda T, s, v: T.searchsorted(s, v, side="right"), line, values)
+    mixed = rng.permuted(rows, axis=-1)
+    same_as_torch(torch, "index", lambda T, s, v: T.searchsorted(s, v, sorter=T.argsort(s, 1)), mixed, values)
 
 
 X = np.arange(12.0).reshape(3, 4)
@@ -90,6 +92,8 @@ REFUSED = {
     "searchsorted rows": lambda T, x: T.searchsorted(x, x[:2]),
     "searchsorted side": lambda T, x: T.searchsorted(x[0], x, side="middle"),
     "searchsorted left and right": lambda T, x: T.searchsorted(x[0], x, side="left", right=True),
+    "searchsorted sorter": lambda T, x: T.searchsorted(x[0], x, sorter=T.tensor([0, 1])),
+    "searchsorted far sorter": lambda T, x: T.searchsorted(x[0], x, sorter=T.tensor([0, 1, 2, 4])),
     "bucketize rows": lambda T, x: T.bucketize(x, x),
 }
 

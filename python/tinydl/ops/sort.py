@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..tensor import Array, Tensor
-from .index import Gather
+from .index import Gather, index_of
+from .indexing import check_range
 from .reduce import axes_of
 
 
@@ -140,6 +141,7 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """The places i that keep the last axis sorted: s[i - 1] < v <= s[i]; with `right`, s[i - 1] <= v < s[i].
 
@@ -148,6 +150,7 @@ def searchsorted(
         input: the values, or one number.
         out_int32: int32 indices rather than int64.
         right, side: `side="right"` is `right=True`.
+        sorter: the indices that sort each sequence, where it is not sorted (int64, of its shape).
 
     >>> import tinydl
     >>> tinydl.searchsorted(tinydl.tensor([1, 3, 5]), tinydl.tensor([3, 6]))
@@ -159,6 +162,11 @@ def searchsorted(
     rows, values = sorted_sequence._data, input._data if isinstance(input, Tensor) else np.asarray(input)
     if rows.ndim == 0:
         raise ValueError("searchsorted: got a sequence without axes")
+    if sorter is not None:
+        if sorter.shape != rows.shape:
+            raise ValueError(f"searchsorted: got a sorter of shape {sorter.shape} for sequences of shape {rows.shape}")
+        places = check_range("searchsorted", index_of("searchsorted", sorter, only_int64=True), rows.shape[-1])
+        rows = np.take_along_axis(rows, places, -1)
     dtype = np.int32 if out_int32 else np.int64
     if rows.ndim == 1:
         return Tensor(np.asarray(np.searchsorted(rows, values, where), dtype))
