@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FAMILIES = re.search(r"set\(FAMILIES ([^)]+)\)", (ROOT / "CMakeLists.txt").read_text()).group(1).split()
 
 # Layers with a better name than their family's, or none.
-LAYERS = {"elementwise": "activation", "matmul": "linear", "random": "dropout"}
+LAYERS = {"elementwise": "activation", "index": "padding", "matmul": "linear", "random": "dropout"}
 NO_LAYER = {"reduce", "optimizer"}
 NO_OP = {"optimizer"}  # tinydl.optim calls its kernels
 

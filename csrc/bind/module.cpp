@@ -56,6 +56,8 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_softmax(m);
   bind_loss(m);
   bind_pool(m);
+  bind_index(m);
+  bind_embedding(m);
 }
 
 }  // namespace tinydl

@@ -35,6 +35,41 @@ from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, 
 from .exchange import asarray, from_dlpack, frombuffer
 from .ops.activation import relu, sigmoid, tanh
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
+from .ops.index import (
+    gather,
+    index_add,
+    index_copy,
+    index_fill,
+    index_select,
+    repeat_interleave,
+    take_along_dim,
+)
+from .ops.index import take_flat as take
+from .ops.join import (
+    cat,
+    chunk,
+    column_stack,
+    concat,
+    concatenate,
+    dstack,
+    hstack,
+    split,
+    stack,
+    tensor_split,
+    unbind,
+    vstack,
+)
+from .ops.mask import (
+    argwhere,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    nonzero,
+    tril,
+    tril_indices,
+    triu,
+    triu_indices,
+)
 from .ops.matmul import matmul
 from .ops.pool import max_pool2d
 from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
@@ -57,6 +92,9 @@ from .ops.shape import (
 )
 from .ops.softmax import softmax
 from .ops.softmax import log_softmax, softmax
+from .ops.scatter import scatter, scatter_add, scatter_reduce
+from .ops.softmax import softmax
+from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
 from .sampling import (

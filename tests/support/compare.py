@@ -25,6 +25,8 @@ TOLERANCES = {
     "loss": (16.0, 1.0),
     "random": (4.0, 0.0),
     "optimizer": (16.0, 0.0),
+    "index": (4.0, 0.5),
+    "embedding": (4.0, 0.5),
     "gradient": (64.0, 2.0),  # a chain of several operations and their gradients
 }
 

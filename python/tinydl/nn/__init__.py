@@ -8,6 +8,8 @@ from .container import ModuleList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten, Unflatten
+from .embedding import Embedding, EmbeddingBag
+from .flatten import Flatten
 from .linear import Linear
 from .loss import (
     BCELoss,
@@ -33,6 +35,23 @@ from .loss import (
     TripletMarginWithDistanceLoss,
 )
 from .module import Module
+from .padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from .parameter import Parameter
 from .pool import AvgPool2d, MaxPool2d
 from .resample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
@@ -42,10 +61,18 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv2d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
@@ -67,6 +94,12 @@ __all__ = [
     "Parameter",
     "PoissonNLLLoss",
     "ReLU",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "Sigmoid",
     "SmoothL1Loss",
@@ -81,6 +114,9 @@ __all__ = [
     "UpsamplingNearest2d",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
     "utils",

@@ -33,6 +33,10 @@ from ..ops.pair_loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
+from ..ops.embedding import embedding, embedding_bag, one_hot
+from ..ops.loss import cross_entropy, mse_loss
+from ..ops.matmul import linear
+from ..ops.pad import pad
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
 from ..ops.resample import interpolate
@@ -55,6 +59,8 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "embedding",
+    "embedding_bag",
     "linear",
     "log_softmax",
     "margin_ranking_loss",
@@ -66,6 +72,8 @@ __all__ = [
     "nll_loss",
     "pairwise_distance",
     "poisson_nll_loss",
+    "one_hot",
+    "pad",
     "relu",
     "sigmoid",
     "smooth_l1_loss",

@@ -37,6 +37,8 @@ def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
         return array
     extra = array.ndim - len(shape)
     axes = tuple(d for d in range(array.ndim) if d < extra or (shape[d - extra] == 1 and array.shape[d] != 1))
+    if array.dtype.char not in "fd":  # float16 and bfloat16
+        return array.sum(axes, np.float32, keepdims=True).astype(array.dtype).reshape(shape)  # type: ignore[no-any-return]
     return backend.of(array).sum(array, axes, True).reshape(shape)  # type: ignore[no-any-return]
 
 

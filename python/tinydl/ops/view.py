@@ -1,4 +1,4 @@
-"""Other shapes of the same elements: NumPy's views, with gradients; and indexing."""
+"""Other shapes of the same elements: NumPy's views, with gradients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function, is_grad_enabled
+from ..autograd import Function
 from ..creation import shape_from as _sizes
 from ..tensor import Array, Tensor
-from .elementwise import cast
-from .inplace import bump, check_writable, replace
 from .reduce import axes_of, sum_to
 
 Shape = tuple[int, ...]
@@ -62,62 +60,6 @@ class Expand(Function):
 
     def backward(self, grad: Array) -> Array:
         return sum_to(grad, self.before)
-
-
-class Index(Function):
-    """y = x[key]; elements that the key names several times get the sum of their gradients."""
-
-    returns_view = True
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-    def forward(self, x: Array) -> Array:
-        self.shape = x.shape
-        return np.asarray(x[self.key])
-
-    def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
-        if _is_basic(self.key):
-            out[self.key] = grad
-        else:
-            np.add.at(out, self.key, grad)
-        return out
-
-
-class SetIndex(Function):
-    """y = x with y[key] = value."""
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-    def forward(self, x: Array, value: Array) -> Array:
-        self.value_shape = value.shape
-        y = x.copy(order="K")
-        y[self.key] = value
-        return y
-
-    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        value_grad = sum_to(grad[self.key].copy(), self.value_shape) if self.needs[1] else None
-        if not self.needs[0]:
-            return None, value_grad
-        rest = grad.copy(order="K")
-        rest[self.key] = 0
-        return rest, value_grad
-
-
-def _is_basic(key: Any) -> bool:
-    parts = key if isinstance(key, tuple) else (key,)
-    return all(part is None or part is Ellipsis or isinstance(part, int | np.integer | slice) for part in parts)
-
-
-def _plain(key: Any) -> Any:
-    """An index with its tensors replaced by arrays, copied: the backward pass reads them again."""
-    if isinstance(key, tuple):
-        return tuple([_plain(part) for part in key])
-    if isinstance(key, Tensor):
-        return int(key) if key.ndim == 0 and key._data.dtype.kind in "iu" else key._data.copy()
-    return np.array(key) if isinstance(key, list | np.ndarray) else key
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -225,20 +167,3 @@ class Contiguous(Function):
 
     def backward(self, grad: Array) -> Array:
         return grad
-
-
-def getitem(input: Tensor, key: Any) -> Tensor:
-    """`input[key]`: a view for slices and integers, a copy for arrays of indices or bools."""
-    return Index(_plain(key)).apply(input)  # type: ignore[no-any-return]
-
-
-def setitem(input: Tensor, key: Any, value: Any) -> None:
-    """`input[key] = value`, in place; recorded, so that gradients flow to `value` and to the untouched elements."""
-    key = _plain(key)
-    value = cast(value, input.dtype) if isinstance(value, Tensor) else Tensor(np.asarray(value, dtype=input.dtype))
-    if is_grad_enabled() and (input.requires_grad or value.requires_grad):
-        replace("setitem", input, SetIndex(key).apply(input, value))
-        return
-    check_writable("setitem", input, recorded=False)
-    input._data[key] = value._data
-    bump(input)
