@@ -58,7 +58,7 @@ def check_var(x, view, axes, correction, keepdims):
         expected = squares / max(count - correction, 0)
         scale = np.abs(wide).mean(axes, keepdims=keepdims)
     got = _cpu.var(view, axes, correction, keepdims)
-    assert_close(got[0], expected, "reduce", length=count, scale=np.nan_to_num(expected))
+    assert_close(got[0], expected, "reduce", length=count)
     assert_close(got[1], mean.reshape(got[1].shape), "reduce", length=count, scale=np.nan_to_num(scale))
 
 
@@ -127,5 +127,5 @@ def test_wrong_calls():
         _cpu.var_backward(np.ones(2), np.ones(3), np.ones(2))
     with pytest.raises(ValueError, match=r"extreme_backward: shape \(2, 2\) does not broadcast to \(2,\)"):
         _cpu.extreme_backward(np.ones(2), np.ones(2), np.ones((2, 2)))
-    with pytest.raises(TypeError, match="float32 and float64"):
+    with pytest.raises(TypeError, match="got dtypes float64 and float32, wanted one"):
         _cpu.extreme_backward(np.ones(2), np.ones(2), np.ones(2, np.float32))

@@ -4,9 +4,10 @@ from . import functional, init
 from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleList, Sequential
 from .conv import Conv2d
+from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout
 from .flatten import Flatten
-from .linear import Linear
+from .linear import Bilinear, Linear
 from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
 from .parameter import Parameter
@@ -14,7 +15,9 @@ from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
     "AvgPool2d",
+    "Bilinear",
     "Conv2d",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -23,6 +26,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "PairwiseDistance",
     "Parameter",
     "ReLU",
     "Sequential",
