@@ -15,6 +15,11 @@ from .reduce import Dim, _Reduction, axes_of
 from .reduce import sum as sum_over
 
 
+def _sign(x: Array) -> Array:
+    """-1, 0 or 1; 0 for NaN, as PyTorch has it in gradients."""
+    return np.asarray(np.subtract(x > 0, x < 0, dtype=x.dtype))
+
+
 class VectorNorm(_Reduction):
     """y = (sum of |x|^p)^(1/p) over axes; dx = dy sign(x) (|x| / y)^(p - 1), and 0 where y = 0.
 
@@ -34,11 +39,11 @@ class VectorNorm(_Reduction):
         if p == 2:
             y = kernels.sqrt(kernels.sum(kernels.mul(x, x), self.axes, self.keepdim))
         elif np.isinf(p):
-            y = (kernels.amax if p > 0 else kernels.amin)(np.abs(x), self.axes, self.keepdim)
+            y = (kernels.amax if p > 0 else kernels.amin)(np.asarray(np.abs(x)), self.axes, self.keepdim)
         elif p == 0:
             y = np.asarray(np.count_nonzero(x, axis=self.axes, keepdims=self.keepdim), x.dtype)
         elif p == 1:
-            y = kernels.sum(np.abs(x), self.axes, self.keepdim)
+            y = kernels.sum(np.asarray(np.abs(x)), self.axes, self.keepdim)
         else:
             powers = quiet(np.power, np.abs(x), np.asarray(p, x.dtype))
             y = quiet(np.power, kernels.sum(powers, self.axes, self.keepdim), np.asarray(1 / p, x.dtype))
@@ -55,7 +60,7 @@ class VectorNorm(_Reduction):
         if p == 0:
             return np.zeros_like(x)
         if p == 1:
-            return kernels.mul(np.sign(x), self.spread(grad))  # type: ignore[no-any-return]
+            return kernels.mul(_sign(x), self.spread(grad))  # type: ignore[no-any-return]
         if np.isinf(p):
             return self.through_extreme(x, self.spread(y), grad)
         return self.through_power(x, y, grad)
@@ -63,7 +68,7 @@ class VectorNorm(_Reduction):
     def through_extreme(self, x: Array, y: Array, grad: Array) -> Array:
         chosen = (np.abs(x) == y) | (np.isnan(x) & np.isnan(y))
         ties = np.count_nonzero(chosen, axis=self.axes, keepdims=True)
-        return np.asarray(self.spread(grad) / ties * np.sign(x) * chosen, x.dtype)
+        return np.asarray(self.spread(grad) / ties * _sign(x) * chosen, x.dtype)
 
     def through_power(self, x: Array, y: Array, grad: Array) -> Array:
         p = self.p
@@ -74,7 +79,7 @@ class VectorNorm(_Reduction):
                 scale = grad * np.power(y, np.asarray(1 - p, x.dtype))
             else:
                 scale = np.where(y == 0, np.zeros((), x.dtype), grad / np.power(y, np.asarray(p - 1, x.dtype)))
-            return np.asarray(np.sign(x) * powers * self.spread(scale), x.dtype)
+            return np.asarray(_sign(x) * powers * self.spread(scale), x.dtype)
 
 
 def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any) -> Tensor:
@@ -130,7 +135,10 @@ def matrix_norm(
         raise ValueError(f"linalg.matrix_norm: the order {ord!r} is not available; wanted 'fro', 1, -1, inf or -inf")
     summed, chosen = axes if abs(ord) == 1 else axes[::-1]
     sums = _norm("linalg.matrix_norm", A, 1, summed, True, dtype)
-    out = (amax if ord > 0 else amin)(sums, chosen, True)
+    if ord > 0 and A.shape[chosen] == 0:
+        out = sum_over(sums, chosen, True)  # 0 over no rows or columns
+    else:
+        out = (amax if ord > 0 else amin)(sums, chosen, True)
     return out if keepdim else out.squeeze(axes)
 
 

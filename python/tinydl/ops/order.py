@@ -100,6 +100,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ret
     >>> tinydl.kthvalue(tinydl.tensor([3.0, 1.0, 2.0]), 2)
     kthvalue(values=tensor(2.), indices=tensor(2))
     """
+    if input._data.dtype == np.bool_:
+        raise TypeError("kthvalue: got dtype bool, wanted numbers")
     input, axis, keepdim = _prepared("kthvalue", input, dim, keepdim)
     if not 1 <= k <= input.shape[axis]:
         raise ValueError(
@@ -137,17 +139,18 @@ class Quantile(Function):
         """x (..., n) gives y (..., q)."""
         order = _sorted_places(x, -1)
         nan = np.isnan(x)
-        last = np.maximum(np.count_nonzero(~nan, axis=-1, keepdims=True) - 1, 0) if self.skip_nan else x.shape[-1] - 1
-        rank = self.q * np.broadcast_to(last, (*x.shape[:-1], 1))
+        if self.skip_nan:
+            rank = self.q * np.maximum(np.count_nonzero(~nan, axis=-1, keepdims=True) - 1, 0).astype(x.dtype)
+        else:  # a NaN is sorted to the end, and is the result
+            end = x.shape[-1] - 1
+            rank = np.where(nan.any(-1, keepdims=True), np.asarray(end, x.dtype), self.q * np.asarray(end, x.dtype))
         below, above, weight = self.neighbours(rank)
         self.shape = x.shape
         self.places = np.take_along_axis(order, below, -1), np.take_along_axis(order, above, -1)
         self.weight = weight.astype(x.dtype)
         low, high = (np.take_along_axis(x, places, -1) for places in self.places)
         with np.errstate(invalid="ignore"):
-            y = np.where(weight == 0, low, low + (high - low) * self.weight)
-        lost = nan.all(-1, keepdims=True) if self.skip_nan else nan.any(-1, keepdims=True)
-        return np.where(lost, np.asarray(np.nan, x.dtype), y).astype(x.dtype)
+            return np.where(weight == 0, low, low + (high - low) * self.weight).astype(x.dtype)
 
     def neighbours(self, rank: Array) -> tuple[Array, Array, Array]:
         """The ranks below and above, and the weight of the one above."""
@@ -188,9 +191,9 @@ def _quantile(
     kept = (1,) * input.ndim if whole else _without(input.shape, axis)
     others = [d for d in range(input.ndim) if d != axis]
     rows = input.reshape(-1) if whole else input.permute(*others, axis)
-    if rows.shape[-1] == 0:
+    if input.numel() == 0:
         raise ValueError(f"{op}: nothing to choose from in shape {input.shape} along dim {dim}")
-    wide = np.atleast_1d(levels).astype(np.float64)
+    wide = np.atleast_1d(levels).astype(input.dtype)
     out: Tensor = Quantile(wide, interpolation, skip_nan).apply(rows)
     out = out.permute(out.ndim - 1, *range(out.ndim - 1))  # (q, the other axes)
     if keepdim:

@@ -29,11 +29,10 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     for d in wanted:
         if not -max(ndim, 1) <= d < max(ndim, 1):
             raise IndexError(f"{op}: dim {d} is out of range for a tensor of {ndim} axes")
-        if ndim:
-            out.append(d % ndim)
+        out.append(d % (ndim or 1))
     if len(set(out)) != len(out):
         raise ValueError(f"{op}: dim {wanted} names an axis twice")
-    return tuple(out)
+    return tuple(out) if ndim else ()
 
 
 def axis_of(op: str, dim: Any, ndim: int) -> int:
@@ -106,22 +105,30 @@ class NanSum(Sum):
 
 
 class Prod(_Reduction):
-    """y = product of x over axes; dx_i = dy times the product of the others, also where x_i = 0."""
+    """y = product of x over one axis or all; dx_i = dy times the product of the others: y / x_i where no x is 0."""
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        self.save(x)
-        return np.asarray(np.prod(x, axis=self.axes, keepdims=self.keepdim, dtype=x.dtype))
+        with np.errstate(all="ignore"):
+            y = np.asarray(np.prod(x, axis=self.axes, keepdims=self.keepdim, dtype=x.dtype))
+        self.save(x, y)
+        return y
 
     def backward(self, grad: Array) -> Array:
-        (x,) = self.saved
-        zero = x == 0
-        zeros = np.count_nonzero(zero, axis=self.axes, keepdims=True)
-        others = np.where(zero, np.ones((), x.dtype), x)
-        product = np.prod(others, axis=self.axes, keepdims=True, dtype=x.dtype)
-        alone = np.where(zero, zeros == 1, zeros == 0)  # whether no other element is 0
+        x, y = self.saved
         with np.errstate(all="ignore"):
-            return self.spread(grad) * np.where(alone, product / others, np.zeros((), x.dtype))
+            others = self.spread(y) / x if np.all(x) else self.products_of_others(x)
+            return np.asarray(self.spread(grad) * others)
+
+    def products_of_others(self, x: Array) -> Array:
+        """For each element the product of those before it and of those behind it."""
+        whole = len(self.axes) == x.ndim
+        rows = x.reshape(1, -1) if whole else np.moveaxis(x, self.axes[0], -1)
+        ones = np.ones((*rows.shape[:-1], 1), x.dtype)
+        before = np.cumprod(np.concatenate([ones, rows[..., :-1]], -1), -1, dtype=x.dtype)
+        behind = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], -1), -1, dtype=x.dtype)[..., ::-1]
+        out = before * behind
+        return out.reshape(x.shape) if whole else np.moveaxis(out, -1, self.axes[0])
 
 
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -156,6 +163,8 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     tensor(2.5)
     """
     if dtype is not None:
+        if not dtypes.is_floating_point(np.dtype(dtype)):
+            raise TypeError(f"mean: got dtype={dtype}, wanted a floating-point dtype")
         input = input.to(dtype)
     if input._data.dtype.char in "fd":
         return Mean(axes_of("mean", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
@@ -187,10 +196,10 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
     >>> tinydl.nanmean(tinydl.tensor([1.0, float("nan"), 2.0]))
     tensor(1.5)
     """
-    if dtype is not None:
-        input = input.to(dtype)
     if not dtypes.is_floating_point(input.dtype):
         raise TypeError(f"nanmean: got dtype {input.dtype}, wanted a floating-point dtype")
+    if dtype is not None:
+        input = input.to(dtype)
     axes = axes_of("nanmean", dim, input.ndim)
     count = np.count_nonzero(~np.isnan(input._data), axis=axes, keepdims=keepdim)
     return nansum(input, axes, keepdim) / Tensor(np.asarray(count, input.dtype))

@@ -99,7 +99,8 @@ class Diff(Function):
         parts = [part for part in (before, x, after) if part is not None]
         self.lengths = [0 if part is None else part.shape[self.axis] for part in (before, x, after)]
         whole = np.concatenate(parts, axis=self.axis) if len(parts) > 1 else x
-        return np.diff(whole, self.n, self.axis) if self.n else whole.copy()
+        with np.errstate(invalid="ignore"):
+            return np.diff(whole, self.n, self.axis) if self.n else whole.copy()
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         length = grad.shape[self.axis] + self.n

@@ -45,7 +45,7 @@ class Var(_Reduction):
             if root is not None:
                 half = kernels.div(kernels.mul(grad, np.asarray(0.5, x.dtype)), root)
                 grad = np.where(root == 0, np.zeros((), x.dtype), half)
-            grad = kernels.mul(grad, np.asarray(2 / left if left > 0 else np.inf, x.dtype))
+            grad = kernels.mul(grad, np.asarray(2 / left if left else np.inf, x.dtype))
             centre, factor = self.align(mean), self.align(grad)
             out = kernels.var_backward(x, centre, factor)
         if grad_mean is not None:
