@@ -111,10 +111,25 @@ def rmatmul(input: Tensor, other: Array) -> Tensor:
     return matmul(Tensor(np.asarray(other)), input)
 
 
+def _unfused_linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
+    """`linear` with one row of weights, or of dtypes that the kernels do not take."""
+    if weight.ndim == 1:
+        if activation is not None or bias is not None:
+            raise ValueError(f"linear: weight {weight.shape} goes with neither bias nor activation")
+        return matmul(input, weight)
+    if dtypes.is_floating_point(weight.dtype):  # float16 and bfloat16 are multiplied in float32
+        wide = None if bias is None else bias.to(dtypes.float32)
+        return linear(input.to(dtypes.float32), weight.to(dtypes.float32), wide, activation).to(weight.dtype)
+    if activation is not None:
+        raise TypeError(f"linear: activation {activation!r} goes with floating-point dtypes, got {weight.dtype}")
+    out = matmul(input, weight.t())
+    return out if bias is None else out + bias
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
     """The linear map y = f(x W^T + b) in one kernel, with f one of None, "relu", "sigmoid" and "tanh".
 
-    Shapes: x (..., in), W (out, in), b (out,), y (..., out).
+    Shapes: x (..., in), W (out, in), b (out,), y (..., out); W may be one row (in,), which gives y (...).
 
     Raises ValueError where the shapes do not fit, naming them; TypeError where the dtypes differ.
 
@@ -126,6 +141,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     check_operands("linear", input, weight, bias)
     if activation not in (None, *ACTIVATION_GRADS):
         raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
+    if weight.ndim == 1 or weight._data.dtype not in dtypes.FLOATS:
+        return _unfused_linear(input, weight, bias, activation)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
     if bias is not None and bias.shape != (weight.shape[0],):
