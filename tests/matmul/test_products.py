@@ -37,7 +37,7 @@ WRONG = [
     ("m.mm(x, m.ones(3))", ValueError, r"mm: mat2 has shape \(3,\), wanted 2 axes"),
     ("m.bmm(m.ones(2, 3, 4), m.ones(1, 4, 5))", ValueError, "bmm: shapes .* have different batch sizes"),
     ("m.dot(x[0], [1.0])", TypeError, "dot: got list, wanted a tensor"),
-    ("m.mv(x, m.ones(3).double())", TypeError, "mv: got dtypes float32 and float64, wanted one"),
+    ("m.mv(x, m.ones(3).double())", TypeError, "got dtypes float32 and float64, wanted one"),
     (
         "m.addmm(m.ones(4), x, m.ones(3, 5))",
         ValueError,

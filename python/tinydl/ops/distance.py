@@ -200,7 +200,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     a, b = operands(x1, x2)
     shape = _broadcast("cosine_similarity", a, b)
-    a, b = a.expand(shape), b.expand(shape)
+    a, b = (x if x.shape == shape else x.expand(shape) for x in (a, b))
     unit = [div(x, AtLeast(eps, True).apply(_norm("cosine_similarity", x, 2, dim, True, None))) for x in (a, b)]
     return sum_over(mul(unit[0], unit[1]), dim)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
@@ -51,7 +53,7 @@ def einsum(*args: Any) -> Tensor:
         terms.append(_multiply(*a, *b, keep=left | set(result)))
     tensor, labels = terms[0]
     tensor, labels = _sum_out(tensor, labels, set(result))
-    return tensor.permute(*[labels.index(label) for label in result]) if result else tensor
+    return _arranged(tensor, labels, result)
 
 
 # -- The equation -------------------------------------------------------------------------------------------------
@@ -64,16 +66,21 @@ def _parse(args: tuple[Any, ...]) -> tuple[list[Tensor], list[str], str | None]:
     operands = args[1:]
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
-    text = args[0].replace(" ", "")
-    left, arrow, right = text.partition("->")
-    inputs = left.split(",")
+    inputs, output = _parse_equation(args[0])
     if len(inputs) != len(operands) or not operands:
         raise ValueError(f"einsum: equation {args[0]!r} names {len(inputs)} operands, got {len(operands)}")
+    return list(operands), inputs, output
+
+
+@lru_cache(maxsize=256)
+def _parse_equation(equation: str) -> tuple[list[str], str | None]:
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
     for names in (*inputs, right):
         plain = names.replace("...", "", 1)
         if any(letter not in LETTERS for letter in plain):
-            raise ValueError(f"einsum: {names!r} in equation {args[0]!r} is not made of letters and one '...'")
-    return list(operands), inputs, right if arrow else None
+            raise ValueError(f"einsum: {names!r} in equation {equation!r} is not made of letters and one '...'")
+    return inputs, right if arrow else None
 
 
 def _parse_sublists(args: tuple[Any, ...]) -> tuple[list[Tensor], list[str], str | None]:
@@ -100,6 +107,8 @@ def _named(tensor: Tensor, names: str) -> tuple[Tensor, Labels]:
     if hidden < 0 or (hidden and not dots):
         raise ValueError(f"einsum: {names!r} does not name the axes of an operand of shape {tensor.shape}")
     labels: Labels = [*before, *range(-hidden, 0), *after]
+    if len(set(labels)) == len(labels):
+        return tensor, labels
     for label, count in Counter(labels).items():
         for _ in range(count - 1):
             a = labels.index(label)
@@ -193,20 +202,25 @@ def _multiply(a: Tensor, labels_a: Labels, b: Tensor, labels_b: Labels, keep: se
     rows = [label for label in labels_a if label not in shared]
     columns = [label for label in labels_b if label not in shared]
     out = [*batch, *rows, *columns]
-    left = a.permute(*[labels_a.index(x) for x in (*batch, *rows, *summed)])
-    right = b.permute(*[labels_b.index(x) for x in (*batch, *summed, *columns)])
+    left = _arranged(a, labels_a, [*batch, *rows, *summed])
+    right = _arranged(b, labels_b, [*batch, *summed, *columns])
     if not summed:  # an outer product: no sum
-        gap = left.reshape(*left.shape, *[1] * len(columns)) if columns else left
-        return mul(gap, right.reshape(*right.shape[: len(batch)], *[1] * len(rows), *right.shape[len(batch) :])), out
+        gap = [*right.shape[: len(batch)], *[1] * len(rows), *right.shape[len(batch) :]]
+        return mul(_shaped(left, [*left.shape, *[1] * len(columns)]), _shaped(right, gap)), out
     if batch and not rows and not columns:
         axes = tuple(range(len(batch), len(batch) + len(summed)))
         return sum_over(mul(left, right), axes, dtype=a.dtype), out
     sizes = [list(left.shape[: len(batch)]), list(left.shape[len(batch) : len(batch) + len(rows)])]
     tail = list(right.shape[len(batch) + len(summed) :])
-    depth = _count(left.shape[len(batch) + len(rows) :])
-    product = matmul(left.reshape(*sizes[0], _count(sizes[1]), depth), right.reshape(*sizes[0], depth, _count(tail)))
-    return product.reshape(*sizes[0], *sizes[1], *tail), out
+    depth = prod(left.shape[len(batch) + len(rows) :])
+    matrices = _shaped(left, [*sizes[0], prod(sizes[1]), depth]), _shaped(right, [*sizes[0], depth, prod(tail)])
+    product = matmul(*matrices)
+    return _shaped(product, [*sizes[0], *sizes[1], *tail]), out
 
 
-def _count(sizes: Sequence[int]) -> int:
-    return int(np.prod(sizes, dtype=np.int64))
+def _arranged(tensor: Tensor, labels: Labels, wanted: Labels) -> Tensor:
+    return tensor if labels == wanted else tensor.permute([labels.index(label) for label in wanted])
+
+
+def _shaped(tensor: Tensor, sizes: list[int]) -> Tensor:
+    return tensor if tensor.shape == tuple(sizes) else tensor.reshape(sizes)

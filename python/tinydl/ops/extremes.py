@@ -62,10 +62,25 @@ class Choose(Function):
 
     def backward(self, grad: Array) -> Array:
         out = np.zeros(self.shape, grad.dtype)
+        if self.indices.shape[self.axis] == 1:
+            np.put_along_axis(out, self.indices, grad if self.keepdim else np.expand_dims(grad, self.axis), self.axis)
+            return out
         places: list[Array] = list(np.indices(self.indices.shape, sparse=True))
         places[self.axis] = self.indices
         np.add.at(out, tuple(places), grad if self.keepdim else np.expand_dims(grad, self.axis))
         return out
+
+
+class ChooseExtreme(Choose):
+    """The same for the indices of the largest or smallest elements, whose values a kernel finds."""
+
+    def __init__(self, kernel: str, axis: int, indices: Array, keepdim: bool) -> None:
+        self.kernel = kernel
+        super().__init__(axis, indices, keepdim)
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return getattr(backend.of(x), self.kernel)(x, (self.axis,), self.keepdim)  # type: ignore[no-any-return]
 
 
 def choose(input: Tensor, axis: int, indices: Array, keepdim: bool) -> tuple[Tensor, Tensor]:
@@ -128,12 +143,16 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return return_types.aminmax(low, _extreme("aminmax", "amax", Extreme, input, axes, keepdim))
 
 
-def _along(op: str, find: Any, input: Tensor, dim: Any, keepdim: bool) -> tuple[Tensor, Tensor]:
+def _along(op: str, kernel: str, find: Any, input: Tensor, dim: Any, keepdim: bool) -> tuple[Tensor, Tensor]:
     axis = axis_of(op, dim, input.ndim)
     if input.ndim == 0:
         input, keepdim = input.reshape(1), False
     check_choice(op, input, (axis,))
-    return choose(input, axis, find(input._data, axis=axis, keepdims=True), keepdim)
+    indices = find(input._data, axis=axis, keepdims=True)
+    if input._data.dtype.char not in KERNEL_CHARS:
+        return choose(input, axis, indices, keepdim)
+    values: Tensor = ChooseExtreme(kernel, axis, indices, keepdim).apply(input)
+    return values, Tensor(indices if keepdim else indices.squeeze(axis))
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
@@ -152,7 +171,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
         return _extreme("max", "amax", ExtremeOfAll, input, (), keepdim)
     if other is not None or isinstance(dim, Tensor):
         return elementwise.maximum(input, dim if other is None else other)
-    return return_types.max(*_along("max", np.argmax, input, dim, keepdim))
+    return return_types.max(*_along("max", "amax", np.argmax, input, dim, keepdim))
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
@@ -166,7 +185,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
         return _extreme("min", "amin", ExtremeOfAll, input, (), keepdim)
     if other is not None or isinstance(dim, Tensor):
         return elementwise.minimum(input, dim if other is None else other)
-    return return_types.min(*_along("min", np.argmin, input, dim, keepdim))
+    return return_types.min(*_along("min", "amin", np.argmin, input, dim, keepdim))
 
 
 def _arg(op: str, find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import add, mul
-from .matmul import Linear, check_operands, matmul
+from .matmul import check_operands, matmul
 from .reduce import axes_of
 
 
-def _check_ndim(op: str, **tensors: tuple[Tensor, int]) -> None:
-    check_operands(op, *[t for t, _ in tensors.values()])
-    for name, (t, ndim) in tensors.items():
-        if t.ndim != ndim:
+def _check_ndim(op: str, ndim: int, *operands: tuple[str, Tensor]) -> None:
+    for name, t in operands:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{op}: got {type(t).__name__}, wanted a tensor")
+        if t._data.ndim != ndim:
             raise ValueError(f"{op}: {name} has shape {t.shape}, wanted {ndim} {'axis' if ndim == 1 else 'axes'}")
 
 
@@ -29,13 +30,13 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     >>> tinydl.mm(tinydl.tensor([[1.0, 2.0]]), tinydl.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
-    _check_ndim("mm", input=(input, 2), mat2=(mat2, 2))
+    _check_ndim("mm", 2, ("input", input), ("mat2", mat2))
     return matmul(input, mat2)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of a batch of matrices, (b, n, m) by (b, m, p), without broadcasting."""
-    _check_ndim("bmm", input=(input, 3), mat2=(mat2, 3))
+    _check_ndim("bmm", 3, ("input", input), ("mat2", mat2))
     if input.shape[0] != mat2.shape[0]:
         raise ValueError(f"bmm: shapes {input.shape} and {mat2.shape} have different batch sizes")
     return matmul(input, mat2)
@@ -43,7 +44,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix (n, m) and a vector (m,)."""
-    _check_ndim("mv", input=(input, 2), vec=(vec, 1))
+    _check_ndim("mv", 2, ("input", input))
+    _check_ndim("mv", 1, ("vec", vec))
     return matmul(input, vec)
 
 
@@ -54,7 +56,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     >>> tinydl.dot(tinydl.tensor([1.0, 2.0]), tinydl.tensor([3.0, 4.0]))
     tensor(11.)
     """
-    _check_ndim("dot", input=(input, 1), tensor=(tensor, 1))
+    _check_ndim("dot", 1, ("input", input), ("tensor", tensor))
     return matmul(input, tensor)
 
 
@@ -103,6 +105,23 @@ class Ignored(Function):
         return grad, np.zeros(self.shape, grad.dtype)
 
 
+class AddMM(Function):
+    """Y = A B + c with the row c added in the product's kernel; dA = dY B^T, dB = A^T dY, dc = sum of dY over rows."""
+
+    def forward(self, row: Array, a: Array, b: Array) -> Array:
+        self.save(a if self.needs[2] else None, b if self.needs[1] else None)
+        return backend.of(a).matmul(a, b, row)  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
+        a, b = self.saved
+        kernels = backend.of(grad)
+        return (
+            kernels.sum(grad, (0,), False) if self.needs[0] else None,
+            kernels.matmul(grad, b.T) if self.needs[1] else None,
+            kernels.matmul(a.T, grad) if self.needs[2] else None,
+        )
+
+
 def _check_sum(op: str, input: Tensor, shape: tuple[int, ...], beta: float, alpha: float) -> None:
     extra = len(shape) - input.ndim
     if extra < 0 or any(n not in (1, m) for n, m in zip(input.shape, shape[extra:], strict=True)):
@@ -131,38 +150,39 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     >>> tinydl.addmm(tinydl.ones(2), tinydl.tensor([[1.0, 2.0]]), tinydl.tensor([[3.0, 4.0], [5.0, 6.0]]))
     tensor([[14., 17.]])
     """
-    _check_ndim("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
-    check_operands("addmm", input, mat1)
+    _check_ndim("addmm", 2, ("mat1", mat1), ("mat2", mat2))
+    check_operands("addmm", input, mat1, mat2)
     fused = beta == alpha == 1 and input.shape == mat2.shape[1:] and mat1.shape[1] == mat2.shape[0]
     if fused and mat2.dtype in dtypes.FLOATS:
-        return Linear(None).apply(mat1, mat2.t(), input)  # type: ignore[no-any-return]
+        return AddMM().apply(input, mat1, mat2)  # type: ignore[no-any-return]
     return _sum("addmm", input, matmul(mat1, mat2), beta, alpha)
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha mat vec, with the input broadcast to (n,); an input of beta = 0 is not read."""
-    _check_ndim("addmv", mat=(mat, 2), vec=(vec, 1))
+    _check_ndim("addmv", 2, ("mat", mat))
+    _check_ndim("addmv", 1, ("vec", vec))
     check_operands("addmv", input, mat)
     return _sum("addmv", input, matmul(mat, vec), beta, alpha)
 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha outer(vec1, vec2), with the input broadcast; an input of beta = 0 is not read."""
-    _check_ndim("addr", vec1=(vec1, 1), vec2=(vec2, 1))
+    _check_ndim("addr", 1, ("vec1", vec1), ("vec2", vec2))
     return _sum("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha bmm(batch1, batch2), with the input broadcast; an input of beta = 0 is not read."""
     check_operands("baddbmm", input, batch1)
-    _check_ndim("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))
+    _check_ndim("baddbmm", 3, ("batch1", batch1), ("batch2", batch2))
     return _sum("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha times the sum of bmm(batch1, batch2) over the batch, computed as one product."""
     check_operands("addbmm", input, batch1)
-    _check_ndim("addbmm", batch1=(batch1, 3), batch2=(batch2, 3))
+    _check_ndim("addbmm", 3, ("batch1", batch1), ("batch2", batch2))
     if batch1.shape[0] != batch2.shape[0] or batch1.shape[2] != batch2.shape[1]:
         raise ValueError(f"addbmm: shapes {batch1.shape} and {batch2.shape} do not fit")
     b, n, m = batch1.shape

@@ -19,6 +19,8 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """The axes that `dim` names, counted from 0; None and () name all. IndexError where one is out of range."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     try:
         wanted = (dim,) if isinstance(dim, int) else tuple([operator.index(d) for d in dim])
     except TypeError:

@@ -69,11 +69,11 @@ def _deviation(
         correction = 1 if unbiased is None or unbiased else 0
     elif unbiased is not None:
         raise TypeError(f"{op}: got unbiased={unbiased} and correction={correction}, wanted one of them")
-    if not dtypes.is_floating_point(input.dtype):
-        raise TypeError(f"{op}: got dtype {input.dtype}, wanted a floating-point dtype")
     function = Var(axes_of(op, dim, input.ndim), keepdim, correction, op.startswith("std"), pair)
     if input._data.dtype.char in KERNEL_CHARS:
         return function.apply(input)
+    if not dtypes.is_floating_point(input.dtype):
+        raise TypeError(f"{op}: got dtype {input.dtype}, wanted a floating-point dtype")
     wide = function.apply(cast(input, dtypes.float32))
     return (cast(wide[0], input.dtype), cast(wide[1], input.dtype)) if pair else cast(wide, input.dtype)
 
