@@ -34,7 +34,7 @@ from .ops.einsum import einsum
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.matmul import matmul
-from .ops.order import kthvalue, median, mode, nanmedian, nanquantile, quantile
+from .ops.order import median, mode, nanmedian, nanquantile, quantile
 from .ops.pool import max_pool2d
 from .ops.products import (
     addbmm,

@@ -24,10 +24,6 @@ ORDER = [
 ] + [
     "m.mode(x)",
     "m.mode(x, 0, True)",
-    "m.kthvalue(x, 2)",
-    "m.kthvalue(x, 1, 0, True)",
-    "m.kthvalue(x, 0)",
-    "m.kthvalue(x, 6)",
 ]
 QUANTILES = [
     f"m.{name}(x, {arguments})"

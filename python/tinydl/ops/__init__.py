@@ -90,7 +90,6 @@ METHODS: dict[str, Any] = {
     "median": order.median,
     "nanmedian": order.nanmedian,
     "mode": order.mode,
-    "kthvalue": order.kthvalue,
     "quantile": order.quantile,
     "nanquantile": order.nanquantile,
     "prod": reduce.prod,

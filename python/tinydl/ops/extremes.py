@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from . import elementwise, return_types
+from . import return_types
 from .elementwise import KERNEL_CHARS, apply_float
 from .reduce import Dim, axes_of, axis_of
 
@@ -170,7 +170,9 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     if dim is None and other is None:
         return _extreme("max", "amax", ExtremeOfAll, input, (), keepdim)
     if other is not None or isinstance(dim, Tensor):
-        return elementwise.maximum(input, dim if other is None else other)
+        from .bounds import maximum
+
+        return maximum(input, dim if other is None else other)
     return return_types.max(*_along("max", "amax", np.argmax, input, dim, keepdim))
 
 
@@ -184,7 +186,9 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     if dim is None and other is None:
         return _extreme("min", "amin", ExtremeOfAll, input, (), keepdim)
     if other is not None or isinstance(dim, Tensor):
-        return elementwise.minimum(input, dim if other is None else other)
+        from .bounds import minimum
+
+        return minimum(input, dim if other is None else other)
     return return_types.min(*_along("min", "amin", np.argmin, input, dim, keepdim))
 
 

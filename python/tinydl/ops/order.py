@@ -1,4 +1,4 @@
-"""Order statistics: medians, quantiles, the k-th smallest, the most frequent. NumPy computes them."""
+"""Order statistics: medians, quantiles, the most frequent element. NumPy computes them."""
 
 from __future__ import annotations
 
@@ -91,24 +91,6 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     """The lower median of the elements that are not NaN, as `median`; NaN where there are none."""
     out = _median("nanmedian", input, dim, keepdim, True)
     return out if dim is None else return_types.nanmedian(*out)
-
-
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> return_types.kthvalue:
-    """(values, indices): the k-th smallest element along an axis, counted from 1; NaN is larger than every number.
-
-    >>> import tinydl
-    >>> tinydl.kthvalue(tinydl.tensor([3.0, 1.0, 2.0]), 2)
-    kthvalue(values=tensor(2.), indices=tensor(2))
-    """
-    if input._data.dtype == np.bool_:
-        raise TypeError("kthvalue: got dtype bool, wanted numbers")
-    input, axis, keepdim = _prepared("kthvalue", input, dim, keepdim)
-    if not 1 <= k <= input.shape[axis]:
-        raise ValueError(
-            f"kthvalue: got k={k} for shape {input.shape} along dim {dim}, wanted 1 to {input.shape[axis]}"
-        )
-    places = np.take(_sorted_places(input._data, axis), [k - 1], axis)
-    return return_types.kthvalue(*choose(input, axis, places, keepdim))
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mode:

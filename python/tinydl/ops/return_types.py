@@ -41,10 +41,6 @@ class mode(ValuesIndices):
     """The result of `tinydl.mode`."""
 
 
-class kthvalue(ValuesIndices):
-    """The result of `tinydl.kthvalue`."""
-
-
 class cummax(ValuesIndices):
     """The result of `tinydl.cummax`."""
 
