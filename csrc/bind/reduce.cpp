@@ -9,20 +9,19 @@ namespace tinydl {
 
 namespace {
 
-// Runs the plan's steps through two scratch buffers; the last step writes y and divides.
-template <class T>
-void run_plan(const ReducePlan& plan, const T* x, T divisor, T* y) {
-  const ReduceStep& first = plan.step[0];
-  const size_t bytes = plan.steps > 1 ? static_cast<size_t>(first.outer * first.inner) * sizeof(T) : 0;
-  Scratch scratch[2] = {Scratch(bytes), Scratch(plan.steps > 2 ? bytes : 0)};
-  for (int s = 0; s < plan.steps; ++s) {
-    const bool last = s + 1 == plan.steps;
-    T* to = last ? y : static_cast<T*>(scratch[s % 2].data());
-    const ReduceStep& step = plan.step[s];
-    reduce_kernels<T>().sum(step.outer, step.reduce, step.inner, x, last ? divisor : T(1), to);
-    x = to;
+// Which axes of a layout go.
+struct Axes {
+  bool reduced[kMaxDims] = {};
+
+  // `axes` are distinct and in [0, ndim).
+  Axes(const char* op, const py::tuple& axes, const Layout& in) {
+    for (const auto& axis : axes) {
+      const int d = axis.cast<int>();
+      check(d >= 0 && d < in.ndim && !reduced[d], op, ": axis ", d, " is out of range or repeated for shape ", in);
+      reduced[d] = true;
+    }
   }
-}
+};
 
 // The layout without its reduced axes.
 Layout squeeze(const Layout& a, const bool (&reduced)[kMaxDims]) {
@@ -35,25 +34,133 @@ Layout squeeze(const Layout& a, const bool (&reduced)[kMaxDims]) {
   return out;
 }
 
-// Sums (or averages) x over distinct `axes` in [0, ndim).
+// Runs the plan's steps through two scratch buffers; step(outer, reduce, inner, from, to, last) does one of them.
+template <class T, class Step>
+void run_plan(const ReducePlan& plan, const T* x, T* y, const Step& run) {
+  const ReduceStep& first = plan.step[0];
+  const size_t bytes = plan.steps > 1 ? static_cast<size_t>(first.outer * first.inner) * sizeof(T) : 0;
+  Scratch scratch[2] = {Scratch(bytes), Scratch(plan.steps > 2 ? bytes : 0)};
+  for (int s = 0; s < plan.steps; ++s) {
+    const bool last = s + 1 == plan.steps;
+    T* to = last ? y : static_cast<T*>(scratch[s % 2].data());
+    run(plan.step[s], x, to, last);
+    x = to;
+  }
+}
+
+// Sums (or averages) x over `axes`.
 py::array sum(const char* op, const py::array& x, const py::tuple& axes, bool keepdims, bool mean) {
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const py::array dense = as_dense(op, x);
     const Layout in = layout_of(op, dense);
-    bool reduced[kMaxDims] = {};
-    for (const auto& axis : axes) {
-      const int d = axis.cast<int>();
-      check(d >= 0 && d < in.ndim && !reduced[d], op, ": axis ", d, " is out of range or repeated for shape ", in);
-      reduced[d] = true;
-    }
-    const ReducePlan plan = plan_reduction(in, reduced);
-    py::array y = empty(keepdims ? plan.out : squeeze(plan.out, reduced), x.dtype());
+    const Axes which(op, axes, in);
+    const ReducePlan plan = plan_reduction(in, which.reduced);
+    py::array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
     T* to = mutable_data_of<T>(y);
+    const T divisor = mean ? static_cast<T>(plan.count) : T(1);
     py::gil_scoped_release unlocked;
-    run_plan<T>(plan, data_of<T>(dense), mean ? static_cast<T>(plan.count) : T(1), to);
+    run_plan(plan, data_of<T>(dense), to, [=](const ReduceStep& step, const T* from, T* into, bool last) {
+      reduce_kernels<T>().sum(step.outer, step.reduce, step.inner, from, last ? divisor : T(1), into);
+    });
     return y;
   });
+}
+
+// `field` picks the kernel out of a table, for either element type.
+template <class Field>
+void def_extreme(py::module_& m, const char* op, Field field) {
+  m.def(
+      op,
+      [op, field](const py::array& x, const py::tuple& axes, bool keepdims) {
+        return by_float_type(op, x, [&](auto type) {
+          using T = decltype(type);
+          const py::array dense = as_dense(op, x);
+          const Layout in = layout_of(op, dense);
+          const Axes which(op, axes, in);
+          const ReducePlan plan = plan_reduction(in, which.reduced);
+          check(plan.count > 0 || element_count(plan.out) == 0, op, ": nothing to choose from in shape ", in);
+          py::array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
+          T* to = mutable_data_of<T>(y);
+          py::gil_scoped_release unlocked;
+          run_plan(plan, data_of<T>(dense), to, [&](const ReduceStep& step, const T* from, T* into, bool) {
+            field(reduce_kernels<T>())(step.outer, step.reduce, step.inner, from, into);
+          });
+          return y;
+        });
+      },
+      py::arg("x"), py::arg("axes"), py::arg("keepdims"));
+}
+
+// A dense layout of a's shape with the reduced axes innermost: one step reduces them all.
+Layout reduced_innermost(const Layout& a, const bool (&reduced)[kMaxDims]) {
+  Layout out = a;
+  int64_t stride = 1;
+  for (const bool inner : {true, false})
+    for (int d = a.ndim - 1; d >= 0; --d) {
+      if (reduced[d] != inner) continue;
+      out.stride[d] = stride;
+      stride *= a.shape[d] == 0 ? 1 : a.shape[d];
+    }
+  return out;
+}
+
+// (var, mean) of x over `axes`; the squares are divided by max(count - correction, 0).
+py::tuple var(const py::array& x, const py::tuple& axes, double correction, bool keepdims) {
+  return by_float_type("var", x, [&](auto type) {
+    using T = decltype(type);
+    py::array dense = as_dense("var", x);
+    Layout in = layout_of("var", dense);
+    const Axes which("var", axes, in);
+    ReducePlan plan = plan_reduction(in, which.reduced);
+    if (plan.steps > 1) {
+      in = reduced_innermost(in, which.reduced);
+      dense = copy_as("var", x, in);
+      plan = plan_reduction(in, which.reduced);
+      plan.step[0] = {element_count(plan.out), plan.count, 1};
+    }
+    const Layout out = keepdims ? plan.out : squeeze(plan.out, which.reduced);
+    py::array y = empty(out, x.dtype()), mean = empty(out, x.dtype());
+    T *to_var = mutable_data_of<T>(y), *to_mean = mutable_data_of<T>(mean);
+    const double left = static_cast<double>(plan.count) - correction, divisor = left < 0 ? 0 : left;
+    const ReduceStep step = plan.step[0];
+    {
+      py::gil_scoped_release unlocked;
+      reduce_kernels<T>().var(step.outer, step.reduce, step.inner, data_of<T>(dense), divisor, to_var, to_mean);
+    }
+    return py::make_tuple(y, mean);
+  });
+}
+
+// dx = field(x, y, g), where y and g are broadcast to x's shape.
+template <class Field>
+void def_gradient(py::module_& m, const char* op, Field field) {
+  m.def(
+      op,
+      [op, field](const py::array& x, const py::array& y, const py::array& grad) {
+        require_same_dtype(op, x, y);
+        require_same_dtype(op, x, grad);
+        return by_float_type(op, x, [&](auto type) {
+          using T = decltype(type);
+          const Layout in = layout_of(op, x), ly = layout_of(op, y), lg = layout_of(op, grad);
+          Layout wide[2];
+          check(broadcast_shapes(in, ly, wide[0]) && same_shape(in, wide[0]), op, ": shape ", ly,
+                " does not broadcast to ", in);
+          check(broadcast_shapes(in, lg, wide[1]) && same_shape(in, wide[1]), op, ": shape ", lg,
+                " does not broadcast to ", in);
+          wide[0] = broadcast_to(ly, in);
+          wide[1] = broadcast_to(lg, in);
+          const Layout out = dense_like(in);
+          py::array dx = empty(out, x.dtype());
+          const Layout* operands[] = {&in, &wide[0], &wide[1], &out};
+          const LoopNest nest = plan_loops(operands, 4);
+          T* to = mutable_data_of<T>(dx);
+          py::gil_scoped_release unlocked;
+          field(reduce_kernels<T>())(nest, data_of<T>(x), data_of<T>(y), data_of<T>(grad), to);
+          return dx;
+        });
+      },
+      py::arg("x"), py::arg("y"), py::arg("grad"));
 }
 
 }  // namespace
@@ -67,6 +174,11 @@ void bind_reduce(py::module_& m) {
       "mean",
       [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("mean", x, axes, keepdims, true); },
       py::arg("x"), py::arg("axes"), py::arg("keepdims"));
+  def_extreme(m, "amax", [](const auto& k) { return k.amax; });
+  def_extreme(m, "amin", [](const auto& k) { return k.amin; });
+  m.def("var", &var, py::arg("x"), py::arg("axes"), py::arg("correction"), py::arg("keepdims"));
+  def_gradient(m, "var_backward", [](const auto& k) { return k.var_backward; });
+  def_gradient(m, "extreme_backward", [](const auto& k) { return k.extreme_backward; });
 }
 
 }  // namespace tinydl

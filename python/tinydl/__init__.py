@@ -34,6 +34,9 @@ from .creation import (
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
 from .exchange import asarray, from_dlpack, frombuffer
 from .ops.activation import relu, sigmoid, tanh
+from .ops.diagonal import diag, diag_embed, diagflat, diagonal, trace
+from .ops.distance import cdist, cosine_similarity, dist, norm, pairwise_distance, pdist
+from .ops.einsum import einsum
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
 from .ops.index import (
     gather,
@@ -70,7 +73,9 @@ from .ops.mask import (
     triu,
     triu_indices,
 )
+from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.matmul import matmul
+from .ops.order import median, mode, nanmedian, nanquantile, quantile
 from .ops.pool import max_pool2d
 from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
 from .ops.reduce import argmax, mean, sum
@@ -95,6 +100,28 @@ from .ops.softmax import log_softmax, softmax
 from .ops.scatter import scatter, scatter_add, scatter_reduce
 from .ops.softmax import softmax
 from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique
+from .ops.products import (
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bilinear,
+    bmm,
+    dot,
+    inner,
+    kron,
+    mm,
+    mv,
+    outer,
+    tensordot,
+    vdot,
+)
+from .ops.products import outer as ger
+from .ops.reduce import all, any, count_nonzero, mean, nanmean, nansum, prod, sum
+from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
+from .ops.softmax import softmax
+from .ops.statistics import logsumexp, std, std_mean, var, var_mean
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
 from .random import Generator, initial_seed, manual_seed
 from .sampling import (
@@ -113,10 +140,10 @@ from .tensor import Tensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("keras", "models", "nn", "optim", "train", "utils", "vision")
+_SUBPACKAGES = ("keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 
 if TYPE_CHECKING:
-    from . import keras, models, nn, optim, train, utils, vision
+    from . import keras, linalg, models, nn, optim, train, utils, vision
 
 
 def __getattr__(name: str) -> Any:

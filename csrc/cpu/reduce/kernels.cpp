@@ -1,103 +1,51 @@
-// Sums in two steps that depend on the shape alone: chunks of the reduced axis are summed in vectors of T, then the
-// chunks' partial sums are added in double. The error of a float sum grows with the chunk's length, not the array's.
+// Reductions by chunks of the reduced axis (chunks.h), and the gradients of those that read their input again.
+#include "cpu/elementwise/loops.h"
+#include "cpu/reduce/extremes.h"
 #include "cpu/reduce/reduce.h"
-
-#include "cpu/runtime/allocator.h"
-#include "cpu/runtime/parallel.h"
-#include "cpu/simd/integers.h"
-#include "cpu/simd/vec.h"
+#include "cpu/reduce/sum.h"
+#include "cpu/reduce/variance.h"
 
 namespace tinydl::TINYDL_TIER {
 
 namespace {
 
-constexpr int64_t kRunElements = 2048;   // of a contiguous run: 32 additions per lane of AVX-512
-constexpr int64_t kRowElements = 16384;  // of a stretch of rows
-constexpr int64_t kMaxRows = 128;
-
-// The sum of x[0..n).
-template <class T>
-double sum_run(const T* x, int64_t n) {
-  using V = Vec<T>;
-  V total[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
-  int64_t i = 0;
-  for (; i + 4 * V::size <= n; i += 4 * V::size)
-    for (int k = 0; k < 4; ++k) total[k] = total[k] + V::load(x + i + k * V::size);
-  for (; i < n; i += V::size) total[0] = total[0] + V::load(x + i, static_cast<int>(smaller(V::size, n - i)));
-  return static_cast<double>(sum_lanes((total[0] + total[1]) + (total[2] + total[3])));
-}
-
-// y[i] = sum over r < rows of x[r, i], for i < n.
-template <class T>
-void sum_rows(const T* x, int64_t rows, int64_t n, T* y) {
-  using V = Vec<T>;
-  for (int64_t i = 0; i < n; i += V::size) {
-    const int lanes = static_cast<int>(smaller(V::size, n - i));
-    V total(T(0));
-    if (lanes == V::size)
-      for (int64_t r = 0; r < rows; ++r) total = total + V::load(x + r * n + i);
-    else
-      for (int64_t r = 0; r < rows; ++r) total = total + V::load(x + r * n + i, lanes);
-    total.store(y + i, lanes);
+struct Deviation {
+  template <class V>
+  V operator()(V x, V mean, V g) const {
+    return (x - mean) * g;
   }
-}
+};
+struct Ties {
+  template <class V>
+  V operator()(V x, V y, V g) const {
+    return select(x == y, g, g * V(0));
+  }
+};
 
-// Adds up `count` partial sums that lie `stride` apart.
-template <class P>
-double sum_partials(const P* p, int64_t count, int64_t stride) {
-  double total = 0;
-  for (int64_t c = 0; c < count; ++c) total += static_cast<double>(p[c * stride]);
-  return total;
-}
-
-// The reduced axis is innermost: x is (outer, reduce), y is (outer,).
-template <class T>
-void sum_inner(int64_t outer, int64_t reduce, const T* x, T divisor, T* y) {
-  const int64_t chunks = reduce == 0 ? 1 : (reduce + kRunElements - 1) / kRunElements;
-  Scratch scratch(static_cast<size_t>(outer * chunks) * sizeof(double));
-  double* partial = static_cast<double*>(scratch.data());
-  parallel_for(outer * chunks, outer * reduce, [=](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t from = (b % chunks) * kRunElements;
-      partial[b] = sum_run(x + (b / chunks) * reduce + from, smaller(kRunElements, reduce - from));
-    }
-  });
-  for (int64_t o = 0; o < outer; ++o)
-    y[o] = static_cast<T>(sum_partials(partial + o * chunks, chunks, 1) / static_cast<double>(divisor));
-}
-
-// The kept axis is innermost: x is (outer, reduce, inner), y is (outer, inner).
-template <class T>
-void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y) {
-  int64_t rows = kRowElements / inner;
-  rows = rows < 1 ? 1 : smaller(rows, kMaxRows);
-  const int64_t chunks = reduce == 0 ? 1 : (reduce + rows - 1) / rows;
-  Scratch scratch(static_cast<size_t>(outer * chunks * inner) * sizeof(T));
-  T* partial = static_cast<T*>(scratch.data());
-  parallel_for(outer * chunks, outer * reduce * inner, [=](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t from = (b % chunks) * rows;
-      sum_rows(x + ((b / chunks) * reduce + from) * inner, smaller(rows, reduce - from), inner, partial + b * inner);
-    }
-  });
-  parallel_for(outer, outer * chunks * inner, [=](int64_t begin, int64_t end, int) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t i = 0; i < inner; ++i)
-        y[o * inner + i] = static_cast<T>(sum_partials(partial + o * chunks * inner + i, chunks, inner) /
-                                          static_cast<double>(divisor));
+// dx = F(x, y, g) along a row: y and g stand still where the reduced axis is innermost, and move with x elsewhere.
+template <class T, class F>
+void map_gradient(const LoopNest& nest, const T* x, const T* y, const T* g, T* dx) {
+  const int64_t s[4] = {nest.inner_stride(0), nest.inner_stride(1), nest.inner_stride(2), nest.inner_stride(3)};
+  for_each_row<4>(nest, [=](const int64_t* at, int64_t n) {
+    using One = Operand<T, Step::one>;
+    using Zero = Operand<T, Step::zero>;
+    using Any = Operand<T, Step::any>;
+    T* from_x = const_cast<T*>(x) + at[0];
+    T* from_y = const_cast<T*>(y) + at[1];
+    T* from_g = const_cast<T*>(g) + at[2];
+    T* to = dx + at[3];
+    if (s[0] == 1 && s[1] == 0 && s[2] == 0 && s[3] == 1)
+      map_row(F(), n, One{to, 1}, One{from_x, 1}, Zero{from_y, 0}, Zero{from_g, 0});
+    else if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1)
+      map_row(F(), n, One{to, 1}, One{from_x, 1}, One{from_y, 1}, One{from_g, 1});
+    else
+      map_row(F(), n, Any{to, s[3]}, Any{from_x, s[0]}, Any{from_y, s[1]}, Any{from_g, s[2]});
   });
 }
 
 template <class T>
-void sum(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y) {
-  if (inner == 1)
-    sum_inner(outer, reduce, x, divisor, y);
-  else if (inner > 1)
-    sum_outer(outer, reduce, inner, x, divisor, y);
-}
-
-template <class T>
-constexpr ReduceKernels<T> kernels = {sum<T>};
+constexpr ReduceKernels<T> kernels = {sum<T>, extreme<T, Largest>,        extreme<T, Smallest>,
+                                      var<T>, map_gradient<T, Deviation>, map_gradient<T, Ties>};
 
 }  // namespace
 

@@ -6,6 +6,7 @@ from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleList, Sequential
 from .conv import Conv2d
+from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout
 from .flatten import Flatten, Unflatten
 from .embedding import Embedding, EmbeddingBag
@@ -34,6 +35,8 @@ from .loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .linear import Bilinear, Linear
+from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
 from .padding import (
     CircularPad1d,
@@ -69,6 +72,9 @@ __all__ = [
     "ConstantPad3d",
     "Conv2d",
     "CosineEmbeddingLoss",
+    "Bilinear",
+    "Conv2d",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -91,6 +97,7 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "NLLLoss2d",
+    "PairwiseDistance",
     "Parameter",
     "PoissonNLLLoss",
     "ReLU",

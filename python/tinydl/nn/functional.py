@@ -34,10 +34,12 @@ from ..ops.pair_loss import (
     soft_margin_loss,
 )
 from ..ops.embedding import embedding, embedding_bag, one_hot
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
 from ..ops.pad import pad
 from ..ops.pool import avg_pool2d, max_pool2d
+from ..ops.products import bilinear
 from ..ops.random import dropout
 from ..ops.resample import interpolate
 from ..ops.softmax import softmax
@@ -50,6 +52,9 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cosine_embedding_loss",
+    "bilinear",
+    "conv2d",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "interpolate",
@@ -74,6 +79,9 @@ __all__ = [
     "poisson_nll_loss",
     "one_hot",
     "pad",
+    "normalize",
+    "pairwise_distance",
+    "pdist",
     "relu",
     "sigmoid",
     "smooth_l1_loss",

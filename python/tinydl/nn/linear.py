@@ -1,4 +1,4 @@
-"""The fully connected layer."""
+"""The fully connected layer, and its relative of two inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
-from ..ops import matmul
+from ..ops import matmul, products
 from ..tensor import Tensor
 from . import init
 from .module import Module
@@ -70,3 +70,63 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """y_o = x1ᵀ W_o x2 + b_o over the last axes: (..., in1_features) and (..., in2_features) to (..., out_features).
+
+    Args:
+        in1_features: the size of the last axis of the first input.
+        in2_features: the size of the last axis of the second input.
+        out_features: the size of the last axis of the output.
+        bias: whether b is added.
+        device: "cpu".
+        dtype: of the parameters, float32 or float64.
+
+    Attributes:
+        weight: W, (out_features, in1_features, in2_features), at first uniform in ±1/√in1_features.
+        bias: b, (out_features,), drawn alike, or None.
+
+    >>> import tinydl
+    >>> Bilinear(3, 4, 2)(tinydl.ones(5, 3), tinydl.ones(5, 4)).shape
+    (5, 2)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = dtypes.float32,
+    ) -> None:
+        super().__init__()
+        if in1_features <= 0 or in2_features < 0 or out_features < 0:
+            raise ValueError(f"Bilinear: got sizes {in1_features}, {in2_features} and {out_features}")
+        backend.check_device(device)
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        self.weight = Parameter(np.empty((out_features, in1_features, in2_features), dtype or dtypes.float32))
+        self.register_parameter("bias", Parameter(np.empty(out_features, self.weight.dtype)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        bound = 1 / self.in1_features**0.5
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """y = x1ᵀ W x2 + b."""
+        return products.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

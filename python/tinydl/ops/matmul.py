@@ -40,6 +40,37 @@ class Matmul(Function):
         )
 
 
+class VectorMatmul(Function):
+    """C = A B where A is a row or B a column without its axis of size 1, which C lacks too."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        c: Array = backend.of(a).matmul(_row(a), _column(b))
+        c = c if b.ndim > 1 else c[..., 0]
+        return c if a.ndim > 1 else np.asarray(c[..., 0, :] if b.ndim > 1 else c[..., 0])
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        a, b = self.saved
+        kernels = backend.of(grad)
+        if b.ndim == 1:
+            grad = grad[..., None]
+        if a.ndim == 1:
+            grad = grad[..., None, :]
+        row, column = _row(a), _column(b)
+        return (
+            sum_to(kernels.matmul(grad, _t(column)), row.shape).reshape(a.shape) if self.needs[0] else None,
+            sum_to(kernels.matmul(_t(row), grad), column.shape).reshape(b.shape) if self.needs[1] else None,
+        )
+
+
+def _row(a: Array) -> Array:
+    return a if a.ndim > 1 else a[None]
+
+
+def _column(b: Array) -> Array:
+    return b if b.ndim > 1 else b[:, None]
+
+
 class Linear(Function):
     """Y = f(X W^T + b): dZ = dY f'(Z), dX = dZ W, dW = dZ^T X, db = sum of dZ over rows. X and Y are matrices."""
 
@@ -93,17 +124,14 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         return Tensor(np.asarray(np.matmul(input._data, other._data)))
     if input._data.dtype not in dtypes.FLOATS:  # float16 and bfloat16 are multiplied in float32
         return matmul(input.to(dtypes.float32), other.to(dtypes.float32)).to(input.dtype)
-    a = input.unsqueeze(0) if input.ndim == 1 else input
-    b = other.unsqueeze(1) if other.ndim == 1 else other
-    if a.shape[-1] != b.shape[-2]:
+    columns, rows = input.shape[-1], other.shape[-2 if other.ndim > 1 else 0]
+    if columns != rows:
         raise ValueError(
             f"matmul: shapes {input.shape} and {other.shape} do not fit: "
-            f"{a.shape[-1]} columns of the first against {b.shape[-2]} rows of the second"
+            f"{columns} columns of the first against {rows} rows of the second"
         )
-    out: Tensor = Matmul().apply(a, b)
-    if other.ndim == 1:
-        out = out.squeeze(-1)
-    return out.squeeze(-2 if other.ndim > 1 else -1) if input.ndim == 1 else out
+    function = VectorMatmul() if input.ndim == 1 or other.ndim == 1 else Matmul()
+    return function.apply(input, other)  # type: ignore[no-any-return]
 
 
 def rmatmul(input: Tensor, other: Array) -> Tensor:
@@ -111,10 +139,25 @@ def rmatmul(input: Tensor, other: Array) -> Tensor:
     return matmul(Tensor(np.asarray(other)), input)
 
 
+def _unfused_linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
+    """`linear` with one row of weights, or of dtypes that the kernels do not take."""
+    if weight.ndim == 1:
+        if activation is not None or bias is not None:
+            raise ValueError(f"linear: weight {weight.shape} goes with neither bias nor activation")
+        return matmul(input, weight)
+    if dtypes.is_floating_point(weight.dtype):  # float16 and bfloat16 are multiplied in float32
+        wide = None if bias is None else bias.to(dtypes.float32)
+        return linear(input.to(dtypes.float32), weight.to(dtypes.float32), wide, activation).to(weight.dtype)
+    if activation is not None:
+        raise TypeError(f"linear: activation {activation!r} goes with floating-point dtypes, got {weight.dtype}")
+    out = matmul(input, weight.t())
+    return out if bias is None else out + bias
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
     """The linear map y = f(x W^T + b) in one kernel, with f one of None, "relu", "sigmoid" and "tanh".
 
-    Shapes: x (..., in), W (out, in), b (out,), y (..., out).
+    Shapes: x (..., in), W (out, in), b (out,), y (..., out); W may be one row (in,), which gives y (...).
 
     Raises ValueError where the shapes do not fit, naming them; TypeError where the dtypes differ.
 
@@ -126,6 +169,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     check_operands("linear", input, weight, bias)
     if activation not in (None, *ACTIVATION_GRADS):
         raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
+    if weight.ndim == 1 or weight._data.dtype not in dtypes.FLOATS:
+        return _unfused_linear(input, weight, bias, activation)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
     if bias is not None and bias.shape != (weight.shape[0],):

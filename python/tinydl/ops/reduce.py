@@ -1,8 +1,10 @@
-"""Sums, means and index reductions over any axes."""
+"""Sums, means, products and counts over any axes."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +19,34 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """The axes that `dim` names, counted from 0; None and () name all. IndexError where one is out of range."""
     if dim is None:
         return tuple(range(ndim))
-    wanted = (dim,) if isinstance(dim, int) else tuple(dim)
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
+    try:
+        wanted = (dim,) if isinstance(dim, int) else tuple([operator.index(d) for d in dim])
+    except TypeError:
+        raise TypeError(f"{op}: got dim {dim!r}, wanted an integer or several") from None
     if not wanted:
         return tuple(range(ndim))
     out = []
     for d in wanted:
         if not -max(ndim, 1) <= d < max(ndim, 1):
             raise IndexError(f"{op}: dim {d} is out of range for a tensor of {ndim} axes")
-        if ndim:
-            out.append(d % ndim)
+        out.append(d % (ndim or 1))
     if len(set(out)) != len(out):
         raise ValueError(f"{op}: dim {wanted} names an axis twice")
-    return tuple(out)
+    return tuple(out) if ndim else ()
+
+
+def axis_of(op: str, dim: Any, ndim: int) -> int:
+    """The one axis that `dim` names, counted from 0; 0 for a tensor without axes too."""
+    try:
+        d = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{op}: got dim {dim!r}, wanted one integer") from None
+    size = ndim or 1
+    if not -size <= d < size:
+        raise IndexError(f"{op}: dim {dim} is out of range for a tensor of {ndim} axes")
+    return d % size
 
 
 def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
@@ -79,48 +97,166 @@ class Mean(_Reduction):
         return self.spread(backend.of(grad).div(grad, np.asarray(count, grad.dtype)))
 
 
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+class NanSum(Sum):
+    """y = sum of the x that are numbers; the others get no gradient."""
+
+    def forward(self, x: Array) -> Array:
+        self.numbers = ~np.isnan(x)
+        return super().forward(np.where(self.numbers, x, np.zeros((), x.dtype)))
+
+    def backward(self, grad: Array) -> Array:
+        return np.where(self.numbers, self.spread(grad), np.zeros((), grad.dtype))
+
+
+class Prod(_Reduction):
+    """y = product of x over one axis or all; dx_i = dy times the product of the others: y / x_i where no x is 0."""
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        with np.errstate(all="ignore"):
+            y = np.asarray(np.prod(x, axis=self.axes, keepdims=self.keepdim, dtype=x.dtype))
+        self.save(x, y)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        x, y = self.saved
+        with np.errstate(all="ignore"):
+            others = self.spread(y) / x if np.all(x) else self.products_of_others(x)
+            return np.asarray(self.spread(grad) * others)
+
+    def products_of_others(self, x: Array) -> Array:
+        """For each element the product of those before it and of those behind it."""
+        whole = len(self.axes) == x.ndim
+        rows = x.reshape(1, -1) if whole else np.moveaxis(x, self.axes[0], -1)
+        ones = np.ones((*rows.shape[:-1], 1), x.dtype)
+        before = np.cumprod(np.concatenate([ones, rows[..., :-1]], -1), -1, dtype=x.dtype)
+        behind = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], -1), -1, dtype=x.dtype)[..., ::-1]
+        out = before * behind
+        return out.reshape(x.shape) if whole else np.moveaxis(out, -1, self.axes[0])
+
+
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over one axis, several, or (by default) all; integers and bools sum to int64.
 
-    The result does not depend on the number of threads. Raises IndexError where `dim` is out of range.
+    The input is converted to `dtype` first, where one is given. The result does not depend on the number of threads.
+    Raises IndexError where `dim` is out of range.
 
     >>> import tinydl
     >>> tinydl.sum(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
+    if dtype is not None:
+        input = input.to(dtype)
     axes = axes_of("sum", dim, input.ndim)
+    if input._data.dtype.char in "fd":
+        return Sum(axes, keepdim).apply(input)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(input.dtype):
-        return Tensor(np.asarray(np.sum(input._data, axis=axes, keepdims=keepdim, dtype=np.int64)))
-    if input._data.dtype not in dtypes.FLOATS:  # float16 and bfloat16 are summed in float32
-        return sum(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
-    return Sum(axes, keepdim).apply(input)  # type: ignore[no-any-return]
+        kind = np.int64 if dtype is None else input.dtype
+        return Tensor(np.asarray(np.sum(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
+    return sum(input.to(dtypes.float32), dim, keepdim).to(input.dtype)  # float16 and bfloat16 are summed in float32
 
 
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over one axis, several, or (by default) all; NaN over no elements.
 
-    Raises IndexError where `dim` is out of range, TypeError for integers.
+    The input is converted to `dtype` first, where one is given. Raises IndexError where `dim` is out of range,
+    TypeError for integers.
 
     >>> import tinydl
     >>> tinydl.mean(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(2.5)
     """
+    if dtype is not None:
+        if not dtypes.is_floating_point(np.dtype(dtype)):
+            raise TypeError(f"mean: got dtype={dtype}, wanted a floating-point dtype")
+        input = input.to(dtype)
+    if input._data.dtype.char in "fd":
+        return Mean(axes_of("mean", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(input.dtype):
         raise TypeError(f"mean: got dtype {input.dtype}, wanted a floating-point dtype")
-    if input._data.dtype not in dtypes.FLOATS:
-        return mean(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
-    return Mean(axes_of("mean", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
+    return mean(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index (int64) of the largest element along an axis, or of the flattened tensor; the first of equals.
+def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum of the elements that are not NaN, as `sum` takes it.
 
     >>> import tinydl
-    >>> tinydl.argmax(tinydl.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=1)
-    tensor([1, 0])
+    >>> tinydl.nansum(tinydl.tensor([1.0, float("nan"), 2.0]))
+    tensor(3.)
     """
-    if dim is not None:
-        (dim,) = axes_of("argmax", dim, input.ndim) or (None,)
-    if (input.numel() if dim is None else input.shape[dim]) == 0:
-        raise IndexError(f"argmax: nothing to choose from in shape {input.shape} along dim {dim}")
-    return Tensor(np.asarray(np.argmax(input._data, axis=dim, keepdims=keepdim), dtype=np.int64))
+    if dtype is not None:
+        input = input.to(dtype)
+    if not dtypes.is_floating_point(input.dtype):
+        return sum(input, dim, keepdim, dtype=dtype)
+    if input._data.dtype not in dtypes.FLOATS:
+        return nansum(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
+    return NanSum(axes_of("nansum", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
+
+
+def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean of the elements that are not NaN; NaN where there are none. TypeError for integers.
+
+    >>> import tinydl
+    >>> tinydl.nanmean(tinydl.tensor([1.0, float("nan"), 2.0]))
+    tensor(1.5)
+    """
+    if not dtypes.is_floating_point(input.dtype):
+        raise TypeError(f"nanmean: got dtype {input.dtype}, wanted a floating-point dtype")
+    if dtype is not None:
+        input = input.to(dtype)
+    axes = axes_of("nanmean", dim, input.ndim)
+    count = np.count_nonzero(~np.isnan(input._data), axis=axes, keepdims=keepdim)
+    return nansum(input, axes, keepdim) / Tensor(np.asarray(count, input.dtype))
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over one axis or (by default) all; integers and bools multiply to int64.
+
+    >>> import tinydl
+    >>> tinydl.prod(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
+    tensor([ 2., 12.])
+    """
+    if dtype is not None:
+        input = input.to(dtype)
+    if input.ndim == 0:
+        keepdim = False
+    axes = tuple(range(input.ndim)) if dim is None else (axis_of("prod", dim, input.ndim),)[: input.ndim]
+    if not dtypes.is_floating_point(input.dtype):
+        kind = np.int64 if dtype is None else input.dtype
+        return Tensor(np.asarray(np.prod(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
+    if input._data.dtype not in dtypes.FLOATS:
+        return prod(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
+    return Prod(axes, keepdim).apply(input)  # type: ignore[no-any-return]
+
+
+def _truth(op: str, ufunc: Any, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
+    axes = () if dim == () else axes_of(op, dim, input.ndim)
+    out = np.asarray(ufunc(input._data.astype(bool), axis=axes, keepdims=keepdim and bool(input.ndim)))
+    return Tensor(out.astype(np.uint8) if input._data.dtype == np.uint8 else out)
+
+
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether an element is not 0, over one axis, several, or (by default) all; NaN is not 0.
+
+    The result is bool; uint8 for uint8. `dim=()` asks each element, as in PyTorch.
+    """
+    return _truth("any", np.any, input, dim, keepdim)
+
+
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether no element is 0, over one axis, several, or (by default) all; True over none.
+
+    The result is bool; uint8 for uint8. `dim=()` asks each element, as in PyTorch.
+    """
+    return _truth("all", np.all, input, dim, keepdim)
+
+
+def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
+    """How many elements are not 0 (int64), over one axis, several, or (by default) all.
+
+    >>> import tinydl
+    >>> tinydl.count_nonzero(tinydl.tensor([[0, 1], [2, 3]]), dim=0)
+    tensor([1, 2])
+    """
+    axes = axes_of("count_nonzero", dim, input.ndim)
+    return Tensor(np.asarray(np.count_nonzero(input._data, axis=axes), dtype=np.int64))
