@@ -147,8 +147,8 @@ def test_wrong_operands():
         x + tinydl.ones(2)
     with pytest.raises(TypeError, match="got an operand of type str"):
         x + "1"
-    with pytest.raises(TypeError, match="exponent of type Tensor"):
-        x**x
+    with pytest.raises(TypeError, match="got an operand of type str"):
+        x ** "2"
     with pytest.raises(ValueError, match="negative integer powers"):
         tinydl.tensor([1, 2]) ** -1
     with pytest.raises(TypeError, match="relu: got ndarray"):

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import autograd, backend
 from ..tensor import Tensor
-from . import activation, comparison, elementwise, inplace, loss, matmul, pool, reduce, softmax, view
-from .inplace import in_place
+from . import elementwise, elementwise_methods, inplace, loss, matmul, pool, reduce, softmax, view
 
 
 def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -27,37 +24,9 @@ def _clone(self: Tensor) -> Tensor:
     return elementwise.To(self.dtype).apply(self)  # type: ignore[no-any-return]
 
 
-def _cast_to(dtype: str) -> Any:
-    return lambda self: elementwise.cast(self, np.dtype(dtype))
-
-
 METHODS: dict[str, Any] = {
     "backward": autograd.backward,
-    # arithmetic
-    "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "div": elementwise.div,
-    "neg": elementwise.neg,
-    "pow": elementwise.pow,
-    "__add__": elementwise.add,
-    "__radd__": elementwise.add,
-    "__sub__": elementwise.sub,
-    "__rsub__": elementwise.rsub,
-    "__mul__": elementwise.mul,
-    "__rmul__": elementwise.mul,
-    "__truediv__": elementwise.div,
-    "__rtruediv__": elementwise.rdiv,
-    "__neg__": elementwise.neg,
-    "__pow__": elementwise.pow,
-    # functions
-    "exp": elementwise.exp,
-    "log": elementwise.log,
-    "sqrt": elementwise.sqrt,
-    "relu": activation.relu,
-    "sigmoid": activation.sigmoid,
-    "tanh": activation.tanh,
-    "erf": elementwise.erf,
+    **elementwise_methods.METHODS,
     "softmax": softmax.softmax,
     # reductions
     "sum": reduce.sum,
@@ -67,13 +36,6 @@ METHODS: dict[str, Any] = {
     "matmul": matmul.matmul,
     "__matmul__": matmul.matmul,
     "__rmatmul__": matmul.rmatmul,
-    # comparisons
-    "__eq__": comparison.eq,
-    "__ne__": comparison.ne,
-    "__lt__": comparison.lt,
-    "__le__": comparison.le,
-    "__gt__": comparison.gt,
-    "__ge__": comparison.ge,
     # shapes
     "reshape": view.reshape,
     "view": view.reshape,
@@ -90,20 +52,8 @@ METHODS: dict[str, Any] = {
     "__setitem__": view.setitem,
     # dtypes and copies
     "to": _to,
-    "float": _cast_to("float32"),
-    "double": _cast_to("float64"),
-    "long": _cast_to("int64"),
     "clone": _clone,
     # in place
-    "add_": in_place(elementwise.add, "add_"),
-    "sub_": in_place(elementwise.sub, "sub_"),
-    "mul_": in_place(elementwise.mul, "mul_"),
-    "div_": in_place(elementwise.div, "div_"),
-    "relu_": in_place(activation.relu, "relu_"),
-    "__iadd__": in_place(elementwise.add, "add_"),
-    "__isub__": in_place(elementwise.sub, "sub_"),
-    "__imul__": in_place(elementwise.mul, "mul_"),
-    "__itruediv__": in_place(elementwise.div, "div_"),
     "zero_": inplace.zero_,
     "fill_": inplace.fill_,
     "copy_": inplace.copy_,
