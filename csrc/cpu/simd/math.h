@@ -113,7 +113,8 @@ TINYDL_INLINE Vec<float> log1p(Vec<float> x) {
   const Vec<float> one(1.0f);
   const Vec<float> w = one + x;
   const Vec<float> lost = x - (w - one);
-  return select(w > Vec<float>(0x1p64f), log(w), log(w) + lost / w);
+  const Vec<int32_t> whole = (w == Vec<float>(0.0f)) | (w > Vec<float>(0x1p64f));
+  return select(whole, log(w), log(w) + lost / w);
 }
 
 // sigmoid(x) = 1 / (1 + e^-x) = y for x < 0 and 1 - y for x >= 0. With e^|x| = 2^n (1 + t) and w = 2^-n,

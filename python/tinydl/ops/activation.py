@@ -238,6 +238,7 @@ def softsign(input: Tensor) -> Tensor:
 
 def tanhshrink(input: Tensor) -> Tensor:
     """y = x - tanh x, elementwise."""
+    refuse_bool("tanhshrink", input)
     return sub(input, tanh(input))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, Binary, BinaryByNumpy, apply_binary, apply_float, cast, is_half, operands, quiet
+from .by_numpy import BinaryByNumpy
+from .elementwise import KERNEL_CHARS, Binary, apply_binary, apply_float, cast, is_half, quiet, tensor_operands
 from .reduce import sum_to
 
 
@@ -104,13 +105,6 @@ class ClampTensor(Function):
         )
 
 
-def _both_tensors(op: str, input: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    for value in (input, other):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{op}: got {type(value).__name__}, wanted a tensor; clamp takes numbers")
-    return operands(input, other)
-
-
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, elementwise with broadcasting; NaN where either is.
 
@@ -120,22 +114,22 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
     >>> tinydl.maximum(tinydl.tensor([1.0, 5.0]), tinydl.tensor([3.0]))
     tensor([3., 5.])
     """
-    return apply_binary(Maximum, *_both_tensors("maximum", input, other))
+    return apply_binary(Maximum, *tensor_operands("maximum", input, other))
 
 
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, elementwise with broadcasting; NaN where either is. Equals share the gradient."""
-    return apply_binary(Minimum, *_both_tensors("minimum", input, other))
+    return apply_binary(Minimum, *tensor_operands("minimum", input, other))
 
 
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, elementwise with broadcasting; where one is NaN, the other."""
-    return apply_binary(Fmax, *_both_tensors("fmax", input, other))
+    return apply_binary(Fmax, *tensor_operands("fmax", input, other))
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, elementwise with broadcasting; where one is NaN, the other."""
-    return apply_binary(Fmin, *_both_tensors("fmin", input, other))
+    return apply_binary(Fmin, *tensor_operands("fmin", input, other))
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -155,12 +149,13 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         if bound is not None and not isinstance(bound, int | float | np.number):
             raise TypeError(f"clamp: got a bound of type {type(bound).__name__}, wanted a number or a tensor")
     dtype = _bounded_dtype(input._data, min, max)
-    if dtype.kind in "iub":
+    if dtype.char == "?":
+        raise TypeError("clamp: got bools, wanted numbers")
+    if dtype.kind in "iu":
         return Tensor(_clamp_integers(input._data.astype(dtype), min, max))
     low, high = -math.inf if min is None else float(min), math.inf if max is None else float(max)
     if math.isnan(low) or math.isnan(high):
-        low = high = math.nan
-        return cast(input * math.nan, dtype)
+        return _clamp_tensor(input, Tensor(np.asarray(low, dtype)), Tensor(np.asarray(high, dtype)))
     return apply_float("clamp", Clamp(low, high), input)
 
 
@@ -169,6 +164,8 @@ def _bounded_dtype(data: Array, *bounds: Any) -> np.dtype[Any]:
     for bound in bounds:
         if bound is not None:
             dtype = dtypes.result_type(np.empty(data.shape, dtype), getattr(bound, "_data", bound))
+    if dtype.char == "?" and None not in bounds:
+        raise TypeError("clamp: got bools, wanted numbers")
     return dtype
 
 

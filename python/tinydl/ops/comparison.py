@@ -40,6 +40,8 @@ def broadcast(op: str, ufunc: Any, a: Any, b: Any) -> Tensor:
 
 
 def _compare(op: str, ufunc: Any, input: Any, other: Any) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     return broadcast(op, ufunc, *raw_operands(op, input, other))
 
 

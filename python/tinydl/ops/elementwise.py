@@ -60,8 +60,27 @@ def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
     if isinstance(value, Tensor):
         return cast(value, dtype)
     if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
-        return Tensor(np.asarray(value, dtype=dtype))
+        try:
+            return Tensor(np.asarray(value, dtype=dtype))
+        except OverflowError:  # an integer beyond the dtype's range wraps round
+            return Tensor(np.asarray(value).astype(dtype))
     raise TypeError(f"got an operand of type {type(value).__name__}, wanted a tensor, an array or a number")
+
+
+def tensor_operands(op: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """`operands` for functions that take no numbers."""
+    for value in (a, b):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{op}: got {type(value).__name__}, wanted a tensor")
+    return operands(a, b)
+
+
+def float_operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
+    """`operands` for functions whose result is no integer: two integers become float32."""
+    x, y = operands(a, b)
+    if dtypes.is_floating_point(x._data.dtype):
+        return x, y
+    return _operand(a, dtypes.float32), _operand(b, dtypes.float32)
 
 
 # -- Arithmetic -------------------------------------------------------------------------------------------------
@@ -160,19 +179,24 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     tensor([[11., 12.],
             [21., 22.]])
     """
-    if alpha != 1:
-        other = mul(other, alpha)
-    return apply_binary(Add, *operands(input, other))
+    a, b = operands(input, other)
+    return apply_binary(Add, a, b if alpha == 1 else _scaled("add", b, alpha))
 
 
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """y = input - alpha other, with broadcasting and type promotion."""
-    if alpha != 1:
-        other = mul(other, alpha)
     a, b = operands(input, other)
-    if a._data.dtype.char == "?":
-        raise TypeError("sub: got two bool tensors, which have no difference; use logical_xor")
-    return apply_binary(Sub, a, b)
+    if a is not input or b is not other or a._data.dtype.char == "?":
+        for value in (input, other):
+            if isinstance(value, bool) or (isinstance(value, Tensor) and value._data.dtype.char == "?"):
+                raise TypeError("sub: got a bool, which has no difference; use ~ or logical_xor")
+    return apply_binary(Sub, a, b if alpha == 1 else _scaled("sub", b, alpha))
+
+
+def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
+    if value._data.dtype.kind in "iub" and not isinstance(alpha, int):
+        raise TypeError(f"{op}: got alpha={alpha} for integers, wanted an integer")
+    return mul(value, Tensor(np.asarray(alpha, value._data.dtype)))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
@@ -193,10 +217,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         from .rounding import rounded_div
 
         return rounded_div(input, other, rounding_mode)
-    a, b = operands(input, other)
-    if not dtypes.is_floating_point(a.dtype):
-        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
-    return apply_binary(Div, a, b)
+    return apply_binary(Div, *float_operands(input, other))
 
 
 def apply_binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
@@ -218,6 +239,8 @@ def true_divide(input: Operand, other: Operand) -> Tensor:
 
 def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """y = other - alpha input: `sub` with its operands exchanged."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"rsub: got {type(input).__name__}, wanted a tensor")
     return sub(other, input, alpha=alpha)
 
 
@@ -301,50 +324,6 @@ class Sqrt(Unary):
         kernels = backend.of(grad)
         half = kernels.mul(grad, np.asarray(0.5, grad.dtype))
         return kernels.div(half, self.saved[0])  # type: ignore[no-any-return]
-
-
-class ByNumpy(Function):
-    """y = f(x) for functions without a kernel: `value` is NumPy's f, and `slope` gives dy/dx."""
-
-    value: Any
-
-    def forward(self, x: Array) -> Array:
-        y = quiet(self.value, x)
-        self.save(x, y)
-        return y
-
-    def backward(self, grad: Array) -> Array:
-        return quiet(lambda g, x, y: g * self.slope(x, y), grad, *self.saved)
-
-    def slope(self, x: Array, y: Array) -> Any:
-        """dy/dx."""
-        raise NotImplementedError
-
-
-class BinaryByNumpy(Binary):
-    """y = f(a, b) for functions without a kernel: `value` is NumPy's f, the slopes give dy/da and dy/db."""
-
-    value: Any
-
-    def compute(self, a: Array, b: Array) -> Array:
-        return quiet(self.value, a, b)
-
-    def save_for(self, a: Array, b: Array, y: Array) -> None:
-        self.save(a, b, y)
-
-    def grad_a(self, grad: Array) -> Array:
-        return quiet(lambda g, a, b, y: g * self.slope_a(a, b, y), grad, *self.saved)
-
-    def grad_b(self, grad: Array) -> Array:
-        return quiet(lambda g, a, b, y: g * self.slope_b(a, b, y), grad, *self.saved)
-
-    def slope_a(self, a: Array, b: Array, y: Array) -> Any:
-        """dy/da."""
-        raise NotImplementedError
-
-    def slope_b(self, a: Array, b: Array, y: Array) -> Any:
-        """dy/db."""
-        raise NotImplementedError
 
 
 class Erf(Unary):

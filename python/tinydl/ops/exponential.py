@@ -9,16 +9,8 @@ import numpy as np
 
 from .. import backend, dtypes
 from ..tensor import Array, Tensor
-from .elementwise import (
-    BinaryByNumpy,
-    ByNumpy,
-    Operand,
-    Unary,
-    apply_binary,
-    apply_float,
-    cast,
-    operands,
-)
+from .by_numpy import BinaryByNumpy, ByNumpy
+from .elementwise import Operand, Unary, apply_binary, apply_float, float_operands, tensor_operands
 
 
 class Exp2(ByNumpy):
@@ -101,7 +93,7 @@ class Logit(ByNumpy):
     def slope(self, x: Array, y: Array) -> Any:
         low, high = (0, 1) if self.eps is None else (self.eps, 1 - self.eps)
         outside = np.nan if self.eps is None else 0
-        return np.where((x >= low) & (x <= high), 1 / (x * (1 - x)), np.asarray(outside, x.dtype))
+        return np.where((x < low) | (x > high), np.asarray(outside, x.dtype), 1 / (x * (1 - x)))
 
 
 class Xlogy(BinaryByNumpy):
@@ -120,15 +112,15 @@ class Xlogy(BinaryByNumpy):
 
 
 class Logaddexp(BinaryByNumpy):
-    """y = ln(e^a + e^b); dy/da = e^(a-y), dy/db = e^(b-y)."""
+    """y = ln(e^a + e^b); dy/da = 1/(1 + e^(b-a)), dy/db = 1/(1 + e^(a-b))."""
 
     value: Any = np.logaddexp
 
     def slope_a(self, a: Array, b: Array, y: Array) -> Any:
-        return np.exp(a - y)
+        return 1 / (1 + np.exp(b - a))
 
     def slope_b(self, a: Array, b: Array, y: Array) -> Any:
-        return np.exp(b - y)
+        return 1 / (1 + np.exp(a - b))
 
 
 def exp2(input: Tensor) -> Tensor:
@@ -175,16 +167,12 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 def xlogy(input: Operand, other: Operand) -> Tensor:
     """y = input ln(other) with broadcasting; 0 where input is 0, unless other is NaN."""
-    return _float_pair(Xlogy, input, other)
+    return apply_binary(Xlogy, *float_operands(input, other))
 
 
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """y = ln(e^input + e^other) with broadcasting, without overflow."""
-    return _float_pair(Logaddexp, input, other)
-
-
-def _float_pair(function: type[BinaryByNumpy], input: Operand, other: Operand) -> Tensor:
-    a, b = operands(input, other)
+    a, b = tensor_operands("logaddexp", input, other)
     if not dtypes.is_floating_point(a.dtype):
-        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
-    return apply_binary(function, a, b)
+        raise TypeError(f"logaddexp: got dtype {a.dtype}, wanted a floating-point dtype")
+    return apply_binary(Logaddexp, a, b)

@@ -9,7 +9,8 @@ import numpy as np
 from .. import backend
 from ..tensor import Array, Tensor
 from .activation import Activation, apply_activation
-from .elementwise import ByNumpy, refuse_bool
+from .by_numpy import ByNumpy
+from .elementwise import refuse_bool
 from .inplace import change
 
 
@@ -97,7 +98,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         return change("hardtanh_", input, hardtanh, min_val, max_val)
     if isinstance(input, Tensor) and input._data.dtype.kind in "iub":
         refuse_bool("hardtanh", input)
-        if input._data.dtype.kind == "u" and min_val < 0:
+        if input._data.dtype.kind == "u" and min_val <= -1:
             raise ValueError(f"hardtanh: got min_val={min_val} for dtype {input.dtype}, which has no negative numbers")
         return Tensor(np.clip(input._data, int(min_val), int(max_val)).astype(input.dtype))
     return apply_activation("hardtanh", Hardtanh(min_val, max_val), input)

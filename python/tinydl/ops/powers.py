@@ -9,16 +9,8 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import (
-    BinaryByNumpy,
-    Operand,
-    apply_binary,
-    apply_float,
-    cast,
-    mul,
-    operands,
-    quiet,
-)
+from .by_numpy import BinaryByNumpy
+from .elementwise import Operand, apply_binary, apply_float, cast, mul, operands, quiet, tensor_operands
 
 
 def _power(x: Array, exponent: float) -> Array:
@@ -31,8 +23,8 @@ def _power(x: Array, exponent: float) -> Array:
         y = kernels.mul(kernels.mul(x, x), x)
     elif exponent == 0.5:
         y = kernels.sqrt(x)
-    elif exponent == -1:
-        y = kernels.div(np.ones((), x.dtype), x)
+    elif exponent in (-1, -0.5):
+        y = kernels.div(np.ones((), x.dtype), x if exponent == -1 else kernels.sqrt(x))
     else:
         y = quiet(np.power, x, np.asarray(exponent, x.dtype))
     return y
@@ -120,7 +112,8 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
         if data.dtype.kind in "iub" and not isinstance(exponent, float):
             if exponent < 0:
                 raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
-            return Tensor(np.asarray(np.power(data, np.asarray(exponent, dtypes.result_type(data, exponent)))))
+            dtype = dtypes.result_type(data, exponent)
+            return Tensor(np.asarray(np.power(data, np.asarray(exponent, dtype))).astype(dtype))
         return apply_float("pow", Pow(exponent), input)
     a, b = operands(input, exponent)
     if a._data.dtype.kind in "iub":
@@ -161,7 +154,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     >>> tinydl.hypot(tinydl.tensor([3.0]), tinydl.tensor([4.0]))
     tensor([5.])
     """
-    a, b = operands(input, other)
+    a, b = tensor_operands("hypot", input, other)
     if not dtypes.is_floating_point(a.dtype):
         raise TypeError(f"hypot: got dtype {a.dtype}, wanted a floating-point dtype")
     return apply_binary(Hypot, a, b)

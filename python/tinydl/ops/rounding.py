@@ -8,18 +8,8 @@ import numpy as np
 
 from .. import dtypes
 from ..tensor import Array, Tensor
-from .elementwise import (
-    Binary,
-    BinaryByNumpy,
-    ByNumpy,
-    Operand,
-    apply_binary,
-    apply_float,
-    operands,
-    quiet,
-    refuse_bool,
-    swapped,
-)
+from .by_numpy import BinaryByNumpy, ByNumpy
+from .elementwise import Binary, Operand, apply_binary, apply_float, operands, quiet, refuse_bool, swapped
 
 # -- Steps: the gradient is zero wherever there is one ----------------------------------------------------------
 
@@ -219,6 +209,8 @@ def remainder(input: Operand, other: Operand) -> Tensor:
 
 def fmod(input: Operand, other: Operand) -> Tensor:
     """y = input - other trunc(input/other), with the sign of `input`; ValueError for integers divided by 0."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"fmod: got {type(input).__name__}, wanted a tensor")
     return _whole("fmod", Fmod, input, other)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
 from ..tensor import Array, Tensor
-from .elementwise import BinaryByNumpy, ByNumpy, apply_binary, apply_float, cast, mul, operands
+from .by_numpy import BinaryByNumpy, ByNumpy
+from .elementwise import apply_binary, apply_float, float_operands, mul, tensor_operands
 
 
 class Sin(ByNumpy):
@@ -192,10 +192,8 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     >>> tinydl.atan2(tinydl.tensor([1.0]), tinydl.tensor([-1.0]))
     tensor([2.3561945])
     """
-    a, b = operands(input, other)
-    if not dtypes.is_floating_point(a.dtype):
-        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
-    return apply_binary(Atan2, a, b)
+    tensor_operands("atan2", input, other)
+    return apply_binary(Atan2, *float_operands(input, other))
 
 
 def deg2rad(input: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import dtypes
 from ..tensor import Tensor
-from .elementwise import add, div, mul, operands, sub
+from .elementwise import add, div, mul, operands, refuse_bool, sub
 from .selection import where
 
 
@@ -38,6 +38,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """y = input + value tensor1 tensor2, with broadcasting."""
     product = mul(tensor1, tensor2)
+    refuse_bool("addcmul", product)
     return add(input, product if value == 1 else mul(product, value))
 
 
