@@ -104,7 +104,7 @@ class Prelu(Binary):
 
     def compute(self, a: Array, b: Array) -> Array:
         kernels = backend.of(a)
-        return kernels.where(a > 0, a, kernels.mul(a, b))  # type: ignore[no-any-return]
+        return kernels.where(np.asarray(a > 0), a, kernels.mul(a, b))  # type: ignore[no-any-return]
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
         self.save(a, b)
@@ -112,12 +112,12 @@ class Prelu(Binary):
     def grad_a(self, grad: Array) -> Array:
         a, b = self.saved
         kernels = backend.of(grad)
-        return kernels.where(a > 0, grad, kernels.mul(grad, b))  # type: ignore[no-any-return]
+        return kernels.where(np.asarray(a > 0), grad, kernels.mul(grad, b))  # type: ignore[no-any-return]
 
     def grad_b(self, grad: Array) -> Array:
         a, _ = self.saved
         kernels = backend.of(grad)
-        return kernels.where(a > 0, np.zeros((), grad.dtype), kernels.mul(grad, a))  # type: ignore[no-any-return]
+        return kernels.where(np.asarray(a > 0), np.zeros((), grad.dtype), kernels.mul(grad, a))  # type: ignore[no-any-return]
 
 
 def apply_activation(op: str, function: Function, input: Tensor) -> Tensor:
