@@ -148,7 +148,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     for bound in (min, max):
         if bound is not None and not isinstance(bound, int | float | np.number):
             raise TypeError(f"clamp: got a bound of type {type(bound).__name__}, wanted a number or a tensor")
-    dtype = _bounded_dtype(input._data, min, max)
+    wide = isinstance(input, Tensor) and input._data.dtype.char in KERNEL_CHARS
+    dtype = input._data.dtype if wide else _bounded_dtype(input._data, min, max)
     if dtype.char == "?":
         raise TypeError("clamp: got bools, wanted numbers")
     if dtype.kind in "iu":

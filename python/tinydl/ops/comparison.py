@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..tensor import Array, Tensor
-from .elementwise import quiet
+from .elementwise import KERNEL_CHARS, quiet
 
 _COMPARABLE = (Tensor, np.ndarray, int, float, np.number, np.bool_)
 
@@ -42,6 +42,11 @@ def broadcast(op: str, ufunc: Any, a: Any, b: Any) -> Tensor:
 def _compare(op: str, ufunc: Any, input: Any, other: Any) -> Tensor:
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
+    a = input._data
+    if isinstance(other, Tensor) and other._data.shape == a.shape and other._data.dtype is a.dtype:
+        return Tensor(np.asarray(ufunc(a, other._data)))
+    if (type(other) is float or type(other) is int) and a.dtype.char in KERNEL_CHARS:
+        return Tensor(np.asarray(ufunc(a, np.asarray(other, a.dtype))))
     return broadcast(op, ufunc, *raw_operands(op, input, other))
 
 

@@ -50,6 +50,11 @@ def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
             return a, b
         dtype = dtypes.result_type(a._data, b._data)
         return cast(a, dtype), cast(b, dtype)
+    if type(b) is float or type(b) is int:  # the usual case, without the general rules
+        if isinstance(a, Tensor) and a._data.dtype.char in KERNEL_CHARS:
+            return a, Tensor(np.asarray(b, a._data.dtype))
+    elif (type(a) is float or type(a) is int) and isinstance(b, Tensor) and b._data.dtype.char in KERNEL_CHARS:
+        return Tensor(np.asarray(a, b._data.dtype)), b
     raw_a = a._data if isinstance(a, Tensor) else a
     raw_b = b._data if isinstance(b, Tensor) else b
     dtype = dtypes.result_type(raw_a, raw_b)
@@ -186,11 +191,13 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """y = input - alpha other, with broadcasting and type promotion."""
     a, b = operands(input, other)
-    if a is not input or b is not other or a._data.dtype.char == "?":
-        for value in (input, other):
-            if isinstance(value, bool) or (isinstance(value, Tensor) and value._data.dtype.char == "?"):
-                raise TypeError("sub: got a bool, which has no difference; use ~ or logical_xor")
+    if (a is not input or b is not other or a._data.dtype.char == "?") and (_is_bool(input) or _is_bool(other)):
+        raise TypeError("sub: got a bool, which has no difference; use ~ or logical_xor")
     return apply_binary(Sub, a, b if alpha == 1 else _scaled("sub", b, alpha))
+
+
+def _is_bool(value: Operand) -> bool:
+    return value._data.dtype.char == "?" if isinstance(value, Tensor) else isinstance(value, bool)
 
 
 def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:

@@ -42,7 +42,9 @@ def replace(op: str, target: Tensor, result: Tensor) -> Tensor:
         return target
     if result.shape != target.shape:
         raise ValueError(f"{op}: the result has shape {result.shape}, the tensor changed in place {target.shape}")
-    if not np.can_cast(result.dtype, target.dtype, casting="same_kind"):
+    if result._data.dtype is not target._data.dtype and not np.can_cast(
+        result.dtype, target.dtype, casting="same_kind"
+    ):
         raise TypeError(f"{op}: a result of dtype {result.dtype} does not fit in place into {target.dtype}")
     result = cast(result, target.dtype)
     check_writable(op, target, result.requires_grad)

@@ -21,6 +21,8 @@ class Where(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
+        if True in self.needs:  # backward wants the condition as it is now
+            self.condition = self.condition.copy(order="K")
         return _choose(self.condition, a, b)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
@@ -70,7 +72,7 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
         got = condition.dtype if isinstance(condition, Tensor) else type(condition).__name__
         raise TypeError(f"where: got a condition of type {got}, wanted a bool tensor")
     a, b = operands(input, other)
-    function = Where(condition._data.copy(order="K"))
+    function = Where(condition._data)
     if is_half(a):
         return cast(function.apply(cast(a, dtypes.float32), cast(b, dtypes.float32)), a.dtype)
     return function.apply(a, b)  # type: ignore[no-any-return]
