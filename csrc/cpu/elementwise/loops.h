@@ -107,19 +107,37 @@ TINYDL_INLINE void map_row(F f, int64_t n, Y y, X... x) {
   }
 }
 
-// One operand's lanes of a bool array as a mask.
+// As many bytes as a vector has lanes. (Spelled out like VecTypes.)
+template <int N>
+struct Bytes;
+#define TINYDL_BYTES(N)                                    \
+  template <>                                              \
+  struct Bytes<N> {                                        \
+    typedef int8_t Native __attribute__((vector_size(N))); \
+  }
+TINYDL_BYTES(2);
+TINYDL_BYTES(4);
+TINYDL_BYTES(8);
+TINYDL_BYTES(16);
+#undef TINYDL_BYTES
+
+// The lanes of a bool array as a mask.
 template <class T, Step step>
 struct Condition {
-  const bool* p;
+  using Int = typename VecTypes<T>::Int;
+  const int8_t* p;  // not bool*: arrays that were cast to bool may hold other bytes than 0 and 1
   int64_t stride;
 
-  TINYDL_INLINE typename Vec<T>::Mask load(int64_t i) const { return load(i, Vec<T>::size); }
-  TINYDL_INLINE typename Vec<T>::Mask load(int64_t i, int n) const {
-    using Int = typename VecTypes<T>::Int;
-    if constexpr (step == Step::zero) return Vec<Int>(-Int(*p));
-    Int lane[Vec<T>::size] = {};
-    for (int k = 0; k < n; ++k) lane[k] = -Int(p[step == Step::one ? i + k : (i + k) * stride]);
-    return Vec<Int>::load(lane);
+  TINYDL_INLINE Vec<Int> load(int64_t i) const {
+    if constexpr (step != Step::one) return load(i, Vec<T>::size);
+    typename Bytes<Vec<T>::size>::Native bytes;
+    __builtin_memcpy(&bytes, p + i, sizeof bytes);
+    return Vec<Int>(__builtin_convertvector(bytes, typename Vec<Int>::Native)) != Vec<Int>(0);
+  }
+  TINYDL_INLINE Vec<Int> load(int64_t i, int n) const {
+    Vec<Int> lanes(0);
+    for (int k = 0; k < n; ++k) lanes.v[k] = p[(i + k) * stride];
+    return lanes != Vec<Int>(0);
   }
 };
 
@@ -186,7 +204,8 @@ void map_condition(const LoopNest& nest, const bool* c, const T* a, const T* b, 
     using One = Operand<T, Step::one>;
     using Zero = Operand<T, Step::zero>;
     using Any = Operand<T, Step::any>;
-    const Condition<T, Step::one> mask{c + at[0], 1};
+    const int8_t* bytes = reinterpret_cast<const int8_t*>(c) + at[0];
+    const Condition<T, Step::one> mask{bytes, 1};
     T* from_a = const_cast<T*>(a) + at[1];
     T* from_b = const_cast<T*>(b) + at[2];
     T* to = y + at[3];
@@ -198,7 +217,7 @@ void map_condition(const LoopNest& nest, const bool* c, const T* a, const T* b, 
     else if (dense && sa == 0 && sb == 1)
       map_row(f, n, One{to, 1}, mask, Zero{from_a, 0}, One{from_b, 1});
     else
-      map_row(f, n, Any{to, sy}, Condition<T, Step::any>{c + at[0], sc}, Any{from_a, sa}, Any{from_b, sb});
+      map_row(f, n, Any{to, sy}, Condition<T, Step::any>{bytes, sc}, Any{from_a, sa}, Any{from_b, sb});
   });
 }
 
