@@ -107,19 +107,21 @@ TINYDL_INLINE void map_row(F f, int64_t n, Y y, X... x) {
   }
 }
 
-// As many bytes as a vector has lanes. (Spelled out like VecTypes.)
+// Integers of 8, 16 and 32 bits, as many as a vector has lanes. (Spelled out like VecTypes.)
 template <int N>
-struct Bytes;
-#define TINYDL_BYTES(N)                                    \
-  template <>                                              \
-  struct Bytes<N> {                                        \
-    typedef int8_t Native __attribute__((vector_size(N))); \
+struct Integers;
+#define TINYDL_INTEGERS(N)                                      \
+  template <>                                                   \
+  struct Integers<N> {                                          \
+    typedef int8_t Bits8 __attribute__((vector_size(N)));       \
+    typedef int16_t Bits16 __attribute__((vector_size(2 * N))); \
+    typedef int32_t Bits32 __attribute__((vector_size(4 * N))); \
   }
-TINYDL_BYTES(2);
-TINYDL_BYTES(4);
-TINYDL_BYTES(8);
-TINYDL_BYTES(16);
-#undef TINYDL_BYTES
+TINYDL_INTEGERS(2);
+TINYDL_INTEGERS(4);
+TINYDL_INTEGERS(8);
+TINYDL_INTEGERS(16);
+#undef TINYDL_INTEGERS
 
 // The lanes of a bool array as a mask.
 template <class T, Step step>
@@ -130,9 +132,13 @@ struct Condition {
 
   TINYDL_INLINE Vec<Int> load(int64_t i) const {
     if constexpr (step != Step::one) return load(i, Vec<T>::size);
-    typename Bytes<Vec<T>::size>::Native bytes;
+    using Lanes = Integers<Vec<T>::size>;
+    typename Lanes::Bits8 bytes;
     __builtin_memcpy(&bytes, p + i, sizeof bytes);
-    return Vec<Int>(__builtin_convertvector(bytes, typename Vec<Int>::Native)) != Vec<Int>(0);
+    // Doubled step by step: GCC takes a wider conversion apart into single lanes.
+    const auto bits16 = __builtin_convertvector(bytes, typename Lanes::Bits16);
+    const auto bits32 = __builtin_convertvector(bits16, typename Lanes::Bits32);
+    return Vec<Int>(__builtin_convertvector(bits32, typename Vec<Int>::Native)) != Vec<Int>(0);
   }
   TINYDL_INLINE Vec<Int> load(int64_t i, int n) const {
     Vec<Int> lanes(0);
