@@ -122,7 +122,150 @@ from .ops.reduce import all, any, count_nonzero, mean, nanmean, nansum, prod, su
 from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
 from .ops.softmax import softmax
 from .ops.statistics import logsumexp, std, std_mean, var, var_mean
+from .ops.activation import (
+    celu,
+    prelu,
+    relu,
+    selu,
+    sigmoid,
+    tanh,
+)
+from .ops.bounds import (
+    clamp,
+    clamp_max,
+    clamp_min,
+    clip,
+    fmax,
+    fmin,
+    maximum,
+    minimum,
+)
+from .ops.comparison import (
+    allclose,
+    eq,
+    equal,
+    ge,
+    greater,
+    greater_equal,
+    gt,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    isneginf,
+    isposinf,
+    le,
+    less,
+    less_equal,
+    lt,
+    ne,
+    not_equal,
+)
+from .ops.elementwise import (
+    abs,
+    absolute,
+    add,
+    div,
+    divide,
+    erf,
+    exp,
+    log,
+    mul,
+    multiply,
+    neg,
+    negative,
+    positive,
+    rsub,
+    sqrt,
+    sub,
+    subtract,
+    true_divide,
+)
+from .ops.exponential import (
+    erfc,
+    exp2,
+    expm1,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logit,
+    xlogy,
+)
+from .ops.logical import (
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+)
+from .ops.matmul import matmul
+from .ops.piecewise import (
+    hardshrink,
+    threshold,
+)
+from .ops.pool import max_pool2d
+from .ops.powers import (
+    float_power,
+    hypot,
+    pow,
+    reciprocal,
+    rsqrt,
+    square,
+)
+from .ops.reduce import argmax, mean, sum
+from .ops.rounding import (
+    ceil,
+    fix,
+    floor,
+    floor_divide,
+    fmod,
+    frac,
+    remainder,
+    round,
+    sign,
+    signbit,
+    trunc,
+)
+from .ops.selection import (
+    nan_to_num,
+    where,
+)
+from .ops.softmax import softmax
+from .ops.trigonometry import (
+    acos,
+    acosh,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    deg2rad,
+    rad2deg,
+    sin,
+    sinh,
+    tan,
+)
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
+from .ops.weighted import (
+    addcdiv,
+    addcmul,
+    lerp,
+)
 from .random import Generator, initial_seed, manual_seed
 from .sampling import (
     bernoulli,

@@ -1,5 +1,6 @@
 """Elementwise kernels against NumPy in float64, on every tier, over drawn shapes and layouts."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,35 @@ from tests.support.arrays import broadcast_pairs, layouts, normal, shapes
 from tests.support.compare import assert_close
 from tinydl import _cpu, backend
 
-BINARY = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+erf = np.vectorize(math.erf)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def cdf(x):
+    """The normal distribution's."""
+    return (1 + erf(x / np.sqrt(2))) / 2
+
+
+def gelu_inner(x):
+    return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+
+
+def slope(function, x, step=1e-5):
+    """A central difference, whose error of order step^2 is below float32's."""
+    return (function(x + step) - function(x - step)) / (2 * step)
+
+
+BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}
 UNARY = {
     "copy": lambda x: x,
     "neg": np.negative,
@@ -21,7 +50,46 @@ UNARY = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
-    "erf": np.vectorize(math.erf),
+    "erf": erf,
+    "abs": np.abs,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "gelu": lambda x: x * cdf(x),
+    "gelu_tanh": lambda x: x * (1 + np.tanh(gelu_inner(x))) / 2,
+    "silu": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+}
+CANCELLING = ("gelu", "gelu_tanh", "mish")  # 1 + f near f = -1
+POSITIVE = ("log", "sqrt", "log1p")
+FROM_INPUT = {
+    "abs_backward": np.sign,
+    "gelu_backward": lambda x: cdf(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+    "gelu_tanh_backward": lambda x: slope(UNARY["gelu_tanh"], x),
+    "silu_backward": lambda x: slope(UNARY["silu"], x),
+    "mish_backward": lambda x: slope(UNARY["mish"], x),
+}
+WITH_PARAMETERS = {
+    "leaky_relu": ((0.3,), lambda x, s: np.where(x > 0, x, s * x), lambda x, s: np.where(x > 0, 1, s)),
+    "elu": (
+        (0.7, 1.3, 0.5),
+        lambda x, a, s, k: s * np.where(x > 0, x, a * np.expm1(k * np.minimum(x, 0))),
+        lambda x, a, s, k: s * np.where(x > 0, 1, a * k * np.exp(k * np.minimum(x, 0))),
+    ),
+    "softplus": (
+        (2.0, 3.0),
+        lambda x, b, t: np.where(b * x > t, x, np.logaddexp(0, b * x) / b),
+        lambda x, b, t: np.where(b * x > t, 1, sigmoid(b * x)),
+    ),
+    "clamp": (
+        (-0.5, 1.0),
+        lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        lambda x, low, high: (x >= low) & (x <= high),
+    ),
+    "hardtanh": ((-0.5, 1.0), None, lambda x, low, high: (x > low) & (x < high)),
+}
+SPLIT = {
+    "maximum_backward": lambda g, a, b: g * ((a > b) + 0.5 * (a == b)),
+    "minimum_backward": lambda g, a, b: g * ((a < b) + 0.5 * (a == b)),
 }
 FROM_OUTPUT = {
     "relu_backward": lambda g, y: g * (y > 0),
@@ -46,12 +114,12 @@ def test_binary_broadcasts(name, dtype, pair, seed):
 @pytest.mark.parametrize("name", UNARY)
 def test_unary_on_every_tier_and_layout(isa, name, dtype, rng):
     x = normal(rng, (3, 5, 7, 17), dtype)
-    if name in ("log", "sqrt"):
+    if name in POSITIVE:
         x = np.abs(x)
     expected = UNARY[name](x.astype(np.float64))
     for layout, view in layouts(x):
         y = getattr(_cpu, name)(view)
-        assert_close(y, expected, "elementwise")
+        assert_close(y, expected, "elementwise", scale=np.abs(x) if name in CANCELLING else None)
         assert layout == "strided" or layout == "reversed" or y.strides == view.strides
 
 
@@ -62,6 +130,86 @@ def test_gradients_from_the_output(isa, name, dtype, rng):
     expected = FROM_OUTPUT[name](grad.astype(np.float64), y.astype(np.float64))
     scale = np.abs(grad)
     assert_close(getattr(_cpu, name)(grad, y), expected, "elementwise", scale=scale)
+
+
+def with_ties(rng, shape, dtype):
+    """Normal numbers, of which some are whole and half numbers, infinities and NaN."""
+    x = normal(rng, shape, dtype)
+    special = rng.choice([-1, -0.5, 0, 1, 2, np.inf, -np.inf, np.nan], shape).astype(dtype)
+    return np.where(rng.random(shape) < 0.4, special, x)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", FROM_INPUT)
+def test_gradients_from_the_input(isa, name, dtype, rng):
+    grad, x = normal(rng, (3, 5, 33), dtype), normal(rng, (3, 5, 33), dtype)
+    expected = grad * FROM_INPUT[name](x.astype(np.float64))
+    precision = np.float32 if "tanh" in name or name in ("silu_backward", "mish_backward") else dtype
+    for (_, lg), (_, lx) in zip(layouts(grad), layouts(x), strict=True):
+        got = getattr(_cpu, name)(lg, lx)
+        assert got.dtype == dtype
+        assert_close(got, expected, "elementwise", scale=2 * np.abs(grad) * (1 + np.abs(x)), dtype=precision)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_functions_with_parameters(isa, name, dtype, rng):
+    parameters, value, derivative = WITH_PARAMETERS[name]
+    grad, x = normal(rng, (3, 5, 33), dtype), normal(rng, (3, 5, 33), dtype)
+    if name in ("clamp", "hardtanh"):  # elements at the bounds, and infinite ones
+        x = np.where(rng.random(x.shape) < 0.4, rng.choice([*parameters, np.inf, -np.inf], x.shape), x).astype(dtype)
+    wide, exact = x.astype(np.float64), [np.float64(dtype(p)) for p in parameters]
+    for (_, lg), (_, lx) in zip(layouts(grad), layouts(x), strict=True):
+        if value is not None:
+            assert_close(
+                getattr(_cpu, name)(lx, *parameters),
+                value(wide, *exact),
+                "elementwise",
+                scale=1 + np.abs(value(wide, *exact)),
+            )
+        got = getattr(_cpu, f"{name}_backward")(lg, lx, *parameters)
+        assert_close(got, grad * derivative(wide, *exact), "elementwise", scale=2 * np.abs(grad))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", SPLIT)
+@given(pair=broadcast_pairs(), seed=st.integers(0, 2**32 - 1))
+def test_gradients_of_maximum_and_minimum(name, dtype, pair, seed):
+    rng = np.random.default_rng(seed)
+    a, b = (np.nan_to_num(with_ties(rng, shape, dtype)) for shape in pair)
+    grad = normal(rng, np.broadcast_shapes(*pair), dtype)
+    expected = SPLIT[name](grad.astype(np.float64), a, b)
+    for (_, lg), (_, la), (_, lb) in zip(layouts(grad), layouts(a), layouts(b), strict=False):
+        assert_close(getattr(_cpu, name)(lg, la, lb), expected, "elementwise")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(pair=broadcast_pairs(), mask=shapes(max_dims=1), seed=st.integers(0, 2**32 - 1))
+def test_where(dtype, pair, mask, seed):
+    rng = np.random.default_rng(seed)
+    shape = np.broadcast_shapes(*pair)
+    a, b = with_ties(rng, pair[0], dtype), with_ties(rng, pair[1], dtype)
+    condition = rng.random(shape[len(shape) - min(len(mask), len(shape)) :]) < 0.5
+    expected = np.where(condition, a, b)
+    for (_, lc), (_, la), (_, lb) in zip(layouts(condition), layouts(a), layouts(b), strict=False):
+        assert np.array_equal(_cpu.where(lc, la, lb), expected, equal_nan=True)
+
+
+def test_where_on_every_tier(isa, rng):
+    for dtype in FLOATS:
+        a, b = with_ties(rng, (5, 33), dtype), with_ties(rng, (5, 33), dtype)
+        condition = rng.random((5, 33)) < 0.5
+        for c, x, y in itertools.product(
+            (condition, condition[:1], condition.T.copy().T), (a, a[:, :1]), (b, b[:1, :1])
+        ):
+            assert np.array_equal(_cpu.where(c, x, y), np.where(c, x, y), equal_nan=True)
+
+
+def test_nan_is_chosen_from_either_side(isa):
+    a = np.array([np.nan, 1, np.nan, 2] * 5, np.float32)
+    b = np.array([1, np.nan, np.nan, 3] * 5, np.float32)
+    assert_close(_cpu.maximum(a, b), np.maximum(a, b), "elementwise")
+    assert_close(_cpu.minimum(a, b), np.minimum(a, b), "elementwise")
 
 
 @given(shape=shapes(), seed=st.integers(0, 2**32 - 1))
@@ -77,7 +225,9 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
     results = []
     for threads in (1, 2, 3, 5):
         with backend.use_threads(threads):
-            results.append(_cpu.mul(a, b).tobytes())
+            y = _cpu.mul(a, b)
+            outputs = (y, _cpu.gelu(y), _cpu.elu(y, 1, 1, 1), _cpu.where(y > 0, a, b), _cpu.maximum_backward(y, a, b))
+            results.append(b"".join(out.tobytes() for out in outputs))
     assert len(set(results)) == 1
 
 
@@ -95,6 +245,14 @@ def test_wrong_calls():
         _cpu.add(x, x.astype(np.float64))
     with pytest.raises(TypeError, match="relu: got dtype int64, wanted float32 or float64"):
         _cpu.relu(np.arange(3))
+    with pytest.raises(TypeError, match="where: got dtype float32, wanted bool"):
+        _cpu.where(x, x, x)
+    with pytest.raises(ValueError, match=r"where: shapes \(4,\) and \(3,\) do not broadcast"):
+        _cpu.where(x[:3] > 0, x, x)
+    with pytest.raises(ValueError, match=r"maximum_backward: shapes \(4,\) and \(3,\) do not broadcast"):
+        _cpu.maximum_backward(x, x, x[:3])
+    with pytest.raises(TypeError, match="clamp: got dtype int64"):
+        _cpu.clamp(np.arange(3), 0, 1)
     with pytest.raises(ValueError, match="17 axes, wanted at most 16"):
         _cpu.relu(np.ones((1,) * 17, np.float32))
     with pytest.raises(ValueError, match="foreign order"):

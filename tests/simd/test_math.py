@@ -1,4 +1,4 @@
-"""Vector exp, log, tanh, sigmoid and erf against float64, in ulp of float32, on every tier.
+"""Vector exp, expm1, log, log1p, tanh, sigmoid and erf against float64, in ulp of float32, on every tier.
 
 The exhaustive test takes every one of the 2^32 floats: ``python -m pytest tests/simd -m slow --slow -s``.
 """
@@ -18,7 +18,15 @@ def stable_sigmoid(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
-REFERENCE = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sigmoid": stable_sigmoid, "erf": scipy.special.erf}
+REFERENCE = {
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "sigmoid": stable_sigmoid,
+    "erf": scipy.special.erf,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+}
 EXACT64 = [name for name in REFERENCE if name != "erf"]  # with a reference in more than float64
 
 # Where a function leaves its normal range or its implementation changes course.
@@ -28,6 +36,8 @@ THRESHOLDS = {
     "tanh": [0.6, 0.17329, 9.010913, 10.0, 2.0**-126],
     "sigmoid": [-87.33655, -88.72284, -103.27893, -103.97208, -104.0, 16.635532, 17.32868, -0.34657],
     "erf": [0.84375, 3.92, 4.0, 2.0**-126],
+    "expm1": [1.0, 0.34657, 88.72284, 89.0, -17.0, -104.0, 2.0**-126],
+    "log1p": [1.0, 0.25, 0.5, 2.0**-24, 2.0**24, 2.0**64, 2.0**-126],
 }
 
 INF, NAN = np.inf, np.nan
@@ -36,6 +46,8 @@ SPECIAL = {
     "log": ([1.0, 0.0, -0.0, INF, -INF, NAN, -1.0, -1e-45], [0.0, -INF, -INF, INF, NAN, NAN, NAN, NAN]),
     "tanh": ([0.0, -0.0, INF, -INF, NAN, 1e-45, -1e-45], [0.0, -0.0, 1.0, -1.0, NAN, 1e-45, -1e-45]),
     "sigmoid": ([0.0, -0.0, INF, -INF, NAN, 20.0, -200.0], [0.5, 0.5, 1.0, 0.0, NAN, 1.0, 0.0]),
+    "expm1": ([0.0, INF, -INF, NAN, 89.0, -104.0, 1e-45], [0.0, INF, -1.0, NAN, INF, -1.0, 1e-45]),
+    "log1p": ([0.0, INF, -1.0, NAN, -2.0, -INF, 1e-45], [0.0, INF, -INF, NAN, NAN, NAN, 1e-45]),
     "erf": ([0.0, -0.0, INF, -INF, NAN, 1e-45, -1e-45], [0.0, -0.0, 1.0, -1.0, NAN, 1e-45, -1e-45]),
 }
 

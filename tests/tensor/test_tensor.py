@@ -187,9 +187,8 @@ def test_casts():
 def declared():
     """Method names and their parameters as tensor.pyi declares them."""
     tree = ast.parse((Path(tinydl.__file__).parent / "tensor.pyi").read_text())
-    (cls,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     out = {}
-    for node in cls.body:
+    for node in (node for cls in tree.body if isinstance(cls, ast.ClassDef) for node in cls.body):
         if isinstance(node, ast.FunctionDef):
             args = node.args
             out[node.name] = [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)][1:]

@@ -1,3 +1,4 @@
+#include "cpu/elementwise/activations.h"
 #include "cpu/elementwise/elementwise.h"
 #include "cpu/elementwise/loops.h"
 #include "cpu/simd/math.h"
@@ -7,34 +8,101 @@ namespace tinydl::TINYDL_TIER {
 namespace {
 
 // clang-format off
-struct Copy    { template <class V> V operator()(V x) const { return x; } };
-struct Neg     { template <class V> V operator()(V x) const { return -x; } };
-struct Exp     { template <class V> V operator()(V x) const { return exp(x); } };
-struct Log     { template <class V> V operator()(V x) const { return log(x); } };
-struct Sqrt    { template <class V> V operator()(V x) const { return sqrt(x); } };
-struct Relu    { template <class V> V operator()(V x) const { return select(x < V(0), V(0), x); } };
-struct Sigmoid { template <class V> V operator()(V x) const { return sigmoid(x); } };
-struct Tanh    { template <class V> V operator()(V x) const { return tanh(x); } };
-struct Erf     { template <class V> V operator()(V x) const { return erf(x); } };
+struct Copy  { template <class V> V operator()(V x) const { return x; } };
+struct Neg   { template <class V> V operator()(V x) const { return -x; } };
+struct Abs   { template <class V> V operator()(V x) const { return magnitude(x); } };
+struct Exp   { template <class V> V operator()(V x) const { return exp(x); } };
+struct Expm1 { template <class V> V operator()(V x) const { return expm1(x); } };
+struct Log   { template <class V> V operator()(V x) const { return log(x); } };
+struct Log1p { template <class V> V operator()(V x) const { return log1p(x); } };
+struct Sqrt  { template <class V> V operator()(V x) const { return sqrt(x); } };
+struct Erf   { template <class V> V operator()(V x) const { return erf(x); } };
 
 struct Add { template <class V> V operator()(V a, V b) const { return a + b; } };
 struct Sub { template <class V> V operator()(V a, V b) const { return a - b; } };
 struct Mul { template <class V> V operator()(V a, V b) const { return a * b; } };
 struct Div { template <class V> V operator()(V a, V b) const { return a / b; } };
 
-struct ReluBackward    { template <class V> V operator()(V dy, V y) const { return select(y <= V(0), V(0), dy); } };
-struct SigmoidBackward { template <class V> V operator()(V dy, V y) const { return dy * y * (V(1) - y); } };
-struct TanhBackward    { template <class V> V operator()(V dy, V y) const { return dy * (V(1) - y * y); } };
+// A NaN in a is chosen by a != a, one in b because no comparison with it is true.
+struct Maximum { template <class V> V operator()(V a, V b) const { return select((a > b) | (a != a), a, b); } };
+struct Minimum { template <class V> V operator()(V a, V b) const { return select((a < b) | (a != a), a, b); } };
+
+struct Where { template <class M, class V> V operator()(M mask, V a, V b) const { return select(mask, a, b); } };
 // clang-format on
+
+struct AbsBackward {
+  template <class V>
+  V operator()(V dy, V x) const {
+    return select(x > V(0), dy, select(x < V(0), -dy, V(0)));
+  }
+};
+
+struct MaximumBackward {
+  template <class V>
+  V operator()(V dy, V a, V b) const {
+    return select(a < b, V(0), select(a == b, V(0.5) * dy, dy));
+  }
+};
+
+struct MinimumBackward {
+  template <class V>
+  V operator()(V dy, V a, V b) const {
+    return select(a > b, V(0), select(a == b, V(0.5) * dy, dy));
+  }
+};
 
 template <class T>
 constexpr ElementwiseKernels<T> kernels = {
-    map_unary<T, Copy>,          map_unary<T, Neg>,           map_unary<T, Exp>,
-    map_unary<T, Log>,           map_unary<T, Sqrt>,          map_unary<T, Relu>,
-    map_unary<T, Sigmoid>,       map_unary<T, Tanh>,          map_unary<T, Erf>,
-    map_binary<T, Add>,          map_binary<T, Sub>,          map_binary<T, Mul>,
-    map_binary<T, Div>,          map_binary<T, ReluBackward>, map_binary<T, SigmoidBackward>,
-    map_binary<T, TanhBackward>,
+    // y = f(x)
+    unary<T, Copy>,
+    unary<T, Neg>,
+    unary<T, Abs>,
+    unary<T, Exp>,
+    unary<T, Expm1>,
+    unary<T, Log>,
+    unary<T, Log1p>,
+    unary<T, Sqrt>,
+    unary<T, Erf>,
+    unary<T, Relu>,
+    unary<T, Sigmoid>,
+    unary<T, Tanh>,
+    unary<T, Gelu>,
+    unary<T, GeluTanh>,
+    unary<T, Silu>,
+    unary<T, Mish>,
+    // y = f(x; p)
+    unary_with<T, LeakyRelu>,
+    unary_with<T, Elu>,
+    unary_with<T, Softplus>,
+    unary_with<T, Clamp>,
+    // y = f(a, b)
+    binary<T, Add>,
+    binary<T, Sub>,
+    binary<T, Mul>,
+    binary<T, Div>,
+    binary<T, Maximum>,
+    binary<T, Minimum>,
+    // y = f(c, a, b)
+    condition<T, Where>,
+    // dx = f(dy, y)
+    binary<T, ReluBackward>,
+    binary<T, SigmoidBackward>,
+    binary<T, TanhBackward>,
+    // dx = f(dy, x)
+    binary<T, AbsBackward>,
+    binary<T, GeluBackward>,
+    binary<T, GeluTanhBackward>,
+    binary<T, SiluBackward>,
+    binary<T, MishBackward>,
+    // dx = f(dy, x; p)
+    binary_with<T, LeakyRelu>,
+    binary_with<T, Elu>,
+    binary_with<T, Softplus>,
+    binary_with<T, Clamp>,
+    binary_with<T, HardtanhBackward>,
+    // da = f(dy, a, b)
+    ternary<T, MaximumBackward>,
+    ternary<T, MinimumBackward>,
 };
 
 }  // namespace

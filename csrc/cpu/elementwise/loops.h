@@ -107,20 +107,62 @@ TINYDL_INLINE void map_row(F f, int64_t n, Y y, X... x) {
   }
 }
 
+// Integers of 8, 16 and 32 bits, as many as a vector has lanes. (Spelled out like VecTypes.)
+template <int N>
+struct Integers;
+#define TINYDL_INTEGERS(N)                                      \
+  template <>                                                   \
+  struct Integers<N> {                                          \
+    typedef int8_t Bits8 __attribute__((vector_size(N)));       \
+    typedef int16_t Bits16 __attribute__((vector_size(2 * N))); \
+    typedef int32_t Bits32 __attribute__((vector_size(4 * N))); \
+  }
+TINYDL_INTEGERS(2);
+TINYDL_INTEGERS(4);
+TINYDL_INTEGERS(8);
+TINYDL_INTEGERS(16);
+#undef TINYDL_INTEGERS
+
+// The lanes of a bool array as a mask.
+template <class T, Step step>
+struct Condition {
+  using Int = typename VecTypes<T>::Int;
+  const int8_t* p;  // not bool*: arrays that were cast to bool may hold other bytes than 0 and 1
+  int64_t stride;
+
+  TINYDL_INLINE Vec<Int> load(int64_t i) const {
+    if constexpr (step != Step::one) return load(i, Vec<T>::size);
+    using Lanes = Integers<Vec<T>::size>;
+    typename Lanes::Bits8 bytes;
+    __builtin_memcpy(&bytes, p + i, sizeof bytes);
+    // Doubled step by step: GCC takes a wider conversion apart into single lanes.
+    const auto bits16 = __builtin_convertvector(bytes, typename Lanes::Bits16);
+    const auto bits32 = __builtin_convertvector(bits16, typename Lanes::Bits32);
+    return Vec<Int>(__builtin_convertvector(bits32, typename Vec<Int>::Native)) != Vec<Int>(0);
+  }
+  TINYDL_INLINE Vec<Int> load(int64_t i, int n) const {
+    Vec<Int> lanes(0);
+    for (int k = 0; k < n; ++k) lanes.v[k] = p[(i + k) * stride];
+    return lanes != Vec<Int>(0);
+  }
+};
+
+// y = f(x). T* because Operand also stores; what is only loaded stays as it is.
 template <class T, class F>
-void map_unary(const LoopNest& nest, const T* x, T* y) {
+void map_unary(const LoopNest& nest, const T* x, T* y, F f) {
   const int64_t sx = nest.inner_stride(0), sy = nest.inner_stride(1);
   for_each_row<2>(nest, [=](const int64_t* at, int64_t n) {
     T* from = const_cast<T*>(x) + at[0];
     if (sx == 1 && sy == 1)
-      map_row(F(), n, Operand<T, Step::one>{y + at[1], 1}, Operand<T, Step::one>{from, 1});
+      map_row(f, n, Operand<T, Step::one>{y + at[1], 1}, Operand<T, Step::one>{from, 1});
     else
-      map_row(F(), n, Operand<T, Step::any>{y + at[1], sy}, Operand<T, Step::any>{from, sx});
+      map_row(f, n, Operand<T, Step::any>{y + at[1], sy}, Operand<T, Step::any>{from, sx});
   });
 }
 
+// y = f(a, b)
 template <class T, class F>
-void map_binary(const LoopNest& nest, const T* a, const T* b, T* y) {
+void map_binary(const LoopNest& nest, const T* a, const T* b, T* y, F f) {
   const int64_t sa = nest.inner_stride(0), sb = nest.inner_stride(1), sy = nest.inner_stride(2);
   for_each_row<3>(nest, [=](const int64_t* at, int64_t n) {
     using One = Operand<T, Step::one>;
@@ -130,14 +172,85 @@ void map_binary(const LoopNest& nest, const T* a, const T* b, T* y) {
     T* from_b = const_cast<T*>(b) + at[1];
     T* to = y + at[2];
     if (sa == 1 && sb == 1 && sy == 1)
-      map_row(F(), n, One{to, 1}, One{from_a, 1}, One{from_b, 1});
+      map_row(f, n, One{to, 1}, One{from_a, 1}, One{from_b, 1});
     else if (sa == 1 && sb == 0 && sy == 1)
-      map_row(F(), n, One{to, 1}, One{from_a, 1}, Zero{from_b, 0});
+      map_row(f, n, One{to, 1}, One{from_a, 1}, Zero{from_b, 0});
     else if (sa == 0 && sb == 1 && sy == 1)
-      map_row(F(), n, One{to, 1}, Zero{from_a, 0}, One{from_b, 1});
+      map_row(f, n, One{to, 1}, Zero{from_a, 0}, One{from_b, 1});
     else
-      map_row(F(), n, Any{to, sy}, Any{from_a, sa}, Any{from_b, sb});
+      map_row(f, n, Any{to, sy}, Any{from_a, sa}, Any{from_b, sb});
   });
+}
+
+// y = f(a, b, c)
+template <class T, class F>
+void map_ternary(const LoopNest& nest, const T* a, const T* b, const T* c, T* y, F f) {
+  const int64_t sa = nest.inner_stride(0), sb = nest.inner_stride(1), sc = nest.inner_stride(2);
+  const int64_t sy = nest.inner_stride(3);
+  for_each_row<4>(nest, [=](const int64_t* at, int64_t n) {
+    using One = Operand<T, Step::one>;
+    using Any = Operand<T, Step::any>;
+    T* from_a = const_cast<T*>(a) + at[0];
+    T* from_b = const_cast<T*>(b) + at[1];
+    T* from_c = const_cast<T*>(c) + at[2];
+    T* to = y + at[3];
+    if (sa == 1 && sb == 1 && sc == 1 && sy == 1)
+      map_row(f, n, One{to, 1}, One{from_a, 1}, One{from_b, 1}, One{from_c, 1});
+    else
+      map_row(f, n, Any{to, sy}, Any{from_a, sa}, Any{from_b, sb}, Any{from_c, sc});
+  });
+}
+
+// y = f(mask of c, a, b)
+template <class T, class F>
+void map_condition(const LoopNest& nest, const bool* c, const T* a, const T* b, T* y, F f) {
+  const int64_t sc = nest.inner_stride(0), sa = nest.inner_stride(1), sb = nest.inner_stride(2);
+  const int64_t sy = nest.inner_stride(3);
+  for_each_row<4>(nest, [=](const int64_t* at, int64_t n) {
+    using One = Operand<T, Step::one>;
+    using Zero = Operand<T, Step::zero>;
+    using Any = Operand<T, Step::any>;
+    const int8_t* bytes = reinterpret_cast<const int8_t*>(c) + at[0];
+    const Condition<T, Step::one> mask{bytes, 1};
+    T* from_a = const_cast<T*>(a) + at[1];
+    T* from_b = const_cast<T*>(b) + at[2];
+    T* to = y + at[3];
+    const bool dense = sc == 1 && sy == 1;
+    if (dense && sa == 1 && sb == 1)
+      map_row(f, n, One{to, 1}, mask, One{from_a, 1}, One{from_b, 1});
+    else if (dense && sa == 1 && sb == 0)
+      map_row(f, n, One{to, 1}, mask, One{from_a, 1}, Zero{from_b, 0});
+    else if (dense && sa == 0 && sb == 1)
+      map_row(f, n, One{to, 1}, mask, Zero{from_a, 0}, One{from_b, 1});
+    else
+      map_row(f, n, Any{to, sy}, Condition<T, Step::any>{bytes, sc}, Any{from_a, sa}, Any{from_b, sb});
+  });
+}
+
+// The entries of the table, from a functor on vectors.
+template <class T, class F>
+void unary(const LoopNest& nest, const T* x, T* y) {
+  map_unary(nest, x, y, F());
+}
+template <class T, class F>
+void binary(const LoopNest& nest, const T* a, const T* b, T* y) {
+  map_binary(nest, a, b, y, F());
+}
+template <class T, class F>
+void ternary(const LoopNest& nest, const T* a, const T* b, const T* c, T* y) {
+  map_ternary(nest, a, b, c, y, F());
+}
+template <class T, class F>
+void condition(const LoopNest& nest, const bool* c, const T* a, const T* b, T* y) {
+  map_condition(nest, c, a, b, y, F());
+}
+template <class T, template <class> class F>
+void unary_with(const LoopNest& nest, const T* x, T* y, const T* parameters) {
+  map_unary(nest, x, y, F<T>(parameters));
+}
+template <class T, template <class> class F>
+void binary_with(const LoopNest& nest, const T* a, const T* b, T* y, const T* parameters) {
+  map_binary(nest, a, b, y, F<T>(parameters));
 }
 
 }  // namespace tinydl::TINYDL_TIER

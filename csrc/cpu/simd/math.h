@@ -1,4 +1,4 @@
-// Vector exp, log, tanh, sigmoid and erf.
+// Vector exp, log, tanh, sigmoid and erf, and expm1 and log1p made of the same parts.
 //
 // Vec<float>: branch-free, without tables, denormals included. Each reduces its argument by exact steps (Cody and
 // Waite, Software Manual for the Elementary Functions, 1980) and ends in a polynomial whose coefficients are minimax
@@ -59,6 +59,9 @@ TINYDL_INLINE Vec<float> polynomial(Vec<float> x, const float (&c)[N]) {
 TINYDL_INLINE Vec<float> magnitude(Vec<float> x) {
   return bits_as<float>(bits_as<int32_t>(x) & Vec<int32_t>(INT32_MAX));
 }
+TINYDL_INLINE Vec<double> magnitude(Vec<double> x) {
+  return bits_as<double>(bits_as<int64_t>(x) & Vec<int64_t>(INT64_MAX));
+}
 // The sign of `sign` on a, which has none.
 TINYDL_INLINE Vec<float> with_sign(Vec<float> a, Vec<float> sign) {
   return bits_as<float>(bits_as<int32_t>(a) | (bits_as<int32_t>(sign) & Vec<int32_t>(INT32_MIN)));
@@ -95,6 +98,23 @@ TINYDL_INLINE Vec<float> log(Vec<float> x) {
   const Vec<float> f = m - Vec<float>(1.0f);
   const Vec<float> tail = fma(k, Vec<float>(kLn2Low), f * f * polynomial(f, q));
   return fma(k, Vec<float>(kLn2High), f + tail);
+}
+
+// e^x - 1 = 2^n t + (2^n - 1), in which nothing cancels; from 1 on the 1 is subtracted from e^x, which reaches further.
+TINYDL_INLINE Vec<float> expm1(Vec<float> x) {
+  const Vec<float> one(1.0f);
+  const ExpParts e = exp_parts(max(Vec<float>(-104.0f), min(one, x)));
+  const Vec<float> w = scale_by_power(one, e.n);
+  return select(x > one, exp(x) - one, fma(w, e.t, w - one));
+}
+
+// ln(1 + x) = ln w + (x - (w - 1)) / w with w = 1 + x as rounded: what the sum lost comes back.
+TINYDL_INLINE Vec<float> log1p(Vec<float> x) {
+  const Vec<float> one(1.0f);
+  const Vec<float> w = one + x;
+  const Vec<float> lost = x - (w - one);
+  const Vec<int32_t> whole = (w == Vec<float>(0.0f)) | (w > Vec<float>(0x1p64f));
+  return select(whole, log(w), log(w) + lost / w);
 }
 
 // sigmoid(x) = 1 / (1 + e^-x) = y for x < 0 and 1 - y for x >= 0. With e^|x| = 2^n (1 + t) and w = 2^-n,
@@ -155,6 +175,12 @@ TINYDL_INLINE Vec<double> map_lanes(Vec<double> x, F f) {
 
 TINYDL_INLINE Vec<double> exp(Vec<double> x) {
   return map_lanes(x, [](double a) { return __builtin_exp(a); });
+}
+TINYDL_INLINE Vec<double> expm1(Vec<double> x) {
+  return map_lanes(x, [](double a) { return __builtin_expm1(a); });
+}
+TINYDL_INLINE Vec<double> log1p(Vec<double> x) {
+  return map_lanes(x, [](double a) { return __builtin_log1p(a); });
 }
 TINYDL_INLINE Vec<double> log(Vec<double> x) {
   return map_lanes(x, [](double a) { return __builtin_log(a); });

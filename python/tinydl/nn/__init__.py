@@ -4,6 +4,32 @@ from . import functional, init
 from .activation import ReLU, Sigmoid, Tanh
 from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Softmax, Tanh
+from .activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Threshold,
+)
 from .container import ModuleList, Sequential
 from .conv import Conv2d
 from .distance import CosineSimilarity, PairwiseDistance
@@ -11,6 +37,7 @@ from .dropout import Dropout
 from .flatten import Flatten, Unflatten
 from .embedding import Embedding, EmbeddingBag
 from .flatten import Flatten
+from .identity import Identity
 from .linear import Linear
 from .loss import (
     BCELoss,
@@ -61,6 +88,11 @@ from .resample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -87,9 +119,18 @@ __all__ = [
     "L1Loss",
     "Linear",
     "LogSoftmax",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool2d",
+    "Mish",
     "Module",
     "ModuleList",
     "MultiLabelMarginLoss",
@@ -98,6 +139,7 @@ __all__ = [
     "NLLLoss",
     "NLLLoss2d",
     "PairwiseDistance",
+    "PReLU",
     "Parameter",
     "PoissonNLLLoss",
     "ReLU",
@@ -107,7 +149,9 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "ReLU6",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
@@ -124,6 +168,12 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "functional",
     "init",
     "utils",

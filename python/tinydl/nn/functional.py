@@ -38,6 +38,36 @@ from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdis
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
 from ..ops.pad import pad
+from ..ops.activation import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+    tanhshrink,
+)
+from ..ops.conv import conv2d
+from ..ops.inplace import in_place
+from ..ops.loss import cross_entropy, mse_loss
+from ..ops.matmul import linear
+from ..ops.piecewise import (
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    relu6,
+    softshrink,
+    threshold,
+)
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.products import bilinear
 from ..ops.random import dropout
@@ -50,6 +80,8 @@ __all__ = [
     "avg_pool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
     "conv2d",
     "cosine_embedding_loss",
     "bilinear",
@@ -69,7 +101,21 @@ __all__ = [
     "linear",
     "log_softmax",
     "margin_ranking_loss",
+    "elu",
+    "elu_",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "leaky_relu",
+    "leaky_relu_",
+    "linear",
+    "logsigmoid",
     "max_pool2d",
+    "mish",
     "mse_loss",
     "multi_margin_loss",
     "multilabel_margin_loss",
@@ -82,7 +128,12 @@ __all__ = [
     "normalize",
     "pairwise_distance",
     "pdist",
+    "prelu",
     "relu",
+    "relu6",
+    "relu_",
+    "selu",
+    "selu_",
     "sigmoid",
     "smooth_l1_loss",
     "soft_margin_loss",
@@ -91,6 +142,15 @@ __all__ = [
     "tanh",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "silu",
+    "softmax",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
 ]
 
 
@@ -120,3 +180,10 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax(-input) along `dim`; without `dim` as `softmax`."""
     return _softmax.softmin(input, _implicit_dim("softmin", input, dim), dtype)
+relu_ = in_place(activation.relu, "relu_")
+leaky_relu_ = in_place(leaky_relu, "leaky_relu_")
+elu_ = in_place(elu, "elu_")
+selu_ = in_place(selu, "selu_")
+celu_ = in_place(celu, "celu_")
+hardtanh_ = in_place(hardtanh, "hardtanh_")
+threshold_ = in_place(threshold, "threshold_")

@@ -58,6 +58,9 @@ from . import (
     view,
 )
 from .inplace import in_place
+from .. import autograd, backend
+from ..tensor import Tensor
+from . import elementwise, elementwise_methods, inplace, loss, matmul, pool, reduce, softmax, view
 
 
 def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -71,37 +74,9 @@ def _clone(self: Tensor) -> Tensor:
     return elementwise.To(self.dtype).apply(self)  # type: ignore[no-any-return]
 
 
-def _cast_to(dtype: str) -> Any:
-    return lambda self: elementwise.cast(self, np.dtype(dtype))
-
-
 METHODS: dict[str, Any] = {
     "backward": autograd.backward,
-    # arithmetic
-    "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "div": elementwise.div,
-    "neg": elementwise.neg,
-    "pow": elementwise.pow,
-    "__add__": elementwise.add,
-    "__radd__": elementwise.add,
-    "__sub__": elementwise.sub,
-    "__rsub__": elementwise.rsub,
-    "__mul__": elementwise.mul,
-    "__rmul__": elementwise.mul,
-    "__truediv__": elementwise.div,
-    "__rtruediv__": elementwise.rdiv,
-    "__neg__": elementwise.neg,
-    "__pow__": elementwise.pow,
-    # functions
-    "exp": elementwise.exp,
-    "log": elementwise.log,
-    "sqrt": elementwise.sqrt,
-    "relu": activation.relu,
-    "sigmoid": activation.sigmoid,
-    "tanh": activation.tanh,
-    "erf": elementwise.erf,
+    **elementwise_methods.METHODS,
     "softmax": softmax.softmax,
     "log_softmax": softmax.log_softmax,
     # reductions
@@ -249,9 +224,6 @@ METHODS: dict[str, Any] = {
     "unique": sort.unique,
     # dtypes and copies
     "to": _to,
-    "float": _cast_to("float32"),
-    "double": _cast_to("float64"),
-    "long": _cast_to("int64"),
     "clone": _clone,
     # in place
     "add_": in_place(elementwise.add, "add_"),

@@ -1,4 +1,4 @@
-"""Elementwise operations with broadcasting: arithmetic, exponentials, powers."""
+"""Elementwise operations with broadcasting: operands and their promotion, arithmetic, exponential, logarithm, root."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
             return a, b
         dtype = dtypes.result_type(a._data, b._data)
         return cast(a, dtype), cast(b, dtype)
+    if type(b) is float or type(b) is int:  # the usual case, without the general rules
+        if isinstance(a, Tensor) and a._data.dtype.char in KERNEL_CHARS:
+            return a, Tensor(np.asarray(b, a._data.dtype))
+    elif (type(a) is float or type(a) is int) and isinstance(b, Tensor) and b._data.dtype.char in KERNEL_CHARS:
+        return Tensor(np.asarray(a, b._data.dtype)), b
     raw_a = a._data if isinstance(a, Tensor) else a
     raw_b = b._data if isinstance(b, Tensor) else b
     dtype = dtypes.result_type(raw_a, raw_b)
@@ -60,8 +65,27 @@ def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
     if isinstance(value, Tensor):
         return cast(value, dtype)
     if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
-        return Tensor(np.asarray(value, dtype=dtype))
+        try:
+            return Tensor(np.asarray(value, dtype=dtype))
+        except OverflowError:  # an integer beyond the dtype's range wraps round
+            return Tensor(np.asarray(value).astype(dtype))
     raise TypeError(f"got an operand of type {type(value).__name__}, wanted a tensor, an array or a number")
+
+
+def tensor_operands(op: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """`operands` for functions that take no numbers."""
+    for value in (a, b):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{op}: got {type(value).__name__}, wanted a tensor")
+    return operands(a, b)
+
+
+def float_operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
+    """`operands` for functions whose result is no integer: two integers become float32."""
+    x, y = operands(a, b)
+    if dtypes.is_floating_point(x._data.dtype):
+        return x, y
+    return _operand(a, dtypes.float32), _operand(b, dtypes.float32)
 
 
 # -- Arithmetic -------------------------------------------------------------------------------------------------
@@ -73,7 +97,7 @@ def quiet(function: Any, *arrays: Array) -> Array:
         return np.asarray(function(*arrays))
 
 
-class _Arithmetic(Function):
+class Binary(Function):
     """y = f(a, b) with broadcasting: each gradient is summed over the axes along which its input was repeated."""
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -101,14 +125,14 @@ class _Arithmetic(Function):
         return grad
 
 
-class Add(_Arithmetic):
+class Add(Binary):
     """y = a + b."""
 
     def compute(self, a: Array, b: Array) -> Array:
         return backend.of(a).add(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.add, a, b)
 
 
-class Sub(_Arithmetic):
+class Sub(Binary):
     """y = a - b."""
 
     def compute(self, a: Array, b: Array) -> Array:
@@ -118,7 +142,7 @@ class Sub(_Arithmetic):
         return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
 
 
-class Mul(_Arithmetic):
+class Mul(Binary):
     """y = a b; dy/da = b, dy/db = a."""
 
     def compute(self, a: Array, b: Array) -> Array:
@@ -134,7 +158,7 @@ class Mul(_Arithmetic):
         return backend.of(grad).mul(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
-class Div(_Arithmetic):
+class Div(Binary):
     """y = a / b; dy/da = 1/b, dy/db = -a/b^2 = -y/b."""
 
     def compute(self, a: Array, b: Array) -> Array:
@@ -160,52 +184,80 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     tensor([[11., 12.],
             [21., 22.]])
     """
-    if alpha != 1:
-        other = mul(other, alpha)
-    return _arithmetic(Add, *operands(input, other))
+    a, b = operands(input, other)
+    return apply_binary(Add, a, b if alpha == 1 else _scaled("add", b, alpha))
 
 
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """y = input - alpha other, with broadcasting and type promotion."""
-    if alpha != 1:
-        other = mul(other, alpha)
-    return _arithmetic(Sub, *operands(input, other))
+    a, b = operands(input, other)
+    if (a is not input or b is not other or a._data.dtype.char == "?") and (_is_bool(input) or _is_bool(other)):
+        raise TypeError("sub: got a bool, which has no difference; use ~ or logical_xor")
+    return apply_binary(Sub, a, b if alpha == 1 else _scaled("sub", b, alpha))
+
+
+def _is_bool(value: Operand) -> bool:
+    return value._data.dtype.char == "?" if isinstance(value, Tensor) else isinstance(value, bool)
+
+
+def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
+    if value._data.dtype.kind in "iub" and not isinstance(alpha, int):
+        raise TypeError(f"{op}: got alpha={alpha} for integers, wanted an integer")
+    return mul(value, Tensor(np.asarray(alpha, value._data.dtype)))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
     """y = input other, elementwise, with broadcasting and type promotion."""
-    return _arithmetic(Mul, *operands(input, other))
+    return apply_binary(Mul, *operands(input, other))
 
 
-def div(input: Operand, other: Operand) -> Tensor:
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """y = input / other with broadcasting; integers divide to float32.
+
+    With rounding_mode="trunc" or "floor" the quotient is rounded towards zero or down, and integers stay integers.
 
     >>> import tinydl
     >>> tinydl.div(tinydl.tensor([1, 2]), 4)
     tensor([0.25, 0.5 ])
     """
-    a, b = operands(input, other)
-    if not dtypes.is_floating_point(a.dtype):
-        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
-    return _arithmetic(Div, a, b)
+    if rounding_mode is not None:
+        from .rounding import rounded_div
+
+        return rounded_div(input, other, rounding_mode)
+    return apply_binary(Div, *float_operands(input, other))
 
 
-def _arithmetic(function: type[_Arithmetic], a: Tensor, b: Tensor) -> Tensor:
+def apply_binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
     """The function of two tensors of one dtype; float16 and bfloat16 compute in float32."""
-    if _is_half(a):
+    if is_half(a):
         return cast(function().apply(cast(a, dtypes.float32), cast(b, dtypes.float32)), a.dtype)
     return function().apply(a, b)  # type: ignore[no-any-return]
 
 
-def _is_half(input: Tensor) -> bool:
+def is_half(input: Tensor) -> bool:
+    """Whether the dtype is float16 or bfloat16, which no kernel computes in."""
     return input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input._data.dtype)
 
 
-def _reversed(op: Any) -> Any:
+def true_divide(input: Operand, other: Operand) -> Tensor:
+    """y = input / other: `div` without a rounding mode."""
+    return div(input, other)
+
+
+def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """y = other - alpha input: `sub` with its operands exchanged."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"rsub: got {type(input).__name__}, wanted a tensor")
+    return sub(other, input, alpha=alpha)
+
+
+def swapped(op: Any) -> Any:
+    """The operator that Python calls on the right operand: swapped(op)(a, b) = op(b, a)."""
     return lambda self, other: op(other, self)
 
 
-rsub, rdiv = _reversed(sub), _reversed(div)
+rdiv = swapped(div)
+subtract, multiply, divide = sub, mul, div
 
 
 # -- Functions of one tensor ------------------------------------------------------------------------------------
@@ -235,6 +287,18 @@ class Neg(Unary):
 
     def backward(self, grad: Array) -> Array:
         return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
+
+
+class Abs(Unary):
+    """y = |x|; dy/dx = sign x, 0 at 0."""
+
+    kernel = "abs"
+
+    def save_for(self, x: Array, y: Array) -> None:
+        self.save(x)
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).abs_backward(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
 class Exp(Unary):
@@ -291,14 +355,43 @@ def apply_float(op: str, function: Function, input: Tensor) -> Tensor:
     if input._data.dtype.char in KERNEL_CHARS:
         return function.apply(input)  # type: ignore[no-any-return]
     wide: Tensor = function.apply(cast(input, dtypes.float32))
-    return cast(wide, input.dtype) if _is_half(input) else wide
+    return cast(wide, input.dtype) if is_half(input) else wide
+
+
+def refuse_bool(op: str, input: Tensor) -> None:
+    """TypeError for bool tensors, which have no arithmetic."""
+    if input._data.dtype.char == "?":
+        raise TypeError(f"{op}: got a bool tensor, wanted numbers")
 
 
 def neg(input: Tensor) -> Tensor:
     """y = -x."""
-    if not dtypes.is_floating_point(input.dtype):
+    if input._data.dtype.kind in "iub":
+        refuse_bool("neg", input)
         return Tensor(np.asarray(-input._data))
     return apply_float("neg", Neg(), input)
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself; TypeError for bools."""
+    refuse_bool("positive", input)
+    return input
+
+
+def abs(input: Tensor) -> Tensor:
+    """y = |x|, elementwise; the gradient at 0 is 0.
+
+    >>> import tinydl
+    >>> tinydl.abs(tinydl.tensor([-1.5, 2.0]))
+    tensor([1.5, 2. ])
+    """
+    if input._data.dtype.kind in "iub":
+        refuse_bool("abs", input)
+        return Tensor(np.asarray(np.abs(input._data)))
+    return apply_float("abs", Abs(), input)
+
+
+negative, absolute = neg, abs
 
 
 def exp(input: Tensor) -> Tensor:
@@ -324,42 +417,3 @@ def sqrt(input: Tensor) -> Tensor:
 def erf(input: Tensor) -> Tensor:
     """The error function y = 2/sqrt(pi) integral_0^x e^(-t^2) dt, elementwise."""
     return apply_float("erf", Erf(), input)
-
-
-# -- Powers -----------------------------------------------------------------------------------------------------
-
-
-class Pow(Function):
-    """y = x^p for a number p; dy/dx = p x^(p-1)."""
-
-    def __init__(self, exponent: float) -> None:
-        self.exponent = exponent
-
-    def forward(self, x: Array) -> Array:
-        self.save(x)
-        return quiet(np.power, x, np.asarray(self.exponent, x.dtype))
-
-    def backward(self, grad: Array) -> Array:
-        (x,) = self.saved
-        if self.exponent == 0:
-            return np.zeros_like(grad)
-        power = quiet(np.power, x, np.asarray(self.exponent - 1, x.dtype))
-        return quiet(np.multiply, grad, power * np.asarray(self.exponent, x.dtype))
-
-
-def pow(input: Tensor, exponent: float) -> Tensor:
-    """y = x^exponent for a number; squares are one multiplication.
-
-    >>> import tinydl
-    >>> tinydl.pow(tinydl.tensor([1.0, 3.0]), 2)
-    tensor([1., 9.])
-    """
-    if not isinstance(exponent, int | float):
-        raise TypeError(f"pow: got an exponent of type {type(exponent).__name__}, wanted a number")
-    if exponent == 2:
-        return mul(input, input)
-    if input._data.dtype.kind in "iub" and isinstance(exponent, int):
-        if exponent < 0:
-            raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
-        return Tensor(np.power(input._data, exponent))
-    return apply_float("pow", Pow(exponent), input)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import is_grad_enabled
+from ..autograd import Function, _order, is_grad_enabled
 from ..tensor import Tensor
 from .elementwise import cast
 
@@ -42,7 +42,9 @@ def replace(op: str, target: Tensor, result: Tensor) -> Tensor:
         return target
     if result.shape != target.shape:
         raise ValueError(f"{op}: the result has shape {result.shape}, the tensor changed in place {target.shape}")
-    if not np.can_cast(result.dtype, target.dtype, casting="same_kind"):
+    if result._data.dtype is not target._data.dtype and not np.can_cast(
+        result.dtype, target.dtype, casting="same_kind"
+    ):
         raise TypeError(f"{op}: a result of dtype {result.dtype} does not fit in place into {target.dtype}")
     result = cast(result, target.dtype)
     check_writable(op, target, result.requires_grad)
@@ -55,11 +57,35 @@ def replace(op: str, target: Tensor, result: Tensor) -> Tensor:
     return target
 
 
+def _keep_what_was_saved(result: Tensor, target: Tensor, since: int) -> None:
+    """Give the operations recorded after `since` copies of what they saved of target's memory, which will change."""
+    waiting = [result.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Function) or node._order < since:
+            continue
+        shared = [array is not None and np.may_share_memory(array, target._data) for array in node.saved]
+        if any(shared):
+            pairs = zip(node.saved, shared, strict=True)
+            node.saved = tuple([array.copy(order="K") if copy else array for array, copy in pairs])
+            node._guards = [guard for guard in node._guards if guard[0] is not target._version]
+        waiting += [edge[0] for edge in node._edges if edge is not None and isinstance(edge[0], Function)]
+
+
+def change(op: str, target: Tensor, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """Replace `target` by function(target, ...), whose backward pass reads the elements as they were before."""
+    since = next(_order)
+    result = function(target, *args, **kwargs)
+    if result.grad_fn is not None:
+        _keep_what_was_saved(result, target, since)
+    return replace(op, target, result)
+
+
 def in_place(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The in-place form of an operation whose first argument is the tensor to change."""
 
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return replace(name, self, op(self, *args, **kwargs))
+        return change(name, self, op, *args, **kwargs)
 
     changed.__name__ = name
     changed.__doc__ = f"`{op.__name__}` in place."
