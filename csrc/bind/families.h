@@ -8,6 +8,7 @@ void bind_elementwise(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
+void bind_norm(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);

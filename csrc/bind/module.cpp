@@ -54,6 +54,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_softmax(m);
   bind_loss(m);
   bind_pool(m);
+  bind_norm(m);
 }
 
 }  // namespace tinydl

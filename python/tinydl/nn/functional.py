@@ -7,6 +7,7 @@ from ..ops.activation import sigmoid, tanh
 from ..ops.conv import conv2d
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
 from ..ops.softmax import softmax
@@ -14,13 +15,19 @@ from ..tensor import Tensor
 
 __all__ = [
     "avg_pool2d",
+    "batch_norm",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
     "linear",
+    "local_response_norm",
     "max_pool2d",
     "mse_loss",
     "relu",
+    "rms_norm",
     "sigmoid",
     "softmax",
     "tanh",

@@ -1,0 +1,233 @@
+// Rows that each have their statistics. A row is read from memory once: what follows its sums finds it in cache.
+// The gradients of weight and bias are summed over blocks of kRowsPerBlock rows in T, then over blocks in double.
+#pragma once
+#include "cpu/norm/split.h"
+#include "cpu/runtime/allocator.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/simd/integers.h"
+#include "cpu/simd/vec.h"
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+constexpr int64_t kRowsPerBlock = 32;
+constexpr int kRowsAtOnce = 4;          // share a look at the block's sums of dw and db
+constexpr int64_t kRunElements = 2048;  // summed in T before the total goes to double
+constexpr int64_t kMergeColumns = 256;
+
+// Two sums over i < n of what terms(i, lanes, a, b) gives for the `lanes` elements from i; dead lanes must be zero.
+template <class T, class Terms>
+TINYDL_INLINE void sum_run(int64_t n, const Terms& terms, double& first, double& second) {
+  using V = Vec<T>;
+  first = second = 0;
+  for (int64_t from = 0; from < n; from += kRunElements) {
+    const int64_t to = smaller(from + kRunElements, n);
+    V a[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))}, b[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))}, u, v;
+    int64_t i = from;
+    for (; i + 4 * V::size <= to; i += 4 * V::size)
+      for (int k = 0; k < 4; ++k) {
+        terms(i + k * V::size, V::size, u, v);
+        a[k] = a[k] + u, b[k] = b[k] + v;
+      }
+    for (; i < to; i += V::size) {
+      terms(i, static_cast<int>(smaller(V::size, to - i)), u, v);
+      a[0] = a[0] + u, b[0] = b[0] + v;
+    }
+    first += static_cast<double>(sum_lanes((a[0] + a[1]) + (a[2] + a[3])));
+    second += static_cast<double>(sum_lanes((b[0] + b[1]) + (b[2] + b[3])));
+  }
+}
+
+template <class T>
+TINYDL_INLINE Vec<T> load_some(const T* p, int lanes) {
+  return lanes == Vec<T>::size ? Vec<T>::load(p) : Vec<T>::load(p, lanes);
+}
+template <class T>
+TINYDL_INLINE void store_some(Vec<T> v, T* p, int lanes) {
+  lanes == Vec<T>::size ? v.store(p) : v.store(p, lanes);
+}
+
+// Calls body(i, lanes) for vectors that together are [0, n).
+template <class T, class Body>
+TINYDL_INLINE void for_each_vector(int64_t n, const Body& body) {
+  constexpr int size = Vec<T>::size;
+  int64_t i = 0;
+  for (; i + size <= n; i += size) body(i, size);
+  if (i < n) body(i, static_cast<int>(n - i));
+}
+
+// Deviations from a first estimate of the mean, whose rounding the second sum corrects.
+template <class T>
+void row_moments(const T* x, int64_t n, bool centered, double& mean, double& var) {
+  using V = Vec<T>;
+  const auto count = static_cast<double>(n);
+  double sum = 0, squares = 0;
+  T pivot = 0;
+  if (centered) {
+    sum_run<T>(
+        n,
+        [=](int64_t i, int lanes, V& a, V& b) {
+          a = load_some(x + i, lanes);
+          b = V(T(0));
+        },
+        sum, squares);
+    pivot = static_cast<T>(sum / count);
+  }
+  sum_run<T>(
+      n,
+      [=](int64_t i, int lanes, V& a, V& b) {
+        a = load_some(x + i, lanes) - V(pivot);
+        if (lanes < V::size) {
+          T lane[V::size];
+          a.store(lane);
+          a = V::load(lane, lanes);
+        }
+        b = a * a;
+      },
+      sum, squares);
+  mean = centered ? static_cast<double>(pivot) + sum / count : 0;
+  var = (centered ? squares - sum * sum / count : squares) / count;
+}
+
+// z = (x - high) r + offset
+template <class T>
+struct Standardise {
+  Vec<T> high, r, offset;
+
+  Standardise() = default;
+  Standardise(double mean, double var, double eps) {
+    const Split<T> split(mean);
+    const double scale = reciprocal_deviation(var, eps);
+    high = Vec<T>(split.high);
+    r = Vec<T>(static_cast<T>(scale));
+    offset = Vec<T>(static_cast<T>(-split.low * scale));
+  }
+  TINYDL_INLINE Vec<T> operator()(Vec<T> x) const { return fma(x - high, r, offset); }
+};
+
+// Calls body(first row, last row, block) for blocks of rows.
+template <class Body>
+void for_each_block(const NormRows& g, const Body& body) {
+  parallel_for(div_up(g.rows, kRowsPerBlock), 4 * g.rows * g.n, [&](int64_t begin, int64_t end, int) {
+    for (int64_t b = begin; b < end; ++b) body(b * kRowsPerBlock, smaller((b + 1) * kRowsPerBlock, g.rows), b);
+  });
+}
+
+template <class T>
+void row_norm(const NormRows& g, const T* x, double eps, const T* w, const T* b, Moments m, T* y) {
+  using V = Vec<T>;
+  parallel_for(g.rows, 4 * g.rows * g.n, [=](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const T* from = x + row * g.n;
+      T* to = y + row * g.n;
+      row_moments(from, g.n, g.centered, m.mean[row], m.var[row]);
+      const Standardise<T> standardise(m.mean[row], m.var[row], eps);
+      for_each_vector<T>(g.n, [=](int64_t i, int lanes) {
+        V z = standardise(load_some(from + i, lanes));
+        if (w) z = z * load_some(w + i, lanes);
+        if (b) z = z + load_some(b + i, lanes);
+        store_some(z, to + i, lanes);
+      });
+    }
+  });
+}
+
+// The factors of dx = (g r + z slope) + shift, with g = dy w, of one row.
+template <class T>
+struct RowGradient {
+  Standardise<T> standardise;
+  Vec<T> shift, slope;
+
+  RowGradient() = default;
+  RowGradient(const NormRows& g, const T* dy, const T* x, double mean, double var, double eps, const T* w, bool wanted)
+      : standardise(mean, var, eps), shift(T(0)), slope(T(0)) {
+    using V = Vec<T>;
+    if (!wanted) return;
+    const Standardise<T> to_z = standardise;
+    double plain = 0, moment = 0;  // the sums of g and of g z
+    sum_run<T>(
+        g.n,
+        [=](int64_t i, int lanes, V& a, V& b) {
+          a = load_some(dy + i, lanes);
+          if (w) a = a * load_some(w + i, lanes);
+          b = a * to_z(load_some(x + i, lanes));
+        },
+        plain, moment);
+    const double r = reciprocal_deviation(var, eps) / static_cast<double>(g.n);
+    if (g.centered) shift = V(static_cast<T>(-r * plain));
+    slope = V(static_cast<T>(-r * moment));
+  }
+};
+
+// dx of `count` rows, and their part of the block's dw and db (unless null).
+template <class T, int count>
+void rows_backward(const NormRows& g, const T* dy, const T* x, const double* mean, const double* var, double eps,
+                   const T* w, T* dx, T* dw, T* db) {
+  using V = Vec<T>;
+  RowGradient<T> row[count];
+  for (int k = 0; k < count; ++k)
+    row[k] = RowGradient<T>(g, dy + k * g.n, x + k * g.n, mean[k], var[k], eps, w, dx != nullptr);
+  for_each_vector<T>(g.n, [=](int64_t i, int lanes) {
+    V to_w = dw ? load_some(dw + i, lanes) : V(T(0)), to_b = dw ? load_some(db + i, lanes) : V(T(0));
+    for (int k = 0; k < count; ++k) {
+      const int64_t at = k * g.n + i;
+      const V upstream = load_some(dy + at, lanes), z = row[k].standardise(load_some(x + at, lanes));
+      if (dx) {
+        const V scaled = w ? upstream * load_some(w + i, lanes) : upstream;
+        const V rest = fma(z, row[k].slope, row[k].shift);
+        store_some(fma(scaled, row[k].standardise.r, rest), dx + at, lanes);
+      }
+      to_w = fma(upstream, z, to_w);
+      to_b = to_b + upstream;
+    }
+    if (!dw) return;
+    store_some(to_w, dw + i, lanes);
+    store_some(to_b, db + i, lanes);
+  });
+}
+
+// dw and db from the blocks' sums, (blocks, 2, n).
+template <class T>
+void merge_blocks(const T* partial, int64_t blocks, int64_t n, T* dw, T* db) {
+  parallel_for(div_up(n, kMergeColumns), 2 * blocks * n, [=](int64_t begin, int64_t end, int) {
+    for (int64_t stretch = begin; stretch < end; ++stretch) {
+      double first[kMergeColumns] = {}, second[kMergeColumns] = {};
+      const int64_t from = stretch * kMergeColumns, count = smaller(kMergeColumns, n - from);
+      for (int64_t b = 0; b < blocks; ++b)
+        for (int64_t i = 0; i < count; ++i) {
+          first[i] += static_cast<double>(partial[2 * b * n + from + i]);
+          second[i] += static_cast<double>(partial[(2 * b + 1) * n + from + i]);
+        }
+      for (int64_t i = 0; i < count; ++i) {
+        dw[from + i] = static_cast<T>(first[i]);
+        db[from + i] = static_cast<T>(second[i]);
+      }
+    }
+  });
+}
+
+template <class T>
+void row_norm_backward(const NormRows& g, const T* dy, const T* x, Moments m, double eps, const T* w, T* dx, T* dw,
+                       T* db) {
+  const int64_t n = g.n, blocks = div_up(g.rows, kRowsPerBlock);
+  Scratch scratch(dw ? static_cast<size_t>(2 * blocks * n) * sizeof(T) : 0);
+  T* partial = static_cast<T*>(scratch.data());
+  for_each_block(g, [=](int64_t first, int64_t last, int64_t block) {
+    T* sums = dw ? partial + 2 * block * n : nullptr;
+    for (int64_t i = 0; sums && i < 2 * n; ++i) sums[i] = 0;
+    int64_t row = first;
+    const auto step = [&](auto backward, int64_t count) {
+      backward(g, dy + row * n, x + row * n, m.mean + row, m.var + row, eps, w, dx ? dx + row * n : nullptr, sums,
+               sums ? sums + n : nullptr);
+      row += count;
+    };
+    while (row + kRowsAtOnce <= last) step(rows_backward<T, kRowsAtOnce>, kRowsAtOnce);
+    while (row < last) step(rows_backward<T, 1>, 1);
+  });
+  if (dw) merge_blocks(partial, blocks, n, dw, db);
+}
+
+}  // namespace
+
+}  // namespace tinydl::TINYDL_TIER
