@@ -1,4 +1,4 @@
-// Walks channels-last rows: in chunks on the threads, and along a row in stretches of vectors.
+// Walks channels-last rows in chunks on the threads, and a row in stretches of vectors.
 #pragma once
 #include "cpu/norm/norm.h"
 #include "cpu/runtime/parallel.h"
@@ -66,6 +66,13 @@ struct Stretch {
   TINYDL_INLINE void store(Vec<T> v, T* p, int k) const {
     if constexpr (tail) return v.store(p, lanes);
     v.store(p + k * Vec<T>::size);
+  }
+  // v with zeros in the lanes that do not count.
+  TINYDL_INLINE Vec<T> keep(Vec<T> v) const {
+    if constexpr (!tail) return v;
+    T lane[Vec<T>::size];
+    v.store(lane);
+    return Vec<T>::load(lane, lanes);
   }
   // The lanes of all K vectors as doubles; `to` has room for `width`.
   TINYDL_INLINE void widen(const Vec<T> (&v)[K], double* to) const {

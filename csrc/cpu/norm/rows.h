@@ -1,11 +1,9 @@
 // Rows that each have their statistics. A row is read from memory once: what follows its sums finds it in cache.
 // The gradients of weight and bias are summed over blocks of kRowsPerBlock rows in T, then over blocks in double.
 #pragma once
+#include "cpu/norm/chunks.h"
 #include "cpu/norm/split.h"
 #include "cpu/runtime/allocator.h"
-#include "cpu/runtime/parallel.h"
-#include "cpu/simd/integers.h"
-#include "cpu/simd/vec.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -16,10 +14,11 @@ constexpr int kRowsAtOnce = 4;          // share a look at the block's sums of d
 constexpr int64_t kRunElements = 2048;  // summed in T before the total goes to double
 constexpr int64_t kMergeColumns = 256;
 
-// Two sums over i < n of what terms(i, lanes, a, b) gives for the `lanes` elements from i; dead lanes must be zero.
+// Two sums over i < n of what terms(vector, i, a, b) gives for the lanes from i; dead lanes must be zero.
 template <class T, class Terms>
 TINYDL_INLINE void sum_run(int64_t n, const Terms& terms, double& first, double& second) {
   using V = Vec<T>;
+  constexpr Stretch<T, 1, false> whole{0};
   first = second = 0;
   for (int64_t from = 0; from < n; from += kRunElements) {
     const int64_t to = smaller(from + kRunElements, n);
@@ -27,11 +26,14 @@ TINYDL_INLINE void sum_run(int64_t n, const Terms& terms, double& first, double&
     int64_t i = from;
     for (; i + 4 * V::size <= to; i += 4 * V::size)
       for (int k = 0; k < 4; ++k) {
-        terms(i + k * V::size, V::size, u, v);
+        terms(whole, i + k * V::size, u, v);
         a[k] = a[k] + u, b[k] = b[k] + v;
       }
     for (; i < to; i += V::size) {
-      terms(i, static_cast<int>(smaller(V::size, to - i)), u, v);
+      if (i + V::size <= to)
+        terms(whole, i, u, v);
+      else
+        terms(Stretch<T, 1, true>{static_cast<int>(to - i)}, i, u, v);
       a[0] = a[0] + u, b[0] = b[0] + v;
     }
     first += static_cast<double>(sum_lanes((a[0] + a[1]) + (a[2] + a[3])));
@@ -39,22 +41,13 @@ TINYDL_INLINE void sum_run(int64_t n, const Terms& terms, double& first, double&
   }
 }
 
-template <class T>
-TINYDL_INLINE Vec<T> load_some(const T* p, int lanes) {
-  return lanes == Vec<T>::size ? Vec<T>::load(p) : Vec<T>::load(p, lanes);
-}
-template <class T>
-TINYDL_INLINE void store_some(Vec<T> v, T* p, int lanes) {
-  lanes == Vec<T>::size ? v.store(p) : v.store(p, lanes);
-}
-
-// Calls body(i, lanes) for vectors that together are [0, n).
+// Calls body(vector, i) for vectors that together are [0, n).
 template <class T, class Body>
 TINYDL_INLINE void for_each_vector(int64_t n, const Body& body) {
   constexpr int size = Vec<T>::size;
   int64_t i = 0;
-  for (; i + size <= n; i += size) body(i, size);
-  if (i < n) body(i, static_cast<int>(n - i));
+  for (; i + size <= n; i += size) body(Stretch<T, 1, false>{0}, i);
+  if (i < n) body(Stretch<T, 1, true>{static_cast<int>(n - i)}, i);
 }
 
 // Deviations from a first estimate of the mean, whose rounding the second sum corrects.
@@ -67,8 +60,8 @@ void row_moments(const T* x, int64_t n, bool centered, double& mean, double& var
   if (centered) {
     sum_run<T>(
         n,
-        [=](int64_t i, int lanes, V& a, V& b) {
-          a = load_some(x + i, lanes);
+        [=](auto vector, int64_t i, V& a, V& b) {
+          a = vector.load(x + i, 0);
           b = V(T(0));
         },
         sum, squares);
@@ -76,13 +69,9 @@ void row_moments(const T* x, int64_t n, bool centered, double& mean, double& var
   }
   sum_run<T>(
       n,
-      [=](int64_t i, int lanes, V& a, V& b) {
-        a = load_some(x + i, lanes) - V(pivot);
-        if (lanes < V::size) {
-          T lane[V::size];
-          a.store(lane);
-          a = V::load(lane, lanes);
-        }
+      [=](auto vector, int64_t i, V& a, V& b) {
+        a = vector.load(x + i, 0) - V(pivot);
+        a = vector.keep(a);
         b = a * a;
       },
       sum, squares);
@@ -123,11 +112,11 @@ void row_norm(const NormRows& g, const T* x, double eps, const T* w, const T* b,
       T* to = y + row * g.n;
       row_moments(from, g.n, g.centered, m.mean[row], m.var[row]);
       const Standardise<T> standardise(m.mean[row], m.var[row], eps);
-      for_each_vector<T>(g.n, [=](int64_t i, int lanes) {
-        V z = standardise(load_some(from + i, lanes));
-        if (w) z = z * load_some(w + i, lanes);
-        if (b) z = z + load_some(b + i, lanes);
-        store_some(z, to + i, lanes);
+      for_each_vector<T>(g.n, [=](auto vector, int64_t i) {
+        V z = standardise(vector.load(from + i, 0));
+        if (w) z = z * vector.load(w + i, 0);
+        if (b) z = z + vector.load(b + i, 0);
+        vector.store(z, to + i, 0);
       });
     }
   });
@@ -148,10 +137,10 @@ struct RowGradient {
     double plain = 0, moment = 0;  // the sums of g and of g z
     sum_run<T>(
         g.n,
-        [=](int64_t i, int lanes, V& a, V& b) {
-          a = load_some(dy + i, lanes);
-          if (w) a = a * load_some(w + i, lanes);
-          b = a * to_z(load_some(x + i, lanes));
+        [=](auto vector, int64_t i, V& a, V& b) {
+          a = vector.load(dy + i, 0);
+          if (w) a = a * vector.load(w + i, 0);
+          b = a * to_z(vector.load(x + i, 0));
         },
         plain, moment);
     const double r = reciprocal_deviation(var, eps) / static_cast<double>(g.n);
@@ -168,22 +157,22 @@ void rows_backward(const NormRows& g, const T* dy, const T* x, const double* mea
   RowGradient<T> row[count];
   for (int k = 0; k < count; ++k)
     row[k] = RowGradient<T>(g, dy + k * g.n, x + k * g.n, mean[k], var[k], eps, w, dx != nullptr);
-  for_each_vector<T>(g.n, [=](int64_t i, int lanes) {
-    V to_w = dw ? load_some(dw + i, lanes) : V(T(0)), to_b = dw ? load_some(db + i, lanes) : V(T(0));
+  for_each_vector<T>(g.n, [=](auto vector, int64_t i) {
+    V to_w = dw ? vector.load(dw + i, 0) : V(T(0)), to_b = dw ? vector.load(db + i, 0) : V(T(0));
     for (int k = 0; k < count; ++k) {
       const int64_t at = k * g.n + i;
-      const V upstream = load_some(dy + at, lanes), z = row[k].standardise(load_some(x + at, lanes));
+      const V upstream = vector.load(dy + at, 0), z = row[k].standardise(vector.load(x + at, 0));
       if (dx) {
-        const V scaled = w ? upstream * load_some(w + i, lanes) : upstream;
+        const V scaled = w ? upstream * vector.load(w + i, 0) : upstream;
         const V rest = fma(z, row[k].slope, row[k].shift);
-        store_some(fma(scaled, row[k].standardise.r, rest), dx + at, lanes);
+        vector.store(fma(scaled, row[k].standardise.r, rest), dx + at, 0);
       }
       to_w = fma(upstream, z, to_w);
       to_b = to_b + upstream;
     }
     if (!dw) return;
-    store_some(to_w, dw + i, lanes);
-    store_some(to_b, db + i, lanes);
+    vector.store(to_w, dw + i, 0);
+    vector.store(to_b, db + i, 0);
   });
 }
 

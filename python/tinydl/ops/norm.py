@@ -181,7 +181,7 @@ def group_norm(
 def _shape_of(op: str, input: Tensor, least: int) -> tuple[int, ...]:
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    shape = input._data.shape
+    shape: tuple[int, ...] = input._data.shape
     if len(shape) < least:
         wanted = "(N, C, ...)" if least == 2 else "(N, C, L, ...)"
         raise ValueError(f"{op}: got an input of shape {shape}, wanted {wanted}")
@@ -249,7 +249,7 @@ def rms_norm(
     return RowNorm(axes, eps, False).apply(input, weight, None)  # type: ignore[no-any-return]
 
 
-_EPS = {np.dtype(dtype): float(np.finfo(dtype).eps) for dtype in dtypes.FLOATS}
+_EPS = {dtypes.float32: float(np.finfo(np.float32).eps), dtypes.float64: float(np.finfo(np.float64).eps)}
 
 
 def _trailing(
