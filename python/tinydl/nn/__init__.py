@@ -2,7 +2,7 @@
 
 from . import functional, init
 from .activation import ReLU, Sigmoid, Softmax, Tanh
-from .container import ModuleList, Sequential
+from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
@@ -22,6 +22,7 @@ from .norm import (
     RMSNorm,
 )
 from .parameter import Parameter
+from .parameter_container import ParameterDict, ParameterList
 from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
@@ -43,8 +44,11 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RMSNorm",
     "ReLU",
     "Sequential",

@@ -33,6 +33,8 @@ def _cast_to(dtype: str) -> Any:
 
 METHODS: dict[str, Any] = {
     "backward": autograd.backward,
+    "register_hook": autograd.register_hook,
+    "retain_grad": autograd.retain_grad,
     # arithmetic
     "add": elementwise.add,
     "sub": elementwise.sub,
