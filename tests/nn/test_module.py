@@ -324,7 +324,7 @@ def test_extra_state():
     assert other.load_state_dict(state) == ([], [])
     assert other[0].seen == 3
     del state["0._extra_state"]
-    with pytest.raises(ValueError, match='"0._extra_state"'):
+    with pytest.raises(ValueError, match=r'"0\._extra_state"'):
         other.load_state_dict(state)
     with pytest.raises(RuntimeError, match="has no extra state"):
         nn.Module().get_extra_state()

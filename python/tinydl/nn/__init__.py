@@ -1,10 +1,10 @@
 """Layers and models with PyTorch's names: a module for each family, `functional`, `init`."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d
-from .dropout import Dropout
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss
@@ -26,6 +26,7 @@ from .parameter_container import ParameterDict, ParameterList
 from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
+    "AlphaDropout",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -33,6 +34,10 @@ __all__ = [
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
     "Flatten",
     "GroupNorm",
     "InstanceNorm1d",
@@ -57,4 +62,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]
