@@ -103,11 +103,15 @@ def batch_norm(
             [ 1.,  1.]])
     """
     shape = _shape_of("batch_norm", input, 2)
+    _check_shapes("batch_norm", shape[1:2], ("weight", weight), ("bias", bias))
+    _check_shapes("batch_norm", shape[1:2], ("running_mean", running_mean), ("running_var", running_var))
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation (training=False) needs running_mean and running_var")
         fixed: Tensor = ChannelNorm(0, eps, running_mean._data, running_var._data).apply(input, weight, bias)
         return fixed
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm: running_mean and running_var come together")
     count = math.prod(shape) // shape[1] if shape[1] else 0
     if count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
@@ -138,10 +142,14 @@ def instance_norm(
              [-1.,  1.]]])
     """
     shape = _shape_of("instance_norm", input, 3)
+    _check_shapes("instance_norm", shape[1:2], ("weight", weight), ("bias", bias))
+    _check_shapes("instance_norm", shape[1:2], ("running_mean", running_mean), ("running_var", running_var))
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise ValueError("instance_norm: use_input_stats=False needs running_mean and running_var")
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("instance_norm: running_mean and running_var come together")
     pixels = math.prod(shape[2:])
     if pixels == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(shape)}")
@@ -171,6 +179,7 @@ def group_norm(
     tensor([[-1.,  1., -1.,  1.]])
     """
     shape = _shape_of("group_norm", input, 2)
+    _check_shapes("group_norm", shape[1:2], ("weight", weight), ("bias", bias))
     if num_groups < 1 or shape[1] % num_groups:
         raise ValueError(f"group_norm: {shape[1]} channels cannot be split into {num_groups} equal groups")
     if shape[0] * shape[1] // num_groups * math.prod(shape[2:]) == 1:
@@ -188,13 +197,15 @@ def _shape_of(op: str, input: Tensor, least: int) -> tuple[int, ...]:
     return shape
 
 
+def _check_shapes(op: str, wanted: tuple[int, ...], *parameters: tuple[str, Tensor | None]) -> None:
+    for name, parameter in parameters:
+        if parameter is not None and parameter._data.shape != wanted:
+            raise ValueError(f"{op}: got {name} of shape {parameter.shape}, wanted {wanted}")
+
+
 def _update_running(mean: Tensor | None, var: Tensor | None, stats: Array, momentum: float, count: int) -> None:
     """Move the running statistics towards those of a batch with `count` values in each."""
-    if mean is None and var is None:
-        return
-    if mean is None or var is None:
-        raise ValueError("running_mean and running_var come together")
-    if count > 1:
+    if mean is not None and var is not None and count > 1:
         backend.of(stats).update_running(mean._data, var._data, stats, momentum, count / (count - 1))
         mean._version[0] += 1
         var._version[0] += 1
@@ -262,9 +273,7 @@ def _trailing(
     axes = len(wanted)
     if not axes or input._data.shape[-axes:] != wanted:
         raise ValueError(f"{op}: got normalized_shape {wanted} for an input of shape {input.shape}")
-    for name, parameter in (("weight", weight), ("bias", bias)):
-        if parameter is not None and parameter._data.shape != wanted:
-            raise ValueError(f"{op}: got {name} of shape {parameter.shape}, wanted {wanted}")
+    _check_shapes(op, wanted, ("weight", weight), ("bias", bias))
     return axes
 
 
