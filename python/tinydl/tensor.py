@@ -80,6 +80,16 @@ class Tensor:
         """The same storage off the tape."""
         return self.detach()
 
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        """Take over another tensor's storage, unrecorded."""
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: got {type(value).__name__}, wanted a tensor")
+        if self.requires_grad and not dtypes.is_floating_point(value.dtype):
+            raise TypeError(f"data: a tensor that requires a gradient cannot have dtype {value.dtype}")
+        self._data = value._data
+        self._version = value._version
+
     def size(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The shape, or the size of one axis."""
         return self._data.shape if dim is None else self._data.shape[dim]

@@ -328,3 +328,19 @@ def test_extra_state():
         other.load_state_dict(state)
     with pytest.raises(RuntimeError, match="has no extra state"):
         nn.Module().get_extra_state()
+
+
+def test_new_data_for_a_parameter():
+    p = nn.Parameter(tinydl.ones(2))
+    p.data = p.data * 3
+    assert p.is_leaf
+    assert p.requires_grad
+    assert p.tolist() == [3, 3]
+    out = (p * p).sum()
+    p.data.fill_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        out.backward()
+    with pytest.raises(TypeError, match="got list"):
+        p.data = [1.0]
+    with pytest.raises(TypeError, match="dtype int64"):
+        p.data = tinydl.arange(2)

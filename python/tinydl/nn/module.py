@@ -268,11 +268,11 @@ class Module(hooks.Hookable):
             else:
                 param.grad.zero_()
 
-    def to(self: _Self, *args: Any, dtype: Any = None, device: Any = None) -> _Self:
+    def to(self: _Self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> _Self:
         """Convert parameters, their gradients and floating-point buffers in place: `to("float64")`, `to("cpu")`.
 
-        Parameters stay the same objects, so that an optimiser keeps them. Raises TypeError where dtype is no
-        floating-point dtype, ValueError for a device that is missing.
+        Parameters stay the same objects, so that an optimiser keeps them; `non_blocking` changes nothing. Raises
+        TypeError where dtype is no floating-point dtype, ValueError for a device that is missing.
         """
         args = tuple([arg.dtype if isinstance(arg, Tensor) else arg for arg in args])
         wanted = backend.conversion(args, dtype, device)
