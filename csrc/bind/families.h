@@ -9,6 +9,7 @@ void bind_dlpack(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
+void bind_norm(pybind11::module_& m);
 void bind_reduce(pybind11::module_& m);
 void bind_resample(pybind11::module_& m);
 void bind_random(pybind11::module_& m);

@@ -386,3 +386,39 @@ def masked_fill(x: Array, mask: Array, value: float) -> Array: ...
 # embedding
 def embedding(weight: Array, index: Array) -> Array: ...
 def embedding_backward(grad: Array, index: Array, rows: int, padding: int, by_frequency: bool) -> Array: ...
+# norm; statistics are float64
+def channel_norm(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array | None,
+    var: Array | None,
+    groups: int,
+    eps: float,
+) -> tuple[Array, Array]: ...
+def channel_norm_backward(
+    grad: Array,
+    x: Array,
+    weight: Array | None,
+    stats: Array,
+    groups: int,
+    eps: float,
+    fixed: bool,
+    want_dx: bool,
+    want_parameters: bool,
+) -> tuple[Array | None, Array | None, Array | None]: ...
+def update_running(running_mean: Array, running_var: Array, stats: Array, factor: float, correction: float) -> None: ...
+def row_norm(
+    x: Array, weight: Array | None, bias: Array | None, axes: int, eps: float, centered: bool
+) -> tuple[Array, Array]: ...
+def row_norm_backward(
+    grad: Array,
+    x: Array,
+    weight: Array | None,
+    stats: Array,
+    axes: int,
+    eps: float,
+    centered: bool,
+    want_dx: bool,
+    want_parameters: bool,
+) -> tuple[Array | None, Array | None, Array | None]: ...

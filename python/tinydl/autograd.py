@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import backend
+from .hooks import RemovableHandle
 from .tensor import Array, Tensor
 
 __all__ = ["Function", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
@@ -65,6 +67,8 @@ class Function:
     _order = 0
     _outputs = 1
     _released = False
+    _hooks: Sequence[dict[int, Any]] | None = None  # for each output, what is called with its gradient
+    _kept: Sequence[tuple[int, weakref.ref[Tensor]]] = ()  # tensors that keep the gradients of their outputs
 
     def forward(self, *inputs: Any) -> Any:
         """The output array (or a tuple of them) from the input arrays; an input may be None."""
@@ -128,6 +132,17 @@ class Function:
             raise AssertionError(f"{type(self).__name__}.backward: {len(out)} gradients for {len(self._edges)} inputs")
         return out
 
+    def _show(self, grads: list[Array | None]) -> None:
+        """Call the hooks of the outputs, which may replace the gradients, and let tensors keep theirs."""
+        for output, hooks in enumerate(self._hooks or ()):
+            grad = grads[output]
+            if grad is not None:
+                grads[output] = _hooked(hooks, grad)
+        for output, ref in self._kept:
+            tensor, grad = ref(), grads[output]
+            if tensor is not None and grad is not None:
+                _accumulate(tensor, grad, False)
+
     def _release(self) -> None:
         self.saved = self._guards = ()
         self._released = True
@@ -181,8 +196,9 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
     """
     start = root.grad_fn
     if start is None:
-        deliver(root, grad, False)
+        deliver(root, grad if root._hooks is None else _hooked(root._hooks, grad), False)
         return
+    held: dict[Tensor, Array] = {}  # the gradients of leaves with hooks, which see the sum
     first: list[Array | None] = [None] * start._outputs
     first[root._output_index] = grad
     pending = {start: first}
@@ -190,11 +206,16 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
     while queue:
         function = heapq.heappop(queue)[1]
         grads = pending.pop(function)
+        if function._hooks is not None or function._kept:
+            function._show(grads)
         for edge, input_grad in zip(function._edges, function._input_grads(grads)):  # noqa: B905
             if edge is None or input_grad is None:
                 continue
             target, output = edge
             if isinstance(target, Tensor):
+                if target._hooks is not None:
+                    held[target] = _sum(held[target], input_grad) if target in held else input_grad
+                    continue
                 fresh = type(input_grad.base) is not np.ndarray and all([input_grad is not g for g in grads])
                 deliver(target, input_grad, fresh)
                 continue
@@ -206,6 +227,26 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
             arrived[output] = input_grad if before is None else _sum(before, input_grad)
         if not retain_graph:
             function._release()
+    for leaf, total in held.items():
+        deliver(leaf, _hooked(leaf._hooks or {}, total), False)
+
+
+def _hooked(hooks: dict[int, Any], grad: Array) -> Array:
+    """The gradient after the hooks, each of which may replace it."""
+    for hook in tuple(hooks.values()):
+        with no_grad():
+            new = hook(Tensor(grad))
+        if new is None:
+            continue
+        if not isinstance(new, Tensor):
+            raise TypeError(f"register_hook: a hook returned {type(new).__name__}, wanted a tensor or None")
+        if new.shape != grad.shape or new.dtype != grad.dtype:
+            raise ValueError(
+                f"register_hook: a hook returned shape {new.shape} and dtype {new.dtype} for a gradient of shape "
+                f"{grad.shape} and dtype {grad.dtype}"
+            )
+        grad = new._data
+    return grad
 
 
 def _sum(a: Array, b: Array) -> Array:
@@ -243,6 +284,51 @@ def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tenso
 
     _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
     return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
+
+
+# -- Hooks ------------------------------------------------------------------------------------------------------
+
+
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call hook(grad) whenever `backward` has the tensor's gradient; what it returns, if not None, replaces it.
+
+    Returns a handle whose `remove()` takes the hook back. Raises RuntimeError if the tensor requires no gradient.
+
+    >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> handle = register_hook(x, lambda grad: grad * 10)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([20., 40.], dtype=float64)
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("register_hook: the tensor requires no gradient")
+    function = tensor.grad_fn
+    if function is None:
+        if tensor._hooks is None:
+            tensor._hooks = {}
+        return RemovableHandle(tensor._hooks, hook)
+    if function._hooks is None:
+        function._hooks = [{} for _ in range(function._outputs)]
+    return RemovableHandle(function._hooks[tensor._output_index], hook)
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Let `backward` fill `.grad` of a tensor that is no leaf, too (leaves always have theirs).
+
+    Raises RuntimeError if the tensor requires no gradient.
+
+    >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> y = x * x
+    >>> y.retain_grad()
+    >>> y.sum().backward()
+    >>> y.grad
+    tensor([1., 1.], dtype=float64)
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("retain_grad: the tensor requires no gradient")
+    function = tensor.grad_fn
+    if function is not None and not tensor.retains_grad:
+        function._kept = [*function._kept, (tensor._output_index, weakref.ref(tensor))]
 
 
 # -- Whether operations are recorded ----------------------------------------------------------------------------

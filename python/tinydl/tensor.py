@@ -31,6 +31,7 @@ class Tensor:
     grad: Tensor | None = None
     grad_fn: Function | None = None
     _output_index = 0  # which of grad_fn's outputs this is
+    _hooks: dict[int, Any] | None = None  # what is called with a leaf's gradient
 
     __array_priority__ = 1000  # numpy_array * tensor is ours
     __hash__ = object.__hash__
@@ -69,9 +70,25 @@ class Tensor:
         return self.grad_fn is None
 
     @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called on a tensor that is no leaf."""
+        function = self.grad_fn
+        return function is not None and any([ref() is self for _, ref in function._kept])
+
+    @property
     def data(self) -> Tensor:
         """The same storage off the tape."""
         return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        """Take over another tensor's storage, unrecorded."""
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: got {type(value).__name__}, wanted a tensor")
+        if self.requires_grad and not dtypes.is_floating_point(value.dtype):
+            raise TypeError(f"data: a tensor that requires a gradient cannot have dtype {value.dtype}")
+        self._data = value._data
+        self._version = value._version
 
     def size(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The shape, or the size of one axis."""
@@ -181,3 +198,25 @@ class Tensor:
             raise RuntimeError("requires_grad can be switched off for leaves only; use detach()")
         self.requires_grad = requires_grad
         return self
+
+    # -- Copies -----------------------------------------------------------------------------------------------
+
+    def _check_copy(self, what: str) -> None:
+        if self.grad_fn is not None:
+            raise RuntimeError(f"{what}: only leaves can be copied, not the result of a recorded operation; detach it")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._check_copy("pickle")
+        return Tensor, (self._data, self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._check_copy("deepcopy")
+        if id(self) in memo:
+            return memo[id(self)]  # type: ignore[no-any-return]
+        out = type(self).__new__(type(self))
+        memo[id(self)] = out
+        Tensor.__init__(out, self._data.copy(order="K"))
+        out.requires_grad = self.requires_grad
+        if self.grad is not None:
+            out.grad = Tensor(self.grad._data.copy(order="K"))
+        return out

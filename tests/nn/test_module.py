@@ -255,3 +255,92 @@ def build_for_printing(lib):
 
 def test_printed_form_is_pytorchs(torch):
     assert repr(build_for_printing(tinydl)) == repr(build_for_printing(torch))
+
+
+def test_lookup_by_dotted_names():
+    net = Net()
+    assert net.get_submodule("") is net
+    assert net.get_submodule("first.fc") is net.first.fc
+    assert net.get_parameter("first.fc.weight") is net.first.fc.weight
+    assert net.get_buffer("first.count") is net.first.count
+    for call in (
+        lambda: net.get_submodule("first.nothing"),
+        lambda: net.get_submodule("first.scale"),
+        lambda: net.get_parameter("first.count"),
+        lambda: net.get_parameter("absent"),
+        lambda: net.get_buffer("first.fc.weight"),
+        lambda: net.set_submodule("first.new", nn.ReLU(), strict=True),
+    ):
+        with pytest.raises(AttributeError, match=r"has no (submodule|parameter|buffer) '\w+' \(of "):
+            call()
+    net.set_submodule("body.1", nn.Tanh())
+    assert isinstance(net.body[1], nn.Tanh)
+    with pytest.raises(ValueError, match="got int"):
+        net.set_submodule("body.1", 3)
+    with pytest.raises(ValueError, match="empty"):
+        net.set_submodule("", nn.Tanh())
+
+
+def test_modules_that_appear_twice():
+    shared = nn.Linear(2, 2)
+    net = nn.Sequential(shared, nn.ReLU(), shared)
+    assert [name for name, _ in net.named_modules()] == ["", "0", "1"]
+    assert [name for name, _ in net.named_modules(remove_duplicate=False)] == ["", "0", "1", "2"]
+    assert len(list(net.modules(remove_duplicate=False))) == 4
+    assert [name for name, _ in net.named_modules({shared}, "top")] == ["top", "top.1"]
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias"]
+    assert len([*net.named_parameters(remove_duplicate=False)]) == 4
+
+
+def test_conversions():
+    net = Net()
+    net.register_buffer("index", tinydl.arange(2))
+    assert net.to(tinydl.zeros(1, dtype=tinydl.float64)).first.scale.dtype == tinydl.float64
+    assert net.half().first.scale.dtype == net.first.count.dtype == tinydl.float16
+    assert net.index.dtype == tinydl.int64
+    assert net.type(tinydl.float32).index.dtype == tinydl.float32
+    assert net.cpu() is net
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 1)
+        self.seen = 0
+
+    def get_extra_state(self):
+        return {"seen": self.seen}
+
+    def set_extra_state(self, state):
+        self.seen = state["seen"]
+
+
+def test_extra_state():
+    net = nn.Sequential(Counting())
+    net[0].seen = 3
+    state = net.state_dict()
+    assert list(state) == ["0._extra_state", "0.fc.weight", "0.fc.bias"]
+    other = nn.Sequential(Counting())
+    assert other.load_state_dict(state) == ([], [])
+    assert other[0].seen == 3
+    del state["0._extra_state"]
+    with pytest.raises(ValueError, match=r'"0\._extra_state"'):
+        other.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="has no extra state"):
+        nn.Module().get_extra_state()
+
+
+def test_new_data_for_a_parameter():
+    p = nn.Parameter(tinydl.ones(2))
+    p.data = p.data * 3
+    assert p.is_leaf
+    assert p.requires_grad
+    assert p.tolist() == [3, 3]
+    out = (p * p).sum()
+    p.data.fill_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        out.backward()
+    with pytest.raises(TypeError, match="got list"):
+        p.data = [1.0]
+    with pytest.raises(TypeError, match="dtype int64"):
+        p.data = tinydl.arange(2)

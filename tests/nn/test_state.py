@@ -57,7 +57,7 @@ def test_a_state_dict_is_detached_and_shares_storage():
     state["bias"].fill_(4)
     assert net.bias.tolist() == [4, 4]
     assert net.state_dict(keep_vars=True)["bias"] is net.bias
-    assert list(net.state_dict(prefix="model")) == ["model.weight", "model.bias"]
+    assert list(net.state_dict(prefix="model.")) == ["model.weight", "model.bias"]
 
 
 def test_loading_counts_as_a_change_for_the_tape():
@@ -168,3 +168,30 @@ def test_pytorch_tensors_of_other_dtypes(torch, dtype):
     assert net.weight.tolist() == [[0.5, -2.0]]
     assert net.bias.tolist() == [3]
     assert net.weight.dtype == tinydl.float32
+
+
+def test_assigning_puts_the_given_tensors_in_place():
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    net[0].bias.requires_grad_(False)
+    before = net[0].weight
+    state = {name: tinydl.zeros(t.shape, dtype=tinydl.float64) for name, t in net.state_dict().items()}
+    net.load_state_dict(state, assign=True)
+    assert net[0].weight is not before
+    assert net[0].weight._data is state["0.weight"]._data
+    assert isinstance(net[0].weight, nn.Parameter)
+    assert net[0].weight.requires_grad
+    assert not net[0].bias.requires_grad
+    assert net[1].running_var.dtype == tinydl.float64
+
+
+def test_a_destination_is_filled():
+    out = {"before": 1}
+    assert nn.Linear(1, 1).state_dict(destination=out, prefix="fc.") is out
+    assert list(out) == ["before", "fc.weight", "fc.bias"]
+
+
+def test_state_dicts_without_the_count_of_batches_load():
+    net = nn.Sequential(nn.BatchNorm1d(2))
+    state = net.state_dict()
+    del state["0.num_batches_tracked"]
+    assert net.load_state_dict(state) == ([], [])

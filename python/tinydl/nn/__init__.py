@@ -36,6 +36,11 @@ from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout
 from .flatten import Flatten, Unflatten
 from .embedding import Embedding, EmbeddingBag
+from . import functional, init, utils
+from .activation import ReLU, Sigmoid, Softmax, Tanh
+from .container import ModuleDict, ModuleList, Sequential
+from .conv import Conv2d
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten
 from .identity import Identity
 from .linear import Linear
@@ -81,8 +86,20 @@ from .padding import (
     ZeroPad1d,
     ZeroPad2d,
     ZeroPad3d,
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
 )
 from .parameter import Parameter
+from .parameter_container import ParameterDict, ParameterList
 from .pool import AvgPool2d, MaxPool2d
 from .resample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
@@ -102,6 +119,11 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "AlphaDropout",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Conv2d",
     "CosineEmbeddingLoss",
     "Bilinear",
@@ -127,11 +149,24 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    "Flatten",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "Linear",
+    "LocalResponseNorm",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
@@ -142,6 +177,9 @@ __all__ = [
     "PReLU",
     "Parameter",
     "PoissonNLLLoss",
+    "ParameterDict",
+    "ParameterList",
+    "RMSNorm",
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",

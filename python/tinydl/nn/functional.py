@@ -72,16 +72,21 @@ from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.products import bilinear
 from ..ops.random import dropout
 from ..ops.resample import interpolate
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
+from ..ops.pool import avg_pool2d, max_pool2d
+from ..ops.random import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.softmax import softmax
 from ..ops.softmax import gumbel_softmax
 from ..tensor import Tensor
 
 __all__ = [
+    "alpha_dropout",
     "avg_pool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "batch_norm",
     "conv2d",
     "cosine_embedding_loss",
     "bilinear",
@@ -114,6 +119,15 @@ __all__ = [
     "leaky_relu_",
     "linear",
     "logsigmoid",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "linear",
+    "local_response_norm",
     "max_pool2d",
     "mish",
     "mse_loss",
@@ -134,6 +148,7 @@ __all__ = [
     "relu_",
     "selu",
     "selu_",
+    "rms_norm",
     "sigmoid",
     "smooth_l1_loss",
     "soft_margin_loss",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend, dtypes
 from ..tensor import Tensor
-from . import state
+from . import hooks, state
 from .parameter import Parameter
 
 __all__ = ["Module"]
@@ -19,7 +19,7 @@ _Self = TypeVar("_Self", bound="Module")
 _KINDS = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(hooks.Hookable):
     """A layer or a model: subclasses call `super().__init__()`, assign parameters and layers, and define `forward`.
 
     A `Parameter` or `Module` that is assigned to an attribute is found by `parameters`, `state_dict` and their kin
@@ -41,6 +41,7 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]  # the buffers that state_dict leaves out
+    _optional_state: frozenset[str] = frozenset()  # names that load_state_dict does not miss
 
     def __init__(self) -> None:
         put = super().__setattr__
@@ -48,16 +49,6 @@ class Module:
         for kind in _KINDS:
             put(kind, {})
         put("_transient", set())
-
-    # -- Calling ----------------------------------------------------------------------------------------------
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The output; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """`forward`."""
-        return self.forward(*args, **kwargs)
 
     # -- Attributes -------------------------------------------------------------------------------------------
 
@@ -143,23 +134,66 @@ class Module:
 
     # -- Walking ----------------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """The module itself and all below it with their dotted names, a module before its children."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+    def get_submodule(self, target: str) -> Module:
+        """The submodule with a dotted name; AttributeError if there is none."""
+        module = self
+        for name in target.split(".") if target else ():
+            found = getattr(module, name, None)
+            if not isinstance(found, Module):
+                raise AttributeError(f"{type(module).__name__} has no submodule '{name}' (of '{target}')")
+            module = found
+        return module
 
-    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` in the place of the dotted name; `strict` refuses names that do not exist."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not name:
+            raise ValueError("set_submodule: the name is empty")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: got {type(module).__name__}, wanted a module")
+        if strict and name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no submodule '{name}' (of '{target}')")
+        owner.add_module(name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter with a dotted name; AttributeError if there is none."""
+        return self._get("_parameters", "parameter", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer with a dotted name; AttributeError if there is none."""
+        return self._get("_buffers", "buffer", target)  # type: ignore[no-any-return]
+
+    def _get(self, kind: str, what: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        found = owner.__dict__[kind].get(name)
+        if found is None:
+            raise AttributeError(f"{type(owner).__name__} has no {what} '{name}' (of '{target}')")
+        return found
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """The module itself and all below it with their dotted names, a module before its children.
+
+        Modules in `memo` are left out; those that come are added to it.
+        """
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
+
+    def _walk(self, prefix: str, seen: set[Module] | None) -> Iterator[tuple[str, Module]]:
         if seen is not None:
-            if id(self) in seen:
+            if self in seen:
                 return
-            seen.add(id(self))
+            seen.add(self)
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
                 yield from module._walk(_join(prefix, name), seen)
 
-    def modules(self) -> Iterator[Module]:
-        """The module itself and all below it, each once."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """The module itself and all below it, each once unless `remove_duplicate` is False."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct submodules with their names."""
@@ -170,7 +204,7 @@ class Module:
         return (module for _, module in self.named_children())
 
     def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
-        owners = self.named_modules(prefix, remove_duplicate) if recurse else iter([(prefix, self)])
+        owners = self.named_modules(None, prefix, remove_duplicate) if recurse else iter([(prefix, self)])
         entries = (
             (_join(path, name), value)
             for path, module in owners
@@ -234,19 +268,30 @@ class Module:
             else:
                 param.grad.zero_()
 
-    def to(self: _Self, *args: Any, dtype: Any = None, device: Any = None) -> _Self:
+    def to(self: _Self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> _Self:
         """Convert parameters, their gradients and floating-point buffers in place: `to("float64")`, `to("cpu")`.
 
-        Parameters stay the same objects, so that an optimiser keeps them. Raises TypeError where dtype is no
-        floating-point dtype, ValueError for a device that is missing.
+        Parameters stay the same objects, so that an optimiser keeps them; `non_blocking` changes nothing. Raises
+        TypeError where dtype is no floating-point dtype, ValueError for a device that is missing.
         """
+        args = tuple([arg.dtype if isinstance(arg, Tensor) else arg for arg in args])
         wanted = backend.conversion(args, dtype, device)
         if wanted is None:
             return self
         if not dtypes.is_floating_point(wanted):
             raise TypeError(f"Module.to: got dtype {wanted}, wanted a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
-            _convert(tensor, wanted)
+            if dtypes.is_floating_point(tensor.dtype):
+                _convert(tensor, wanted)
+        return self
+
+    def type(self: _Self, dst_type: Any) -> _Self:
+        """Convert all parameters and buffers in place, integer ones included."""
+        self.to(dst_type)
+        wanted = backend.conversion((dst_type,))
+        for buffer in self.buffers():
+            if wanted is not None:
+                _convert(buffer, wanted)
         return self
 
     def float(self: _Self) -> _Self:
@@ -257,24 +302,64 @@ class Module:
         """Convert to float64, in place."""
         return self.to(dtypes.float64)
 
+    def half(self: _Self) -> _Self:
+        """Convert to float16, in place."""
+        return self.to(dtypes.float16)
+
+    def cpu(self: _Self) -> _Self:
+        """The module itself, whose tensors are on the CPU."""
+        return self
+
     # -- State ------------------------------------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, PyTorch's: tensors off the tape that share the storage."""
-        out: dict[str, Tensor] = {}
-        for path, module in self.named_modules(prefix, remove_duplicate=False):
-            buffers = {k: v for k, v in module._buffers.items() if k not in module._transient}
-            for name, tensor in {**module._parameters, **buffers}.items():
-                if tensor is not None:
-                    out[_join(path, name)] = tensor if keep_vars else tensor.detach()
+    def get_extra_state(self) -> Any:
+        """What a subclass adds to its state dict (under "_extra_state") beside tensors."""
+        raise RuntimeError(f"{type(self).__name__} has no extra state: define get_extra_state and set_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` returned."""
+        raise RuntimeError(f"{type(self).__name__} has no extra state: define get_extra_state and set_extra_state")
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not Module.get_extra_state
+
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Parameters and persistent buffers by dotted name, PyTorch's: tensors off the tape that share the storage.
+
+        Args:
+            destination: a dictionary to put them into.
+            prefix: what the names start with, its dot included.
+            keep_vars: give the tensors themselves.
+        """
+        out: dict[str, Any] = {} if destination is None else destination
+        for path, module in self.named_modules(remove_duplicate=False):
+            start = f"{prefix}{path}." if path else prefix
+            for name, tensor in module._named_state():
+                out[start + name] = tensor if keep_vars else tensor.detach()
+            if module._has_extra_state():
+                out[start + "_extra_state"] = module.get_extra_state()
         return out
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.IncompatibleKeys:
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """The module's own parameters and persistent buffers."""
+        for name, param in self._parameters.items():
+            if param is not None:
+                yield name, param
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._transient:
+                yield name, buffer
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.IncompatibleKeys:
         """Copy values into the parameters and buffers, in place: all of them, or none if something does not fit.
 
         Args:
             state_dict: dotted names to tinydl tensors, NumPy arrays or PyTorch tensors, of any numeric dtype.
             strict: whether the names must be exactly those of `state_dict()`.
+            assign: put the given tensors in the place of the module's, with their dtypes, instead of copying.
 
         Returns:
             the names that were missing and unexpected (both empty when strict).
@@ -283,7 +368,7 @@ class Module:
             ValueError: names that differ (when strict), or shapes that do; the message lists all of them.
             TypeError: a value is not numeric.
         """
-        return state.load(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
+        return state.load(self, state_dict, strict, assign)
 
     # -- Printing ---------------------------------------------------------------------------------------------
 
@@ -315,7 +400,7 @@ def _unique(entries: Iterable[tuple[str, _T]]) -> Iterator[tuple[str, _T]]:
 
 def _convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
     """Another dtype for the tensor and its gradient, in place; the memory order stays."""
-    if not dtypes.is_floating_point(tensor.dtype) or tensor.dtype == dtype:
+    if tensor.dtype == dtype:
         return
     tensor._data = tensor._data.astype(dtype, order="K")
     tensor._version = [0]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..tensor import Array, Tensor
+from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from .module import Module
 
 
 class IncompatibleKeys(NamedTuple):
@@ -40,30 +44,71 @@ def as_array(name: str, value: Any) -> Array:
     return array
 
 
-def load(owner: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Copy the arrays of `given` into the tensors of `own`, or raise and change nothing.
+class Place(NamedTuple):
+    """Where a tensor of the state is kept."""
+
+    module: Module
+    name: str
+    tensor: Tensor
+
+
+def load(root: Module, given: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+    """Copy the arrays of `given` into root's parameters and buffers, or raise and change nothing.
 
     Raises ValueError that lists every missing key, unexpected key and shape that differs; `strict=False` tolerates the
     keys, never the shapes. TypeError where a value is not numeric.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"load_state_dict: got {type(given).__name__}, wanted a mapping of names to tensors")
-    missing = [name for name in own if name not in given]
-    unexpected = [name for name in given if name not in own]
+    own, extra = _places(root)
+    missing = [
+        name
+        for name in (*own, *extra)
+        if name not in given and not (name in own and own[name].name in own[name].module._optional_state)
+    ]
+    unexpected = [name for name in given if name not in own and name not in extra]
     arrays = {name: as_array(name, given[name]) for name in own if name in given}
     problems = _key_problems(missing, unexpected) if strict else []
-    problems += [
-        f"size mismatch for {name}: the state dict has shape {array.shape}, the model {own[name].shape}"
-        for name, array in arrays.items()
-        if array.shape != own[name].shape
-    ]
-    problems += [f"{name} is read-only" for name in arrays if not own[name]._data.flags.writeable]
-    if problems:
-        raise ValueError(f"Error(s) in loading state_dict for {owner}:\n\t" + "\n\t".join(problems))
     for name, array in arrays.items():
-        np.copyto(own[name]._data, array, casting="unsafe")
-        own[name]._version[0] += 1
+        tensor = own[name].tensor
+        if array.shape != tensor.shape:
+            problems.append(
+                f"size mismatch for {name}: the state dict has shape {array.shape}, the model {tensor.shape}"
+            )
+        if not tensor._data.flags.writeable:
+            problems.append(f"{name} is read-only")
+    if problems:
+        raise ValueError(f"Error(s) in loading state_dict for {type(root).__name__}:\n\t" + "\n\t".join(problems))
+    for name, array in arrays.items():
+        (_assign if assign else _copy)(own[name], array)
+    for name, module in extra.items():
+        if name in given:
+            module.set_extra_state(given[name])
     return IncompatibleKeys(missing, unexpected)
+
+
+def _places(root: Module) -> tuple[dict[str, Place], dict[str, Module]]:
+    """Where the tensors of root's state dict are, and the modules with extra state, by name."""
+    own: dict[str, Place] = {}
+    extra: dict[str, Module] = {}
+    for path, module in root.named_modules(remove_duplicate=False):
+        start = f"{path}." if path else ""
+        own.update({start + name: Place(module, name, tensor) for name, tensor in module._named_state()})
+        if module._has_extra_state():
+            extra[start + "_extra_state"] = module
+    return own, extra
+
+
+def _copy(place: Place, array: Array) -> None:
+    np.copyto(place.tensor._data, array, casting="unsafe")
+    place.tensor._version[0] += 1
+
+
+def _assign(place: Place, array: Array) -> None:
+    if isinstance(place.tensor, Parameter):
+        place.module._parameters[place.name] = Parameter(array, place.tensor.requires_grad)
+    else:
+        place.module._buffers[place.name] = Tensor(array)
 
 
 def _key_problems(missing: Iterable[str], unexpected: Iterable[str]) -> list[str]:
