@@ -1,4 +1,4 @@
-// Tails filled with another value than zero, and the largest lane.
+// Tails: vectors over channels, other values than zero behind the last lane; and the largest lane.
 #pragma once
 #include "cpu/simd/vec.h"
 
@@ -35,6 +35,15 @@ TINYDL_INLINE Vec<T> load_or(const T* p, int n, T rest) {
 template <class T>
 TINYDL_INLINE T max_lanes(Vec<T> a) {
   return fold_lanes(a, [](T x, T y) { return x > y ? x : y; });
+}
+
+// Calls body(c, lanes) for the vectors of channels.
+template <class T, class Body>
+TINYDL_INLINE void for_channels(int64_t channels, const Body& body) {
+  constexpr int size = Vec<T>::size;
+  int64_t c = 0;
+  for (; c + size <= channels; c += size) body(c, size);
+  if (c < channels) body(c, static_cast<int>(channels - c));
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -3,7 +3,7 @@
 from . import functional, init
 from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleList, Sequential
-from .conv import Conv2d
+from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
@@ -14,7 +14,10 @@ from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
     "AvgPool2d",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

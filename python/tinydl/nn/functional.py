@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..ops import activation
 from ..ops.activation import sigmoid, tanh
-from ..ops.conv import conv2d
+from ..ops.conv import conv1d, conv2d
+from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from ..ops.loss import cross_entropy, mse_loss
 from ..ops.matmul import linear
 from ..ops.pool import avg_pool2d, max_pool2d
@@ -14,7 +15,10 @@ from ..tensor import Tensor
 
 __all__ = [
     "avg_pool2d",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "linear",
