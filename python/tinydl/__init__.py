@@ -28,9 +28,13 @@ from .creation import (
 )
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
 from .ops.activation import relu, sigmoid, tanh
+from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
+from .ops.conv import conv1d, conv2d
+from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
+from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .ops.matmul import matmul
-from .ops.pool import max_pool2d
+from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
 from .ops.reduce import argmax, mean, sum
 from .ops.softmax import softmax
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze

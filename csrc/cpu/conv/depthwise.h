@@ -20,6 +20,7 @@
 namespace tinydl::TINYDL_TIER {
 
 constexpr int64_t kSweepColumns = 128;  // outputs of a task, along a row
+constexpr int64_t kSweepCache = 24576;
 
 // A tap of the kernel along one axis, and the source position that output 0 reads through it.
 struct AxisTap {
@@ -53,6 +54,10 @@ struct PixelTap {
   int64_t x, w;
 };
 
+struct Channels {
+  int64_t first, count;
+};
+
 template <class T>
 struct Sweep {
   SweepAxis h, w;
@@ -63,6 +68,13 @@ struct Sweep {
   const T* weights;                        // (KH, KW, channels)
   int64_t kernel_w;
   Epilogue<T> epilogue;
+
+  // Channels that are swept together: with their weights, the pixels that a block reads stay in the first-level cache.
+  int64_t channel_block() const {
+    const int64_t rows = h.tap_count, columns = w.tap_count;
+    const int64_t vectors = kSweepCache / kVectorBytes / (rows * columns + rows * (8 + columns) + 1);
+    return larger(1, vectors) * Vec<T>::size;
+  }
 
   // The taps of output row i, column j that are inside; x counts from the image, less j's own offset.
   int list_taps(int64_t i, int64_t j, PixelTap* list) const {
@@ -87,9 +99,10 @@ TINYDL_INLINE void finish_pixel(const Sweep<T>& s, Vec<T> total, int64_t c, T* y
 
 // `pixels` neighbouring outputs of a row through one list of taps.
 template <class T, int pixels>
-TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count) {
+TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
   const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
-  for_channels<T>(s.channels, [&](int64_t c, int lanes) {
+  for_channels<T>(range.count, [&](int64_t from_first, int lanes) __attribute__((always_inline)) {
+    const int64_t c = range.first + from_first;
     Vec<T> total[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
@@ -104,12 +117,35 @@ TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const Pixel
   });
 }
 
+// One output: several vectors of channels, so that the additions need not wait for each other.
+template <class T>
+void sweep_pixel(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
+  constexpr int vectors = 4, size = Vec<T>::size;
+  int64_t c = range.first;
+  const int64_t end = range.first + range.count;
+  for (; c + vectors * size <= end; c += vectors * size) {
+    Vec<T> total[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) total[v] = Vec<T>(T(0));
+    for (int t = 0; t < count; ++t) {
+      const T *from = x + taps[t].x + c, *weight = s.weights + taps[t].w + c;
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        total[v] = fma(Vec<T>::load(from + v * size), Vec<T>::load(weight + v * size), total[v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) finish_pixel(s, total[v], c + v * size, y, size);
+  }
+  sweep_pixels<T, 1>(s, x, y, taps, count, {c, end - c});
+}
+
 // The same where the list is rows of KW taps, each one output's step after the one before: a loaded vector serves them
 // all. The sums have the order of sweep_pixels.
 template <class T, int pixels, int KW>
-TINYDL_INLINE void slide_pixels(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count) {
+TINYDL_INLINE void slide_pixels(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
   const int64_t step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
-  for_channels<T>(s.channels, [&](int64_t c, int lanes) {
+  for_channels<T>(range.count, [&](int64_t from_first, int lanes) __attribute__((always_inline)) {
+    const int64_t c = range.first + from_first;
     Vec<T> total[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
@@ -131,39 +167,45 @@ TINYDL_INLINE void slide_pixels(const Sweep<T>& s, const T* x, T* y, const Pixel
   });
 }
 
+// How many taps of a row follow each other in the image, if there is code for as many.
 template <class T>
-bool slides(const SweepAxis& w) {
-  if (w.tap_count != 3) return false;
-  return w.taps[1].offset - w.taps[0].offset == w.step && w.taps[2].offset - w.taps[1].offset == w.step;
+int sliding_taps(const SweepAxis& w) {
+  for (int t = 1; t < w.tap_count; ++t)
+    if (w.taps[t].offset - w.taps[t - 1].offset != w.step) return 0;
+  return w.tap_count == 3 || w.tap_count == 5 || w.tap_count == 7 ? w.tap_count : 0;
 }
 
-// Outputs [begin, end) of row `line`.
+// `pixels` outputs with all their taps, or any one.
+template <class T, int pixels>
+void sweep_block(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, int sliding, Channels range) {
+  if (sliding == 3)
+    slide_pixels<T, pixels, 3>(s, x, y, taps, count, range);
+  else if (sliding == 5)
+    slide_pixels<T, pixels, 5>(s, x, y, taps, count, range);
+  else if (sliding == 7)
+    slide_pixels<T, pixels, 7>(s, x, y, taps, count, range);
+  else
+    sweep_pixels<T, pixels>(s, x, y, taps, count, range);
+}
+
+// Outputs [begin, end) of row `line`, some channels of them.
 template <class T>
-void sweep_line(const Sweep<T>& s, int64_t line, int64_t begin, int64_t end, PixelTap* list) {
+void sweep_line(const Sweep<T>& s, int64_t line, int64_t begin, int64_t end, Channels range, PixelTap* list) {
   const int64_t image = line / s.h.count, i = line % s.h.count;
   const T* x = s.x + image * s.x_image;
   T* y = s.y + image * s.y_image + (s.h.out_first + i * s.h.out_step) * s.y_row + s.w.out_first * s.channels;
   const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
   const int64_t first = larger(begin, smaller(end, s.w.inner_first));
   const int64_t last = larger(first, smaller(end, s.w.inner_last));
-  for (int64_t j = begin; j < first; ++j) {
-    const int count = s.list_taps(i, j, list);
-    sweep_pixels<T, 1>(s, x + j * x_step, y + j * y_step, list, count);
-  }
-  int64_t j = first;
+  int64_t j = begin;
+  for (; j < first; ++j) sweep_pixel(s, x + j * x_step, y + j * y_step, list, s.list_taps(i, j, list), range);
   if (first < last) {
-    const int count = s.list_taps(i, first, list);
-    const bool sliding = slides<T>(s.w);
-    for (; j + 8 <= last && sliding; j += 8) slide_pixels<T, 8, 3>(s, x + j * x_step, y + j * y_step, list, count);
-    for (; j + 8 <= last; j += 8) sweep_pixels<T, 8>(s, x + j * x_step, y + j * y_step, list, count);
-    for (; j + 4 <= last && sliding; j += 4) slide_pixels<T, 4, 3>(s, x + j * x_step, y + j * y_step, list, count);
-    for (; j + 4 <= last; j += 4) sweep_pixels<T, 4>(s, x + j * x_step, y + j * y_step, list, count);
-    for (; j < last; ++j) sweep_pixels<T, 1>(s, x + j * x_step, y + j * y_step, list, count);
+    const int count = s.list_taps(i, first, list), sliding = sliding_taps<T>(s.w);
+    for (; j + 8 <= last; j += 8) sweep_block<T, 8>(s, x + j * x_step, y + j * y_step, list, count, sliding, range);
+    for (; j + 4 <= last; j += 4) sweep_block<T, 4>(s, x + j * x_step, y + j * y_step, list, count, sliding, range);
+    for (; j < last; ++j) sweep_pixel(s, x + j * x_step, y + j * y_step, list, count, range);
   }
-  for (; j < end; ++j) {
-    const int count = s.list_taps(i, j, list);
-    sweep_pixels<T, 1>(s, x + j * x_step, y + j * y_step, list, count);
-  }
+  for (; j < end; ++j) sweep_pixel(s, x + j * x_step, y + j * y_step, list, s.list_taps(i, j, list), range);
 }
 
 template <class T>
@@ -173,11 +215,14 @@ void run_sweep(const Sweep<T>& s) {
   const int64_t work = s.batch * s.h.count * s.w.count * div_up(s.channels, Vec<T>::size) * (taps + 8) / 2;
   Scratch scratch(static_cast<size_t>(workers_for(tasks, work) * (taps + 1)) * sizeof(PixelTap));
   PixelTap* lists = static_cast<PixelTap*>(scratch.data());
+  const int64_t block = s.channel_block();
   parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t column = task % blocks * kSweepColumns;
-      sweep_line(s, task / blocks, column, smaller(s.w.count, column + kSweepColumns), lists + worker * (taps + 1));
+      const int64_t column = task % blocks * kSweepColumns, end_column = smaller(s.w.count, column + kSweepColumns);
+      for (int64_t c = 0; c < s.channels; c += block)
+        sweep_line(s, task / blocks, column, end_column, {c, smaller(block, s.channels - c)},
+                   lists + worker * (taps + 1));
     }
   });
 }

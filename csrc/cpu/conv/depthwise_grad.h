@@ -24,7 +24,7 @@ struct DepthwiseGrad {
 template <class T, int tap_count>
 void add_products(const Sweep<T>& s, const T* x, const T* dy, int64_t count, const PixelTap* taps, T* sums) {
   const int64_t x_step = s.w.step * s.channels, dy_step = s.channels;
-  for_channels<T>(s.channels, [&](int64_t c, int lanes) {
+  for_channels<T>(s.channels, [&](int64_t c, int lanes) __attribute__((always_inline)) {
     Vec<T> total[tap_count];
     const T* from[tap_count];
 #pragma GCC unroll 16

@@ -27,6 +27,7 @@ class _Conv(Module):
     transposed = False
     weight: Parameter
     bias: Parameter | None
+    padding: Any  # a Pair, "same" or "valid"
     output_padding: Pair
 
     def _set_up(
@@ -86,7 +87,7 @@ class _Conv(Module):
                 f"{'H, W' if self.axes == 2 else 'L'}); the weight has shape {self.weight.shape}"
             )
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, Pair | str]:
+    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
         """The input and the zeros it still needs: other modes pad first."""
         if self.padding_mode == "zeros":
             return input, self.padding
@@ -295,7 +296,7 @@ class _ConvTranspose(_Conv):
                 f"{self!r}: got output_size={tuple(output_size)}, wanted {self.axes} or {input.ndim} sizes"
             )
         steps = zip(input.shape[-self.axes :], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
-        least = tuple([(n - 1) * s - 2 * int(p) + d * (k - 1) + 1 for n, s, p, d, k in steps])
+        least = tuple([(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in steps])
         most = tuple([n + s - 1 for n, s in zip(least, self.stride, strict=True)])
         if any([not low <= n <= high for low, n, high in zip(least, wanted, most, strict=True)]):
             raise ValueError(f"{self!r}: got output_size={wanted}, wanted from {least} to {most}")
@@ -330,7 +331,7 @@ class ConvTranspose1d(_ConvTranspose):
             self.padding,
             more,
             self.groups,
-            self.dilation,  # type: ignore[arg-type]
+            self.dilation,
         )
 
 
@@ -377,5 +378,5 @@ class ConvTranspose2d(_ConvTranspose):
             self.padding,
             more,
             self.groups,
-            self.dilation,  # type: ignore[arg-type]
+            self.dilation,
         )

@@ -164,7 +164,7 @@ class AdaptiveMaxPool2d(Function):
 
     def forward(self, x: Array) -> Array:
         self.input = x.shape
-        y = _empty(*x.shape[:2], self.size, x.dtype)
+        y = _empty(x.shape[0], x.shape[1], self.size, x.dtype)
         self.winners = np.empty(y.shape, np.int64)
         columns = _bins(x.shape[3], self.size[1])
         for i, (top, bottom) in enumerate(_bins(x.shape[2], self.size[0])):

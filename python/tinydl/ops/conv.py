@@ -92,8 +92,6 @@ def check_signals(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, o
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     if input.ndim not in (2, 3):
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, L) or (C, L)")
-    if weight.ndim != 3:
-        raise ValueError(f"{op}: got a weight of shape {weight.shape}, wanted (O, C / groups, K)")
     (channels, length), filters, kernel = input.shape[-2:], weight.shape[0], weight.shape[2]
     if groups < 1 or channels % groups or filters % groups:
         raise ValueError(f"{op}: groups={groups} does not divide the {channels} input channels and {filters} filters")
@@ -144,6 +142,8 @@ def conv1d(
     op = "conv1d"
     check_operands(op, input, weight, bias)
     check_activation(op, activation)
+    if weight.ndim != 3:
+        raise ValueError(f"{op}: got a weight of shape {weight.shape}, wanted (O, C / groups, K)")
     stride1, dilation1 = sizes(op, "stride", stride, 1), sizes(op, "dilation", dilation, 1)
     sides = sides_of(op, padding, weight.shape[2:3], stride1, dilation1)
     check_signals(op, input, weight, bias, (stride1, sides, dilation1), groups)

@@ -80,7 +80,9 @@ def _apply(
 ) -> Tensor:
     """The operation over `axes` axes; `numbers` are stride, padding, output_padding and dilation of each in turn."""
     _check(op, axes, input, weight, bias, groups)
-    size, extra, sides = [], [], []
+    size: list[int] = []
+    extra: list[int] = []
+    sides: list[int] = []
     for i in range(axes):
         stride, padding, more, dilation = numbers[i::axes]
         length, kernel = input.shape[i - axes], weight.shape[i - axes]
@@ -99,12 +101,12 @@ def _apply(
         after = padding if more < stride else max(padding - more, 0)
         extra.append(0 if more < stride else max(more - padding, 0))
         sides += [padding, after]
-    stride, dilation = numbers[:axes], numbers[3 * axes :]
+    steps, reaches = numbers[:axes], numbers[3 * axes :]
     if axes == 1:
-        options = (1, *stride), (0, 0, *sides), (1, *dilation), groups
+        options = (1, *steps), (0, 0, *sides), (1, *reaches), groups
         function: ConvTranspose2d = ConvTranspose1d((1, *size), (0, *extra), options)
     else:
-        function = ConvTranspose2d(tuple(size), tuple(extra), (stride, tuple(sides), dilation, groups))
+        function = ConvTranspose2d(tuple(size), tuple(extra), (steps, tuple(sides), reaches, groups))
     if input.ndim == axes + 1:
         return function.apply(input.unsqueeze(0), weight, bias).squeeze(0)  # type: ignore[no-any-return]
     return function.apply(input, weight, bias)  # type: ignore[no-any-return]
