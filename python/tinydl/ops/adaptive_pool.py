@@ -169,7 +169,7 @@ class AdaptiveMaxPool2d(Function):
         columns = _bins(x.shape[3], self.size[1])
         for i, (top, bottom) in enumerate(_bins(x.shape[2], self.size[0])):
             for j, (left, right) in enumerate(columns):
-                window = x[:, :, top:bottom, left:right].reshape(*x.shape[:2], -1)
+                window = x[:, :, top:bottom, left:right].reshape(*x.shape[:2], (bottom - top) * (right - left))
                 at = _first_largest(window)
                 y[:, :, i, j] = np.take_along_axis(window, at[..., None], -1)[..., 0]
                 h, w = np.divmod(at, right - left)
@@ -180,8 +180,9 @@ class AdaptiveMaxPool2d(Function):
         n, channels = self.input[:2]
         planes = np.zeros((n * channels, self.input[2] * self.input[3]), grad.dtype)
         rows = np.arange(n * channels)[:, None]
-        winners = self.winners.reshape(n * channels, -1)
-        np.add.at(planes, (rows, winners), grad.reshape(n * channels, -1))
+        count = self.size[0] * self.size[1]
+        winners = self.winners.reshape(n * channels, count)
+        np.add.at(planes, (rows, winners), grad.reshape(n * channels, count))
         return planes.reshape(self.input)
 
     def indices(self) -> Array:
