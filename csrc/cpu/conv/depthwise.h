@@ -65,15 +65,19 @@ struct Sweep {
   const T* x;
   T* y;
   int64_t x_image, x_row, y_image, y_row;  // pixels are `channels` apart
-  const T* weights;                        // (KH, KW, channels)
+  const T* weights;                        // (KH, KW, group, channels)
   int64_t kernel_w;
+  int64_t group;  // channels of a group, all of which every output of the group reads
   Epilogue<T> epilogue;
+
+  // Channels of a vector: whole groups.
+  int64_t span() const { return Vec<T>::size / group * group; }
 
   // Channels that are swept together: with their weights, the pixels that a block reads stay in the first-level cache.
   int64_t channel_block() const {
     const int64_t rows = h.tap_count, columns = w.tap_count;
-    const int64_t vectors = kSweepCache / kVectorBytes / (rows * columns + rows * (8 + columns) + 1);
-    return larger(1, vectors) * Vec<T>::size;
+    const int64_t vectors = kSweepCache / kVectorBytes / (rows * columns * group + rows * (8 + columns) + 1);
+    return larger(1, vectors) * span();
   }
 
   // The taps of output row i, column j that are inside; x counts from the image, less j's own offset.
@@ -84,7 +88,7 @@ struct Sweep {
       for (int s = 0; s < w.tap_count; ++s)
         if (w.inside(s, j))
           list[count++] = {(h.taps[r].offset + i * h.step) * x_row + w.taps[s].offset * channels,
-                           (h.taps[r].tap * kernel_w + w.taps[s].tap) * channels};
+                           (h.taps[r].tap * kernel_w + w.taps[s].tap) * group * channels};
     }
     return count;
   }
@@ -97,7 +101,48 @@ TINYDL_INLINE void finish_pixel(const Sweep<T>& s, Vec<T> total, int64_t c, T* y
   store_first(total, y + c, lanes);
 }
 
-// `pixels` neighbouring outputs of a row through one list of taps.
+// The lane of each lane's first channel of its group.
+template <class T>
+TINYDL_INLINE typename Vec<T>::Mask group_starts(int64_t group) {
+  using Mask = typename Vec<T>::Mask;
+  typename VecTypes<T>::Int lane[Vec<T>::size];
+  for (int i = 0, start = 0; i < Vec<T>::size; ++i) {
+    if (i - start == group) start = i;
+    lane[i] = start;
+  }
+  return Mask::load(lane);
+}
+
+// `pixels` neighbouring outputs of a row through one list of taps, where groups hold several channels: each channel of
+// a group in turn goes to all the group's lanes.
+template <class T, int pixels>
+void sweep_groups(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
+  using Mask = typename Vec<T>::Mask;
+  const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels, span = s.span();
+  const Mask starts = group_starts<T>(s.group);
+  const int64_t end = range.first + range.count;
+  for (int64_t c = range.first; c < end; c += span) {
+    const int lanes = static_cast<int>(smaller(span, end - c));
+    Vec<T> total[pixels];
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
+    for (int t = 0; t < count; ++t) {
+      Vec<T> value[pixels];
+#pragma GCC unroll 8
+      for (int p = 0; p < pixels; ++p) value[p] = load_first(x + taps[t].x + c + p * x_step, lanes);
+      for (int64_t k = 0; k < s.group; ++k) {
+        const Vec<T> weight = load_first(s.weights + taps[t].w + k * s.channels + c, lanes);
+        const Mask index = starts + Mask(static_cast<typename VecTypes<T>::Int>(k));
+#pragma GCC unroll 8
+        for (int p = 0; p < pixels; ++p) total[p] = fma(permute(value[p], index), weight, total[p]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; ++p) finish_pixel(s, total[p], c, y + p * y_step, lanes);
+  }
+}
+
+// The same where every channel is a group.
 template <class T, int pixels>
 TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
   const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
@@ -120,6 +165,7 @@ TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const Pixel
 // One output: several vectors of channels, so that the additions need not wait for each other.
 template <class T>
 void sweep_pixel(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, Channels range) {
+  if (s.group > 1) return sweep_groups<T, 1>(s, x, y, taps, count, range);
   constexpr int vectors = 4, size = Vec<T>::size;
   int64_t c = range.first;
   const int64_t end = range.first + range.count;
@@ -178,7 +224,9 @@ int sliding_taps(const SweepAxis& w) {
 // `pixels` outputs with all their taps, or any one.
 template <class T, int pixels>
 void sweep_block(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int count, int sliding, Channels range) {
-  if (sliding == 3)
+  if (s.group > 1)
+    sweep_groups<T, pixels>(s, x, y, taps, count, range);
+  else if (sliding == 3)
     slide_pixels<T, pixels, 3>(s, x, y, taps, count, range);
   else if (sliding == 5)
     slide_pixels<T, pixels, 5>(s, x, y, taps, count, range);
@@ -212,7 +260,7 @@ template <class T>
 void run_sweep(const Sweep<T>& s) {
   const int64_t blocks = div_up(s.w.count, kSweepColumns), tasks = s.batch * s.h.count * blocks;
   const int64_t taps = static_cast<int64_t>(s.h.tap_count) * s.w.tap_count;
-  const int64_t work = s.batch * s.h.count * s.w.count * div_up(s.channels, Vec<T>::size) * (taps + 8) / 2;
+  const int64_t work = s.batch * s.h.count * s.w.count * div_up(s.channels, Vec<T>::size) * (taps * s.group + 8) / 2;
   Scratch scratch(static_cast<size_t>(workers_for(tasks, work) * (taps + 1)) * sizeof(PixelTap));
   PixelTap* lists = static_cast<PixelTap*>(scratch.data());
   const int64_t block = s.channel_block();
@@ -245,13 +293,18 @@ inline SweepAxis gradient_axis(const ConvAxis& a, int64_t phase, AxisTap* taps) 
   return axis;
 }
 
-// to (KH, KW, O) from one filter for each o
+// to (KH, KW, group, O): what each output takes from channel k of its group; or, for the input gradient, what each
+// input channel takes from filter k.
 template <class T>
-void gather_weights(const ConvGeometry& g, const ConvWeight<T>& w, T* to) {
+void gather_weights(const ConvGeometry& g, const ConvWeight<T>& w, int64_t group, bool transposed, T* to) {
   for (int64_t r = 0; r < g.h.kernel; ++r)
     for (int64_t s = 0; s < g.w.kernel; ++s)
-      for (int64_t o = 0; o < g.filters; ++o)
-        *to++ = w.data[o * w.filter_stride + r * w.row_stride + s * w.column_stride];
+      for (int64_t k = 0; k < group; ++k)
+        for (int64_t o = 0; o < g.filters; ++o) {
+          const int64_t filter = transposed ? o - o % group + k : o, channel = transposed ? o % group : k;
+          *to++ =
+              w.data[filter * w.filter_stride + channel * w.channel_stride + r * w.row_stride + s * w.column_stride];
+        }
 }
 
 // Channels repeated for their filters: to[p, c * times + q] = x[p, c].
@@ -275,16 +328,22 @@ void add_repeats(const T* x, int64_t pixels, int64_t channels, int64_t times, co
   });
 }
 
-// One channel would be a product of matrices after all.
-inline bool is_depthwise(const ConvGeometry& g) { return g.groups == g.channels && g.channels > 1; }
+// Depthwise (one channel would be a product of matrices after all), or groups of as many filters as channels of which
+// a vector holds several.
+template <class T>
+bool is_swept(const ConvGeometry& g) {
+  if (g.groups == 1) return false;
+  return g.group_channels() == 1 || (g.group_channels() == g.group_filters() && 2 * g.group_channels() <= Vec<T>::size);
+}
 
 template <class T>
 void depthwise_forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
-  const int64_t taps = g.h.kernel * g.w.kernel, times = g.group_filters(), pixels = g.batch * g.h.input * g.w.input;
-  Scratch weights(static_cast<size_t>(taps * g.filters) * sizeof(T));
+  const int64_t taps = g.h.kernel * g.w.kernel, group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
+                pixels = g.batch * g.h.input * g.w.input;
+  Scratch weights(static_cast<size_t>(taps * group * g.filters) * sizeof(T));
   Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
   Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
-  gather_weights(g, w, static_cast<T*>(weights.data()));
+  gather_weights(g, w, group, false, static_cast<T*>(weights.data()));
   if (times > 1) {
     repeat_channels(x, pixels, g.channels, times, static_cast<T*>(repeated.data()));
     x = static_cast<const T*>(repeated.data());
@@ -293,16 +352,17 @@ void depthwise_forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w
   const int64_t row = g.w.input * g.filters, y_row = g.w.output * g.filters;
   run_sweep(Sweep<T>{forward_axis(g.h, tap), forward_axis(g.w, tap + g.h.kernel), g.batch, g.filters, x, y,
                      g.h.input * row, row, g.h.output * y_row, y_row, static_cast<const T*>(weights.data()), g.w.kernel,
-                     epilogue});
+                     group, epilogue});
 }
 
 template <class T>
 void depthwise_input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
-  const int64_t taps = g.h.kernel * g.w.kernel, times = g.group_filters(), pixels = g.batch * g.h.input * g.w.input;
-  Scratch weights(static_cast<size_t>(taps * g.filters) * sizeof(T));
+  const int64_t taps = g.h.kernel * g.w.kernel, group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
+                pixels = g.batch * g.h.input * g.w.input;
+  Scratch weights(static_cast<size_t>(taps * group * g.filters) * sizeof(T));
   Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
   Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
-  gather_weights(g, w, static_cast<T*>(weights.data()));
+  gather_weights(g, w, group, group > 1, static_cast<T*>(weights.data()));
   T* to = times > 1 ? static_cast<T*>(repeated.data()) : dx;
   AxisTap* tap = static_cast<AxisTap*>(axes.data());
   const int64_t row = g.w.output * g.filters, dx_row = g.w.input * g.filters;
@@ -310,7 +370,7 @@ void depthwise_input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T
     for (int64_t phase_w = 0; phase_w < phase_count(g.w); ++phase_w)
       run_sweep(Sweep<T>{gradient_axis(g.h, phase_h, tap), gradient_axis(g.w, phase_w, tap + g.h.kernel), g.batch,
                          g.filters, dy, to, g.h.output * row, row, g.h.input * dx_row, dx_row,
-                         static_cast<const T*>(weights.data()), g.w.kernel,
+                         static_cast<const T*>(weights.data()), g.w.kernel, group,
                          Epilogue<T>{times > 1 ? nullptr : bias, Activation::none}});
   if (times > 1) add_repeats(to, pixels, g.channels, times, bias, dx);
 }

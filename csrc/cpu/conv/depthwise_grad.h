@@ -43,20 +43,57 @@ void add_products(const Sweep<T>& s, const T* x, const T* dy, int64_t count, con
   });
 }
 
+// The same where groups hold several channels: sums[taps[t].w + k * channels + c] += sum over j of
+// x[taps[t].x + j * x_step + channel k of c's group] dy[j * channels + c].
+template <class T, int tap_count>
+void add_group_products(const Sweep<T>& s, const T* x, const T* dy, int64_t count, const PixelTap* taps, T* sums) {
+  using Mask = typename Vec<T>::Mask;
+  const int64_t x_step = s.w.step * s.channels, span = s.span();
+  const Mask starts = group_starts<T>(s.group);
+  for (int64_t c = 0; c < s.channels; c += span) {
+    const int lanes = static_cast<int>(smaller(span, s.channels - c));
+    for (int64_t k = 0; k < s.group; ++k) {
+      const Mask index = starts + Mask(static_cast<typename VecTypes<T>::Int>(k));
+      T* to = sums + k * s.channels + c;
+      Vec<T> total[tap_count];
+#pragma GCC unroll 16
+      for (int t = 0; t < tap_count; ++t) total[t] = load_first(to + taps[t].w, lanes);
+      for (int64_t j = 0; j < count; ++j) {
+        const Vec<T> upstream = load_first(dy + j * s.channels + c, lanes);
+#pragma GCC unroll 16
+        for (int t = 0; t < tap_count; ++t)
+          total[t] = fma(permute(load_first(x + taps[t].x + c + j * x_step, lanes), index), upstream, total[t]);
+      }
+#pragma GCC unroll 16
+      for (int t = 0; t < tap_count; ++t) store_first(total[t], to + taps[t].w, lanes);
+    }
+  }
+}
+
 template <class T>
-auto products_for(int tap_count) {
+auto products_for(int tap_count, bool grouped) {
   using Add = void (*)(const Sweep<T>&, const T*, const T*, int64_t, const PixelTap*, T*);
-  constexpr Add table[] = {nullptr,
-                           add_products<T, 1>,
-                           add_products<T, 2>,
-                           add_products<T, 3>,
-                           add_products<T, 4>,
-                           add_products<T, 5>,
-                           add_products<T, 6>,
-                           add_products<T, 7>,
-                           add_products<T, 8>,
-                           add_products<T, 9>};
-  return table[tap_count];
+  constexpr Add one[] = {nullptr,
+                         add_products<T, 1>,
+                         add_products<T, 2>,
+                         add_products<T, 3>,
+                         add_products<T, 4>,
+                         add_products<T, 5>,
+                         add_products<T, 6>,
+                         add_products<T, 7>,
+                         add_products<T, 8>,
+                         add_products<T, 9>};
+  constexpr Add several[] = {nullptr,
+                             add_group_products<T, 1>,
+                             add_group_products<T, 2>,
+                             add_group_products<T, 3>,
+                             add_group_products<T, 4>,
+                             add_group_products<T, 5>,
+                             add_group_products<T, 6>,
+                             add_group_products<T, 7>,
+                             add_group_products<T, 8>,
+                             add_group_products<T, 9>};
+  return grouped ? several[tap_count] : one[tap_count];
 }
 
 // The outputs [begin, end) of a row, all of which take the list's taps.
@@ -67,7 +104,7 @@ void add_stretch(const Sweep<T>& s, const T* x, const T* dy, int64_t begin, int6
   dy += begin * s.channels;
   for (int t = 0; t < tap_count; t += kGradTaps) {
     const int part = static_cast<int>(smaller(kGradTaps, tap_count - t));
-    products_for<T>(part)(s, x, dy, end - begin, list + t, sums);
+    products_for<T>(part, s.group > 1)(s, x, dy, end - begin, list + t, sums);
   }
 }
 
@@ -90,9 +127,9 @@ void add_row(const DepthwiseGrad<T>& grad, int64_t stretch, PixelTap* list, T* s
 template <class T>
 void run_grad(const DepthwiseGrad<T>& grad, int64_t taps, T* dw) {
   const int64_t channels = grad.sweep.channels, stretches = grad.stretches();
-  const int64_t splits = larger(1, smaller(stretches, kGradTasks)), size = taps * channels;
-  const int64_t work =
-      grad.sweep.batch * grad.sweep.h.count * grad.sweep.w.count * div_up(channels, Vec<T>::size) * (taps + 8) / 2;
+  const int64_t splits = larger(1, smaller(stretches, kGradTasks)), size = taps * grad.sweep.group * channels;
+  const int64_t work = grad.sweep.batch * grad.sweep.h.count * grad.sweep.w.count * div_up(channels, Vec<T>::size) *
+                       (taps * grad.sweep.group + 8) / 2;
   Scratch scratch(splits > 1 ? static_cast<size_t>(splits * size) * sizeof(T) : 0);
   Scratch room(static_cast<size_t>(workers_for(splits, work) * taps) * sizeof(PixelTap));
   T* parts = splits > 1 ? static_cast<T*>(scratch.data()) : dw;
@@ -106,12 +143,13 @@ void run_grad(const DepthwiseGrad<T>& grad, int64_t taps, T* dw) {
         add_row(grad, at, lists + worker * taps, sums);
     }
   });
-  if (splits > 1) add_splits(parts, splits, taps, channels, dw, channels);
+  if (splits > 1) add_splits(parts, splits, taps * grad.sweep.group, channels, dw, channels);
 }
 
 template <class T>
 void depthwise_weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
-  const int64_t times = g.group_filters(), pixels = g.batch * g.h.input * g.w.input, row = g.w.input * g.filters;
+  const int64_t group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
+                pixels = g.batch * g.h.input * g.w.input, row = g.w.input * g.filters;
   if (g.filters == 0) return;
   Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
   Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
@@ -132,6 +170,7 @@ void depthwise_weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw
                        0,
                        nullptr,
                        g.w.kernel,
+                       group,
                        Epilogue<T>()};
   run_grad(DepthwiseGrad<T>{sweep, dy}, g.h.kernel * g.w.kernel, dw);
 }

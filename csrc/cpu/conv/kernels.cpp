@@ -4,7 +4,7 @@
 // by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
 // position modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s,
 // c), k runs over the output pixels, and both operands are read where they lie.
-// Depthwise convolutions have kernels of their own.
+// Depthwise convolutions, and those in narrow groups, have kernels of their own.
 #include "cpu/conv/conv.h"
 
 #include "cpu/conv/depthwise.h"
@@ -93,7 +93,7 @@ void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>
 
 template <class T>
 void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
-  if (is_depthwise(g)) return depthwise_forward(g, x, w, epilogue, y);
+  if (is_swept<T>(g)) return depthwise_forward(g, x, w, epilogue, y);
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
   const int tap_count = static_cast<int>(g.h.kernel * g.w.kernel);
@@ -165,7 +165,7 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
 
 template <class T>
 void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
-  if (is_depthwise(g)) return depthwise_input_grad(g, dy, w, bias, dx);
+  if (is_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
   Margin margin;
   overhang(g.h, &margin.top, &margin.bottom);
   overhang(g.w, &margin.left, &margin.right);
@@ -180,7 +180,7 @@ void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, cons
 
 template <class T>
 void filter_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
-  if (is_depthwise(g)) return depthwise_weight_grad(g, x, dy, dw);
+  if (is_swept<T>(g)) return depthwise_weight_grad(g, x, dy, dw);
   weight_grad(g, x, dy, dw);
 }
 
