@@ -50,24 +50,27 @@ void add_group_products(const Sweep<T>& s, const T* x, const T* dy, int64_t coun
   using Mask = typename Vec<T>::Mask;
   const int64_t x_step = s.w.step * s.channels, span = s.span();
   const Mask starts = group_starts<T>(s.group);
-  for (int64_t c = 0; c < s.channels; c += span) {
-    const int lanes = static_cast<int>(smaller(span, s.channels - c));
+  for_groups<T>({0, s.channels}, span, [&](int64_t c, int lanes) __attribute__((always_inline)) {
     for (int64_t k = 0; k < s.group; ++k) {
       const Mask index = starts + Mask(static_cast<typename VecTypes<T>::Int>(k));
       T* to = sums + k * s.channels + c;
       Vec<T> total[tap_count];
+      const T* from[tap_count];
 #pragma GCC unroll 16
-      for (int t = 0; t < tap_count; ++t) total[t] = load_first(to + taps[t].w, lanes);
+      for (int t = 0; t < tap_count; ++t) {
+        total[t] = load_first(to + taps[t].w, lanes);
+        from[t] = x + taps[t].x + c;
+      }
       for (int64_t j = 0; j < count; ++j) {
         const Vec<T> upstream = load_first(dy + j * s.channels + c, lanes);
 #pragma GCC unroll 16
         for (int t = 0; t < tap_count; ++t)
-          total[t] = fma(permute(load_first(x + taps[t].x + c + j * x_step, lanes), index), upstream, total[t]);
+          total[t] = fma(permute(load_first(from[t] + j * x_step, lanes), index), upstream, total[t]);
       }
 #pragma GCC unroll 16
       for (int t = 0; t < tap_count; ++t) store_first(total[t], to + taps[t].w, lanes);
     }
-  }
+  });
 }
 
 template <class T>
