@@ -10,9 +10,11 @@
 // so that every filter has one of its own. Narrow groups of as many filters as channels run here too: a vector holds
 // several whole groups, and each of its channels in turn is permuted to its group's lanes.
 //
-// Measured on one core beside a busy neighbour, GFLOP/s (PyTorch 2.13 in the same run): 3 x 3 over (8, 144, 56, 56)
-// 28-33 (43), which is 19-22 GB/s; 3 x 3 over (8, 960, 7, 7) 38 (30); 5 x 5 over (8, 240, 28, 28) 50-56 (65-70); 3 x 3
-// over (8, 128, 28, 28) in 32 groups 47 (32), where products of matrices made 10.
+// Measured forward on one core beside busy neighbours, best of 15 by CPU time; rates moved by half between runs, so
+// read the ratios, PyTorch 2.13's time over ours in the same run: 3 x 3 over (8, 144, 56, 56) 0.6-0.8 (11-22 GB/s),
+// over (8, 960, 7, 7) 0.9-1.4; 5 x 5 over (8, 240, 28, 28) 0.8-0.9; 7 x 7 over (8, 64, 28, 28) 0.4-0.6; 3 x 3 over (8,
+// 128, 28, 28) in 32 groups 1.5-1.6, where products of matrices had 0.3-0.4, and over (8, 256, 28, 28) 0.6-0.9 after
+// 0.4. Keeping each vector's weights together gained 7 % there and 2-5 % elsewhere (nine interleaved pairs of runs).
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/phases.h"
@@ -70,11 +72,14 @@ struct Sweep {
   const T* x;
   T* y;
   int64_t x_image, x_row, y_image, y_row;  // pixels are `channels` apart
-  const T* weights;                        // (KH, KW, group, channels)
-  int64_t kernel_w;
-  int64_t group;  // channels of a group, all of which every output of the group reads
+  const T* weights;                        // (vectors of channels, KH, KW, group, span): each vector's lie together
+  int64_t kernel_h, kernel_w;
+  int64_t group;     // channels of a group, all of which every output of the group reads
+  int64_t tap_step;  // from one tap's weights to the next's
   Epilogue<T> epilogue;
 
+  // The weights of a vector of channels, whose first is a multiple of span().
+  const T* weights_of(int64_t c) const { return weights + c * kernel_h * kernel_w * group; }
   // Channels of a vector: whole groups.
   int64_t span() const { return Vec<T>::size / group * group; }
 
@@ -93,7 +98,7 @@ struct Sweep {
       for (int s = 0; s < w.tap_count; ++s)
         if (w.inside(s, j))
           list[count++] = {(h.taps[r].offset + i * h.step) * x_row + w.taps[s].offset * channels,
-                           (h.taps[r].tap * kernel_w + w.taps[s].tap) * group * channels};
+                           (h.taps[r].tap * kernel_w + w.taps[s].tap) * tap_step};
     }
     return count;
   }
@@ -136,6 +141,7 @@ void sweep_groups(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int
   const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels, span = s.span();
   const Mask starts = group_starts<T>(s.group);
   for_groups<T>(range, span, [&](int64_t c, int lanes) __attribute__((always_inline)) {
+    const T* weights = s.weights_of(c);
     Vec<T> total[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
@@ -144,7 +150,7 @@ void sweep_groups(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int
 #pragma GCC unroll 8
       for (int p = 0; p < pixels; ++p) value[p] = load_first(x + taps[t].x + c + p * x_step, lanes);
       for (int64_t k = 0; k < s.group; ++k) {
-        const Vec<T> weight = load_first(s.weights + taps[t].w + k * s.channels + c, lanes);
+        const Vec<T> weight = load_first(weights + taps[t].w + k * span, lanes);
         const Mask index = starts + Mask(static_cast<typename VecTypes<T>::Int>(k));
 #pragma GCC unroll 8
         for (int p = 0; p < pixels; ++p) total[p] = fma(permute(value[p], index), weight, total[p]);
@@ -161,11 +167,12 @@ TINYDL_INLINE void sweep_pixels(const Sweep<T>& s, const T* x, T* y, const Pixel
   const int64_t x_step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
   for_channels<T>(range.count, [&](int64_t from_first, int lanes) __attribute__((always_inline)) {
     const int64_t c = range.first + from_first;
+    const T* weights = s.weights_of(c);
     Vec<T> total[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
     for (int t = 0; t < count; ++t) {
-      const Vec<T> weight = load_first(s.weights + taps[t].w + c, lanes);
+      const Vec<T> weight = load_first(weights + taps[t].w, lanes);
       const T* from = x + taps[t].x + c;
 #pragma GCC unroll 8
       for (int p = 0; p < pixels; ++p) total[p] = fma(load_first(from + p * x_step, lanes), weight, total[p]);
@@ -182,15 +189,17 @@ void sweep_pixel(const Sweep<T>& s, const T* x, T* y, const PixelTap* taps, int 
   constexpr int vectors = 4, size = Vec<T>::size;
   int64_t c = range.first;
   const int64_t end = range.first + range.count;
+  const int64_t vector = s.weights_of(size) - s.weights_of(0);
   for (; c + vectors * size <= end; c += vectors * size) {
+    const T* weights = s.weights_of(c);
     Vec<T> total[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) total[v] = Vec<T>(T(0));
     for (int t = 0; t < count; ++t) {
-      const T *from = x + taps[t].x + c, *weight = s.weights + taps[t].w + c;
+      const T *from = x + taps[t].x + c, *weight = weights + taps[t].w;
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v)
-        total[v] = fma(Vec<T>::load(from + v * size), Vec<T>::load(weight + v * size), total[v]);
+        total[v] = fma(Vec<T>::load(from + v * size), Vec<T>::load(weight + v * vector), total[v]);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) finish_pixel(s, total[v], c + v * size, y, size);
@@ -205,13 +214,14 @@ TINYDL_INLINE void slide_pixels(const Sweep<T>& s, const T* x, T* y, const Pixel
   const int64_t step = s.w.step * s.channels, y_step = s.w.out_step * s.channels;
   for_channels<T>(range.count, [&](int64_t from_first, int lanes) __attribute__((always_inline)) {
     const int64_t c = range.first + from_first;
+    const T* weights = s.weights_of(c);
     Vec<T> total[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) total[p] = Vec<T>(T(0));
     for (int t = 0; t < count; t += KW) {
       Vec<T> weight[KW];
 #pragma GCC unroll 8
-      for (int k = 0; k < KW; ++k) weight[k] = load_first(s.weights + taps[t + k].w + c, lanes);
+      for (int k = 0; k < KW; ++k) weight[k] = load_first(weights + taps[t + k].w, lanes);
       const T* from = x + taps[t].x + c;
 #pragma GCC unroll 16
       for (int q = 0; q < pixels + KW - 1; ++q) {
@@ -306,18 +316,27 @@ inline SweepAxis gradient_axis(const ConvAxis& a, int64_t phase, AxisTap* taps) 
   return axis;
 }
 
-// to (KH, KW, group, O): what each output takes from channel k of its group; or, for the input gradient, what each
-// input channel takes from filter k.
+// Elements of a sweep's weights for each tap: whole vectors of channels.
+template <class T>
+int64_t weight_columns(const ConvGeometry& g, int64_t group) {
+  const int64_t span = Vec<T>::size / group * group;
+  return div_up(g.filters, span) * span * group;
+}
+
+// to (vectors of O, KH, KW, group, span): what each output takes from channel k of its group; or, for the input
+// gradient, what each input channel takes from filter k.
 template <class T>
 void gather_weights(const ConvGeometry& g, const ConvWeight<T>& w, int64_t group, bool transposed, T* to) {
-  for (int64_t r = 0; r < g.h.kernel; ++r)
-    for (int64_t s = 0; s < g.w.kernel; ++s)
-      for (int64_t k = 0; k < group; ++k)
-        for (int64_t o = 0; o < g.filters; ++o) {
-          const int64_t filter = transposed ? o - o % group + k : o, channel = transposed ? o % group : k;
-          *to++ =
-              w.data[filter * w.filter_stride + channel * w.channel_stride + r * w.row_stride + s * w.column_stride];
-        }
+  const int64_t span = Vec<T>::size / group * group;
+  for (int64_t first = 0; first < g.filters; first += span)
+    for (int64_t r = 0; r < g.h.kernel; ++r)
+      for (int64_t s = 0; s < g.w.kernel; ++s)
+        for (int64_t k = 0; k < group; ++k, to += span)
+          for (int64_t o = first; o < smaller(g.filters, first + span); ++o) {
+            const int64_t filter = transposed ? o - o % group + k : o, channel = transposed ? o % group : k;
+            to[o - first] =
+                w.data[filter * w.filter_stride + channel * w.channel_stride + r * w.row_stride + s * w.column_stride];
+          }
 }
 
 // Channels repeated for their filters: to[p, c * times + q] = x[p, c].
@@ -353,7 +372,7 @@ template <class T>
 void depthwise_forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
   const int64_t taps = g.h.kernel * g.w.kernel, group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
                 pixels = g.batch * g.h.input * g.w.input;
-  Scratch weights(static_cast<size_t>(taps * group * g.filters) * sizeof(T));
+  Scratch weights(static_cast<size_t>(taps * weight_columns<T>(g, group)) * sizeof(T));
   Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
   Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
   gather_weights(g, w, group, false, static_cast<T*>(weights.data()));
@@ -364,15 +383,15 @@ void depthwise_forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w
   AxisTap* tap = static_cast<AxisTap*>(axes.data());
   const int64_t row = g.w.input * g.filters, y_row = g.w.output * g.filters;
   run_sweep(Sweep<T>{forward_axis(g.h, tap), forward_axis(g.w, tap + g.h.kernel), g.batch, g.filters, x, y,
-                     g.h.input * row, row, g.h.output * y_row, y_row, static_cast<const T*>(weights.data()), g.w.kernel,
-                     group, epilogue});
+                     g.h.input * row, row, g.h.output * y_row, y_row, static_cast<const T*>(weights.data()), g.h.kernel,
+                     g.w.kernel, group, Vec<T>::size / group * group * group, epilogue});
 }
 
 template <class T>
 void depthwise_input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
   const int64_t taps = g.h.kernel * g.w.kernel, group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
                 pixels = g.batch * g.h.input * g.w.input;
-  Scratch weights(static_cast<size_t>(taps * group * g.filters) * sizeof(T));
+  Scratch weights(static_cast<size_t>(taps * weight_columns<T>(g, group)) * sizeof(T));
   Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
   Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
   gather_weights(g, w, group, group > 1, static_cast<T*>(weights.data()));
@@ -383,7 +402,8 @@ void depthwise_input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T
     for (int64_t phase_w = 0; phase_w < phase_count(g.w); ++phase_w)
       run_sweep(Sweep<T>{gradient_axis(g.h, phase_h, tap), gradient_axis(g.w, phase_w, tap + g.h.kernel), g.batch,
                          g.filters, dy, to, g.h.output * row, row, g.h.input * dx_row, dx_row,
-                         static_cast<const T*>(weights.data()), g.w.kernel, group,
+                         static_cast<const T*>(weights.data()), g.h.kernel, g.w.kernel, group,
+                         Vec<T>::size / group * group * group,
                          Epilogue<T>{times > 1 ? nullptr : bias, Activation::none}});
   if (times > 1) add_repeats(to, pixels, g.channels, times, bias, dx);
 }

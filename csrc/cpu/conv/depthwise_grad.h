@@ -172,8 +172,10 @@ void depthwise_weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw
                        0,
                        0,
                        nullptr,
+                       g.h.kernel,
                        g.w.kernel,
                        group,
+                       group * g.filters,
                        Epilogue<T>()};
   run_grad(DepthwiseGrad<T>{sweep, dy}, g.h.kernel * g.w.kernel, dw);
 }
