@@ -1,6 +1,8 @@
 """Maximum and average pooling, forward and backward, channels-last; the rate counts what must be read and written."""
 
+import tinydl
 from tinydl import _cpu
+from tinydl.ops.adaptive_pool import adaptive_avg_pool2d
 
 from .harness import Row, Rows, channels_last, close, have_torch, normal
 
@@ -59,6 +61,22 @@ def torch_calls(x, grad, kernel, stride, padding):
     }
 
 
+def global_average(n: int, channels: int, size: int) -> Rows:
+    """The average of whole images: adaptive pooling to one pixel."""
+    x = channels_last(normal(n, channels, size, size))
+    peers = {}
+    if have_torch():
+        import torch
+
+        plain = torch.tensor(x).contiguous(memory_format=torch.channels_last)
+        peers["torch"] = lambda: torch.nn.functional.adaptive_avg_pool2d(plain, 1)
+    image = tinydl.from_numpy(x)
+    name = f"global average ({n}, {channels}, {size}, {size})"
+    yield Row(name, lambda: adaptive_avg_pool2d(image, 1), peers, bytes=x.nbytes, check=close)
+
+
 def rows() -> Rows:
     for image in IMAGES:
         yield from layer(*image)
+    for whole in [(32, 512, 7), (8, 256, 28), (1, 1280, 7)]:
+        yield from global_average(*whole)

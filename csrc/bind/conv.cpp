@@ -57,7 +57,7 @@ py::array conv2d(const py::array& x, const py::array& weight, const py::object& 
 }
 
 py::array input_grad(const py::array& grad, const py::array& weight, const Sides& input_shape, const Pair& stride,
-                     const Sides& padding, const Pair& dilation, int64_t groups) {
+                     const Sides& padding, const Pair& dilation, int64_t groups, const py::object& bias) {
   constexpr const char* op = "conv2d_input_grad";
   require_same_dtype(op, grad, weight);
   return by_float_type(op, grad, [&](auto type) {
@@ -69,10 +69,12 @@ py::array input_grad(const py::array& grad, const py::array& weight, const Sides
     check_output(op, g, layout_of(op, grad));
     const py::array dy = as_channels_last(op, grad);
     const ConvWeight<T> w = weight_of<T>(op, weight);
+    const py::array dense_bias = bias_row(op, bias, grad, g.channels);
+    const T* shift = dense_bias ? data_of<T>(dense_bias) : nullptr;
     py::array dx = empty(input, grad.dtype());
     T* to = mutable_data_of<T>(dx);
     py::gil_scoped_release unlocked;
-    conv_kernels<T>().input_grad(g, data_of<T>(dy), w, to);
+    conv_kernels<T>().input_grad(g, data_of<T>(dy), w, shift, to);
     return dx;
   });
 }
@@ -108,7 +110,7 @@ void bind_conv(py::module_& m) {
   m.def("conv2d", &conv2d, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"), py::arg("padding"),
         py::arg("dilation"), py::arg("groups"), py::arg("activation"));
   m.def("conv2d_input_grad", &input_grad, py::arg("grad"), py::arg("weight"), py::arg("input_shape"), py::arg("stride"),
-        py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("bias") = py::none());
   m.def("conv2d_weight_grad", &weight_grad, py::arg("x"), py::arg("grad"), py::arg("weight_shape"), py::arg("stride"),
         py::arg("padding"), py::arg("dilation"), py::arg("groups"));
 }

@@ -78,6 +78,13 @@ from .ops.matmul import matmul
 from .ops.order import median, mode, nanmedian, nanquantile, quantile
 from .ops.pool import max_pool2d
 from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
+from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
+from .ops.conv import conv1d, conv2d
+from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
+from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .ops.matmul import matmul
+from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
 from .ops.reduce import argmax, mean, sum
 from .ops.shape import (
     atleast_1d,

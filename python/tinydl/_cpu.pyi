@@ -90,7 +90,14 @@ def conv2d(
     activation: str,
 ) -> Array: ...
 def conv2d_input_grad(
-    grad: Array, weight: Array, input_shape: Sides, stride: Pair, padding: Sides, dilation: Pair, groups: int
+    grad: Array,
+    weight: Array,
+    input_shape: Sides,
+    stride: Pair,
+    padding: Sides,
+    dilation: Pair,
+    groups: int,
+    bias: Array | None = None,
 ) -> Array: ...
 def conv2d_weight_grad(
     x: Array, grad: Array, weight_shape: Sides, stride: Pair, padding: Sides, dilation: Pair, groups: int

@@ -21,6 +21,18 @@ CASES = {
     "stride over kernel": ((2, 3, 11, 13), (4, 2, 1), (3, 4), (0, 0, 0, 0), (1, 1), 1),
     "dilated": ((1, 4, 15, 15), (6, 3, 3), (2, 1), (4, 4, 2, 2), (3, 2), 1),
     "depthwise": ((2, 6, 8, 8), (12, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 6),
+    "depthwise, stride and a long row": ((2, 83, 5, 300), (83, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 83),
+    "depthwise, wide kernel": ((2, 70, 9, 27), (70, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 70),
+    "depthwise, wider kernel": ((1, 18, 8, 30), (18, 7, 7), (1, 1), (3, 3, 3, 3), (1, 1), 18),
+    "depthwise, uneven": ((2, 5, 11, 14), (15, 4, 3), (3, 2), (2, 1, 0, 4), (1, 2), 5),
+    "depthwise, stride over kernel": ((2, 7, 9, 9), (7, 2, 1), (3, 4), (0, 0, 0, 0), (1, 1), 7),
+    "depthwise, padding over kernel": ((1, 3, 4, 4), (3, 2, 2), (1, 2), (5, 0, 3, 3), (1, 1), 3),
+    "depthwise signal": ((3, 33, 1, 290), (33, 1, 4), (1, 1), (0, 0, 3, 0), (1, 1), 33),
+    "depthwise, empty batch": ((0, 6, 8, 8), (6, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 6),
+    "narrow groups": ((2, 24, 7, 11), (24, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 6),
+    "groups of two, stride": ((2, 50, 9, 13), (50, 3, 3), (2, 2), (1, 0, 1, 1), (1, 1), 25),
+    "groups of three": ((2, 21, 9, 21), (21, 3, 2), (1, 2), (1, 1, 1, 0), (1, 2), 7),
+    "groups of eight": ((1, 40, 6, 19), (40, 1, 3), (1, 1), (0, 0, 1, 1), (1, 1), 5),
     "pointwise": ((3, 20, 5, 5), (33, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "one pixel": ((1, 1, 1, 1), (1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "padding over kernel": ((1, 2, 4, 4), (3, 2, 2), (1, 2), (5, 0, 3, 3), (1, 1), 1),
@@ -59,7 +71,7 @@ def test_cases_on_every_tier(isa, case, dtype, rng):
 
 @st.composite
 def convolutions(draw):
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    groups = draw(st.sampled_from([1, 1, 2, 3, 9]))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride, dilation = (draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(2))
     padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
@@ -77,13 +89,44 @@ def test_drawn_geometries(case, seed):
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_bias_and_activation(isa, activation, rng):
-    x, weight, bias = normal(rng, (2, 5, 9, 9)), normal(rng, (37, 5, 3, 3)), normal(rng, (37,))
-    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+@pytest.mark.parametrize(("groups", "filters"), [(1, 37), (6, 6), (6, 12), (3, 6)])
+def test_bias_and_activation(isa, activation, groups, filters, rng):
+    x, weight, bias = normal(rng, (2, 6, 9, 9)), normal(rng, (filters, 6 // groups, 3, 3)), normal(rng, (filters,))
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), groups)
     z = reference.conv2d(x, weight, *options) + bias[:, None, None]
     f = {"relu": lambda z: np.maximum(z, 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}[activation]
     scale = reference.conv2d(np.abs(x), np.abs(weight), *options) + np.abs(bias)[:, None, None]
-    assert_close(_cpu.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=45, scale=scale)
+    assert_close(_cpu.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=54, scale=scale)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("filters", [6, 12])
+def test_bias_of_the_input_gradient(isa, groups, filters, rng):
+    weight, bias = normal(rng, (filters, 6 // groups, 3, 2)), normal(rng, (6,))
+    grad, options = normal(rng, (2, filters, 5, 4)), ((1, 1), (0,) * 4, (1, 1), groups)
+    plain = _cpu.conv2d_input_grad(grad, weight, (2, 6, 7, 5), *options)
+    shifted = _cpu.conv2d_input_grad(grad, weight, (2, 6, 7, 5), *options, bias[::-1])
+    assert np.array_equal(shifted, plain + bias[::-1, None, None])
+
+
+@pytest.mark.parametrize("groups", [4, 12, 48])
+def test_a_value_does_not_depend_on_its_position(isa, groups, rng):
+    x, weight = normal(rng, (1, 48, 9, 30)), normal(rng, (48, 48 // groups, 3, 3))
+    options = ((1, 1), (0,) * 4, (1, 1), groups)
+    whole = _cpu.conv2d(x, weight, None, *options, "none")
+    for column in (0, 1, 7, 13, 27):
+        assert np.array_equal(
+            _cpu.conv2d(x[..., column : column + 3], weight, None, *options, "none"), whole[..., column, None]
+        )
+
+
+def test_groups_do_not_see_each_other(isa, rng):
+    x = normal(rng, (1, 8, 6, 6))
+    x[:, :4] = np.nan
+    for groups in (2, 4, 8):
+        y = _cpu.conv2d(x, normal(rng, (8, 8 // groups, 3, 3)), None, (1, 1), (1,) * 4, (1, 1), groups, "none")
+        assert np.isnan(y[:, :4]).all()
+        assert np.isfinite(y[:, 4:]).all()
 
 
 def test_results_are_channels_last(rng):
@@ -91,9 +134,11 @@ def test_results_are_channels_last(rng):
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-def test_bits_do_not_depend_on_the_threads(isa, rng):
-    x, weight, grad = normal(rng, (9, 16, 20, 19)), normal(rng, (48, 16, 3, 3)), normal(rng, (9, 48, 20, 19))
-    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+@pytest.mark.parametrize("groups", [1, 4, 12, 48])
+def test_bits_do_not_depend_on_the_threads(isa, groups, rng):
+    x, weight = normal(rng, (9, 48, 20, 19)), normal(rng, (48, 48 // groups, 3, 3))
+    grad = normal(rng, (9, 48, 20, 19))
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), groups)
     results = set()
     for threads in (1, 2, 3, 5, 2):
         with backend.use_threads(threads):

@@ -9,6 +9,7 @@ from tests.support.compare import assert_close
 from tinydl import nn
 
 IMAGE = (2, 4, 7, 9)
+SIGNAL = (2, 4, 11)
 LAYERS = [
     ("Linear", (5, 3), {}, (2, 5)),
     ("Linear", (5, 3), {"bias": False}, (2, 3, 5)),
@@ -21,6 +22,28 @@ LAYERS = [
     ("Conv2d", (4, 6, (1, 4)), {"padding": "same", "dilation": (2, 3)}, IMAGE),
     ("Conv2d", (4, 6, 3), {"padding": "valid"}, IMAGE),
     ("Conv2d", (4, 6, 3), {}, IMAGE[1:]),
+    ("Conv1d", (4, 6, 3), {}, SIGNAL),
+    ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 2, "dilation": 2, "groups": 2, "bias": False}, SIGNAL),
+    ("Conv1d", (4, 8, 4), {"padding": "same", "groups": 4}, SIGNAL[1:]),
+    ("ConvTranspose1d", (4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1}, SIGNAL),
+    ("ConvTranspose1d", (4, 6, 3), {"groups": 2, "bias": False}, SIGNAL[1:]),
+    ("ConvTranspose2d", (4, 6, 3), {}, IMAGE),
+    ("ConvTranspose2d", (4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (2, 1)), {}, IMAGE),
+    ("ConvTranspose2d", (4, 4, 3), {"stride": 2, "groups": 4, "bias": False}, IMAGE[1:]),
+    ("MaxPool1d", (2,), {}, SIGNAL),
+    ("MaxPool1d", (3, 1, 1, 2), {"ceil_mode": True}, SIGNAL[1:]),
+    ("AvgPool1d", (2,), {}, SIGNAL),
+    ("AvgPool1d", (3, 2, 1, True, False), {}, SIGNAL),
+    ("AdaptiveAvgPool1d", (4,), {}, SIGNAL),
+    ("AdaptiveAvgPool2d", (1,), {}, IMAGE),
+    ("AdaptiveAvgPool2d", ((None, 3),), {}, IMAGE),
+    ("AdaptiveMaxPool1d", (4,), {}, SIGNAL),
+    ("AdaptiveMaxPool2d", ((2, None),), {}, IMAGE),
+    ("Unfold", ((2, 3), 2, 1, (1, 2)), {}, IMAGE),
+    ("Fold", ((4, 5), 2, 1, 1, (1, 2)), {}, (2, 8, 15)),
+    ("PixelShuffle", (2,), {}, IMAGE),
+    ("PixelUnshuffle", (3,), {}, (2, 2, 6, 9)),
+    ("ChannelShuffle", (2,), {}, IMAGE),
     ("MaxPool2d", (2,), {}, IMAGE),
     ("MaxPool2d", (3,), {"stride": (1, 2)}, IMAGE),
     ("AvgPool2d", (2,), {}, IMAGE),
@@ -48,6 +71,7 @@ def test_against_pytorch(torch, rng, name, args, options, shape):
     (expected * torch.tensor(upstream)).sum().backward()
     assert_close(out, expected.detach(), "gradient", length=36, scale=1.0)
     assert_close(a.grad, b.grad, "gradient", length=54, scale=1.0)
+    assert repr(ours) == repr(theirs)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert_close(p.grad, q.grad, "gradient", length=2 * 63, scale=max(1.0, q.grad.abs().max().item()))
 
@@ -115,7 +139,22 @@ def test_float64():
         (lambda: nn.Conv2d(2, 2, 3, padding=-1), "Conv2d: got padding=-1"),
         (lambda: nn.Conv2d(2, 2, 3, padding="full"), "padding 'full' is unknown"),
         (lambda: nn.Conv2d(2, 2, 3, padding="same", stride=2), "needs stride 1"),
-        (lambda: nn.Conv2d(2, 2, 3, padding_mode="reflect"), "padding_mode 'reflect'"),
+        (
+            lambda: nn.Conv2d(2, 2, 3, padding_mode="mirror"),
+            "padding_mode 'mirror' is not available; known: zeros, ref",
+        ),
+        (lambda: nn.ConvTranspose2d(2, 2, 3, padding_mode="reflect"), "padding_mode 'reflect' .* known: zeros"),
+        (lambda: nn.Conv1d(3, 2, 3)(tinydl.ones(1, 2, 8)), r"wanted \(N, 3, L\); the weight has shape \(2, 3, 3\)"),
+        (lambda: nn.Conv1d(3, 2, (3, 3)), "Conv1d: got kernel_size="),
+        (lambda: nn.ConvTranspose1d(3, 4, 3, groups=2), "ConvTranspose1d: in_channels must be a positive multiple"),
+        (lambda: nn.ConvTranspose2d(2, 2, 3, output_padding=-1), "ConvTranspose2d: got output_padding=-1"),
+        (lambda: nn.ConvTranspose2d(3, 2, 3)(tinydl.ones(1, 2, 8, 8)), r"wanted \(N, 3, H, W\)"),
+        (
+            lambda: nn.ConvTranspose2d(1, 1, 3, 2)(tinydl.ones(1, 1, 2, 2), output_size=(5, 7)),
+            r"output_size=\(5, 7\), wanted from \(5, 5\) to \(6, 6\)",
+        ),
+        (lambda: nn.ConvTranspose2d(1, 1, 3)(tinydl.ones(1, 1, 2, 2), output_size=(5,)), "wanted 2 or 4 sizes"),
+        (lambda: nn.AvgPool1d((2, 2)), "AvgPool1d: got kernel_size"),
         (lambda: nn.Conv2d(2, 2, 3, device="cuda"), "device 'cuda'"),
         (lambda: nn.Dropout(1.5), "got 1.5"),
         (lambda: nn.MSELoss(reduction="max"), "reduction 'max' is unknown"),

@@ -20,8 +20,9 @@ template <class T>
 struct ConvKernels {
   // y (N, OH, OW, O) from x (N, H, W, C)
   void (*forward)(const ConvGeometry&, const T* x, const ConvWeight<T>& w, const Epilogue<T>&, T* y);
-  // dx (N, H, W, C): dx[n, h, w, c] = sum over the o, r, s that read it of dy[n, i, j, o] w[o, c, r, s]
-  void (*input_grad)(const ConvGeometry&, const T* dy, const ConvWeight<T>& w, T* dx);
+  // dx (N, H, W, C): dx[n, h, w, c] = sum over the o, r, s that read it of dy[n, i, j, o] w[o, c, r, s],
+  // plus bias[c] (C,) unless it is null: the forward pass of a transposed convolution
+  void (*input_grad)(const ConvGeometry&, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx);
   // dw (KH, KW, C / groups, O): dw[r, s, c, o] = sum over n, i, j of x[n, i*sh - ph + r*dh, ..., c] dy[n, i, j, o]
   void (*weight_grad)(const ConvGeometry&, const T* x, const T* dy, T* dw);
 };

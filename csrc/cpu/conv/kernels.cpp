@@ -4,9 +4,13 @@
 // by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
 // position modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s,
 // c), k runs over the output pixels, and both operands are read where they lie.
+// Depthwise convolutions, and those in narrow groups, have kernels of their own.
 #include "cpu/conv/conv.h"
 
+#include "cpu/conv/depthwise.h"
+#include "cpu/conv/depthwise_grad.h"
 #include "cpu/conv/padded.h"
+#include "cpu/conv/phases.h"
 #include "cpu/conv/weight_grad.h"
 #include "cpu/matmul/gemm.h"
 
@@ -89,6 +93,7 @@ void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>
 
 template <class T>
 void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
+  if (is_swept<T>(g)) return depthwise_forward(g, x, w, epilogue, y);
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
   const int tap_count = static_cast<int>(g.h.kernel * g.w.kernel);
@@ -122,47 +127,10 @@ void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Ep
   }
 }
 
-// The taps that meet input positions phase, phase + stride, ...: position phase + stride * i receives from output
-// first + i through such a tap, where first = (phase + pad_before - tap * dilation) / stride.
-struct PhaseTaps {
-  int64_t count = 0;
-  int64_t positions;  // input positions of the phase
-
-  PhaseTaps(const ConvAxis& axis, int64_t phase)
-      : positions(axis.input > phase ? (axis.input - phase - 1) / axis.stride + 1 : 0) {
-    for (int64_t tap = 0; tap < axis.kernel; ++tap)
-      if (meets(axis, phase, tap)) ++count;
-  }
-  static bool meets(const ConvAxis& axis, int64_t phase, int64_t tap) {
-    return (phase + axis.pad_before - tap * axis.dilation) % axis.stride == 0;
-  }
-  static int64_t first(const ConvAxis& axis, int64_t phase, int64_t tap) {
-    return (phase + axis.pad_before - tap * axis.dilation) / axis.stride;
-  }
-};
-
-// Phases beyond the input hold no position.
-TINYDL_INLINE int64_t phase_count(const ConvAxis& axis) { return smaller(axis.stride, axis.input); }
-
-// How far the taps reach over the ends of the outputs, before and after, over all phases.
-void overhang(const ConvAxis& axis, int64_t* before, int64_t* after) {
-  *before = *after = 0;
-  for (int64_t phase = 0; phase < phase_count(axis); ++phase) {
-    const PhaseTaps phase_taps(axis, phase);
-    for (int64_t tap = 0; tap < axis.kernel && phase_taps.positions > 0; ++tap) {
-      if (!PhaseTaps::meets(axis, phase, tap)) continue;
-      const int64_t low = PhaseTaps::first(axis, phase, tap);
-      const int64_t high = low + phase_taps.positions - 1;
-      if (-low > *before) *before = -low;
-      if (high - (axis.output - 1) > *after) *after = high - (axis.output - 1);
-    }
-  }
-}
-
 // The input gradient at the positions of one phase of each axis, for one group.
 template <class T>
 void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Margin& margin, int64_t phase_h,
-                      int64_t phase_w, int64_t group, const ConvWeight<T>& w, Tap* taps, T* dx) {
+                      int64_t phase_w, int64_t group, const ConvWeight<T>& w, const T* bias, Tap* taps, T* dx) {
   const PhaseTaps in_h(g.h, phase_h), in_w(g.w, phase_w);
   int count = 0;
   for (int64_t r = 0; r < g.h.kernel; ++r)
@@ -191,11 +159,13 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
                               w.column_stride,
                               w.filter_stride,
                               w.channel_stride};
-  multiply_taps(rows, g.batch * in_h.positions * in_w.positions, columns, count, g.group_channels(), Epilogue<T>());
+  multiply_taps(rows, g.batch * in_h.positions * in_w.positions, columns, count, g.group_channels(),
+                Epilogue<T>{bias ? bias + channel : nullptr, Activation::none});
 }
 
 template <class T>
-void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, T* dx) {
+void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
+  if (is_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
   Margin margin;
   overhang(g.h, &margin.top, &margin.bottom);
   overhang(g.w, &margin.left, &margin.right);
@@ -205,11 +175,17 @@ void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, T* d
   for (int64_t group = 0; group < g.groups; ++group)
     for (int64_t phase_h = 0; phase_h < phase_count(g.h); ++phase_h)
       for (int64_t phase_w = 0; phase_w < phase_count(g.w); ++phase_w)
-        input_grad_phase(g, images, margin, phase_h, phase_w, group, w, taps, dx);
+        input_grad_phase(g, images, margin, phase_h, phase_w, group, w, bias, taps, dx);
 }
 
 template <class T>
-constexpr ConvKernels<T> kernels = {forward<T>, input_grad<T>, weight_grad<T>};
+void filter_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
+  if (is_swept<T>(g)) return depthwise_weight_grad(g, x, dy, dw);
+  weight_grad(g, x, dy, dw);
+}
+
+template <class T>
+constexpr ConvKernels<T> kernels = {forward<T>, input_grad<T>, filter_grad<T>};
 
 }  // namespace
 

@@ -66,13 +66,4 @@ TINYDL_INLINE Cover cover(const PoolAxis& a, int64_t position) {
   return {first, last > first ? last - first : 0, at - first * a.stride};
 }
 
-// Calls body(c, lanes) for the vectors of channels.
-template <class T, class Body>
-TINYDL_INLINE void for_channels(int64_t channels, const Body& body) {
-  constexpr int size = Vec<T>::size;
-  int64_t c = 0;
-  for (; c + size <= channels; c += size) body(c, size);
-  if (c < channels) body(c, static_cast<int>(channels - c));
-}
-
 }  // namespace tinydl::TINYDL_TIER

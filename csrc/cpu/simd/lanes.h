@@ -1,4 +1,4 @@
-// Tails filled with another value than zero, and the largest lane.
+// Tails: vectors over channels, other values than zero behind the last lane; and the largest lane.
 #pragma once
 #include "cpu/simd/vec.h"
 
@@ -32,9 +32,30 @@ TINYDL_INLINE Vec<T> load_or(const T* p, int n, T rest) {
   return select(first_lanes<T>(n), Vec<T>::load(p, n), Vec<T>(rest));
 }
 
+// Lane i of the result is lane index[i] of a, taken modulo the size.
+template <class T>
+TINYDL_INLINE Vec<T> permute(Vec<T> a, typename Vec<T>::Mask index) {
+#if defined(__clang__)
+  Vec<T> out;
+  for (int i = 0; i < Vec<T>::size; ++i) out.v[i] = a.v[index.v[i] & (Vec<T>::size - 1)];
+  return out;
+#else
+  return Vec<T>(__builtin_shuffle(a.v, index.v));
+#endif
+}
+
 template <class T>
 TINYDL_INLINE T max_lanes(Vec<T> a) {
   return fold_lanes(a, [](T x, T y) { return x > y ? x : y; });
+}
+
+// Calls body(c, lanes) for the vectors of channels.
+template <class T, class Body>
+TINYDL_INLINE void for_channels(int64_t channels, const Body& body) {
+  constexpr int size = Vec<T>::size;
+  int64_t c = 0;
+  for (; c + size <= channels; c += size) body(c, size);
+  if (c < channels) body(c, static_cast<int>(channels - c));
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -33,6 +33,9 @@ from .activation import (
 from .container import ModuleList, Sequential
 from .conv import Conv2d
 from .distance import CosineSimilarity, PairwiseDistance
+from .adaptive_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d
+from .container import ModuleList, Sequential
+from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten, Unflatten
 from .embedding import Embedding, EmbeddingBag
@@ -43,6 +46,7 @@ from .conv import Conv2d
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten
 from .identity import Identity
+from .fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from .linear import Linear
 from .loss import (
     BCELoss,
@@ -129,6 +133,20 @@ __all__ = [
     "Bilinear",
     "Conv2d",
     "CosineSimilarity",
+from .pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, MaxUnpool2d
+
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "ChannelShuffle",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -139,6 +157,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "Fold",
     "Linear",
     "LogSoftmax",
     "Hardshrink",
@@ -165,6 +184,9 @@ __all__ = [
     "MarginRankingLoss",
     "MaxPool2d",
     "Mish",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -180,6 +202,8 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "RMSNorm",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",
@@ -212,6 +236,7 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Unfold",
     "functional",
     "init",
     "utils",

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution."""
+"""Convolution of signals and images."""
 
 from __future__ import annotations
 
@@ -38,21 +38,119 @@ class Conv2d(Function):
         )
 
 
-def _sides(padding: Any, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Sides:
-    """Padding as (top, bottom, left, right); 'same' puts the odd element behind."""
+class Conv1d(Conv2d):
+    """The same of signals, which are images of height 1."""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        images, filters = x[:, :, None], weight[:, :, None]
+        y: Array = backend.of(x).conv2d(images, filters, bias, *self.options, self.activation or "none")[:, :, 0]
+        self.shapes = images.shape, filters.shape
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
+        x, weight, y = self.saved
+        kernels = backend.of(grad)
+        grad = through_activation(self.activation, grad, y)[:, :, None]
+        dx = dw = db = None
+        if self.needs[0]:
+            dx = kernels.conv2d_input_grad(grad, weight[:, :, None], self.shapes[0], *self.options)[:, :, 0]
+        if self.needs[1]:
+            dw = kernels.conv2d_weight_grad(x[:, :, None], grad, self.shapes[1], *self.options)[:, :, 0]
+        if self.needs[2]:
+            db = kernels.sum(grad, (0, 2, 3), False)
+        return dx, dw, db
+
+
+def sides_of(op: str, padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
+    """Padding as (before, after) of each axis in turn; 'same' puts the odd element behind."""
+    axes = len(kernel)
     if padding == "valid":
-        return 0, 0, 0, 0
+        return (0,) * (2 * axes)
     if padding == "same":
-        if stride != (1, 1):
-            raise ValueError(f"conv2d: padding='same' needs stride 1, got {stride}")
-        high, wide = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
-        return high // 2, high - high // 2, wide // 2, wide - wide // 2
+        if stride != (1,) * axes:
+            raise ValueError(f"{op}: padding='same' needs stride 1, got {stride}")
+        totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return tuple([side for total in totals for side in (total // 2, total - total // 2)])
     if isinstance(padding, str):
-        raise ValueError(f"conv2d: got padding={padding!r}, wanted 'same', 'valid' or numbers")
-    if isinstance(padding, tuple | list) and len(padding) == 4:
-        return tuple(int(p) for p in padding)
-    high, wide = sizes("conv2d", "padding", padding)
-    return high, high, wide, wide
+        raise ValueError(f"{op}: got padding={padding!r}, wanted 'same', 'valid' or numbers")
+    if axes == 2 and isinstance(padding, tuple | list) and len(padding) == 4:
+        return tuple([int(p) for p in padding])
+    return tuple([p for p in sizes(op, "padding", padding, axes) for _ in range(2)])
+
+
+def check_activation(op: str, activation: str | None) -> None:
+    """ValueError for a name that no kernel knows."""
+    if activation not in (None, *ACTIVATION_GRADS):
+        raise ValueError(f"{op}: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
+
+
+def check_signals(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, options: Any, groups: int) -> None:
+    """ValueError unless signals, filters (O, C / groups, K) and bias (O,) fit; TypeError for other dtypes."""
+    (stride,), (before, after), (dilation,) = options
+    if input._data.dtype.char not in "fd":
+        raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
+    if input.ndim not in (2, 3):
+        raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, L) or (C, L)")
+    (channels, length), filters, kernel = input.shape[-2:], weight.shape[0], weight.shape[2]
+    if groups < 1 or channels % groups or filters % groups:
+        raise ValueError(f"{op}: groups={groups} does not divide the {channels} input channels and {filters} filters")
+    if weight.shape[1] != channels // groups:
+        raise ValueError(
+            f"{op}: weight has {weight.shape[1]} input channels per group, input {input.shape} with groups={groups} "
+            f"needs {channels // groups}"
+        )
+    if bias is not None and bias.shape != (filters,):
+        raise ValueError(f"{op}: got a bias of shape {bias.shape}, wanted ({filters},)")
+    if min(stride, dilation, kernel) < 1 or min(before, after) < 0:
+        raise ValueError(
+            f"{op}: got kernel size {kernel}, stride {stride}, dilation {dilation} and padding {before}, wanted at "
+            "least 1, 1, 1 and 0"
+        )
+    reach = dilation * (kernel - 1) + 1
+    if length + before + after < reach:
+        raise ValueError(
+            f"{op}: the kernel reaches over {reach} elements (size {kernel}, dilation {dilation}) but the padded "
+            f"input has {length + before + after}"
+        )
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair | str = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+    activation: str | None = None,
+) -> Tensor:
+    """One-dimensional convolution (cross-correlation): `conv2d` of images of height 1.
+
+        y[n, o, i] = f(b[o] + sum_{c, r} w[o, c, r] x[n, c, i stride - pad + r dilation])
+
+    Shapes: x (N, C, L) or (C, L), w (O, C / groups, K), b (O,), y (N, O, OL) with
+    OL = floor((L + 2 pad - dilation (K - 1) - 1) / stride) + 1. The result is stored channels-last.
+
+    The arguments, with numbers or tuples of one number, and the errors are those of `conv2d`.
+
+    >>> import tinydl
+    >>> x = tinydl.tensor([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> conv1d(x, tinydl.tensor([[[-1.0, 1.0]]]), padding="same")
+    tensor([[[ 1.,  2.,  4., -8.]]])
+    """
+    op = "conv1d"
+    check_operands(op, input, weight, bias)
+    check_activation(op, activation)
+    if weight.ndim != 3:
+        raise ValueError(f"{op}: got a weight of shape {weight.shape}, wanted (O, C / groups, K)")
+    stride1, dilation1 = sizes(op, "stride", stride, 1), sizes(op, "dilation", dilation, 1)
+    sides = sides_of(op, padding, weight.shape[2:3], stride1, dilation1)
+    check_signals(op, input, weight, bias, (stride1, sides, dilation1), groups)
+    function = Conv1d((1, *stride1), (0, 0, *sides), (1, *dilation1), groups, activation)
+    if input.ndim == 2:
+        return function.apply(input.unsqueeze(0), weight, bias).squeeze(0)  # type: ignore[no-any-return]
+    return function.apply(input, weight, bias)  # type: ignore[no-any-return]
 
 
 def conv2d(
@@ -98,12 +196,11 @@ def conv2d(
               [20., 24.]]]])
     """
     check_operands("conv2d", input, weight, bias)
-    if activation not in (None, *ACTIVATION_GRADS):
-        raise ValueError(f"conv2d: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
+    check_activation("conv2d", activation)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: got a weight of shape {weight.shape}, wanted (O, C / groups, KH, KW)")
     stride2, dilation2 = sizes("conv2d", "stride", stride), sizes("conv2d", "dilation", dilation)
-    sides = _sides(padding, weight.shape[2:], stride2, dilation2)
+    sides = sides_of("conv2d", padding, weight.shape[2:], stride2, dilation2)
     function = Conv2d(stride2, sides, dilation2, groups, activation)
     if input.ndim == 3:
         return function.apply(input.unsqueeze(0), weight, bias).squeeze(0)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Maximum and average pooling of images."""
+"""Maximum and average pooling of images and signals."""
 
 from __future__ import annotations
 
@@ -23,6 +23,28 @@ def batched(op: str, input: Tensor) -> Tensor:
     if input.ndim not in (3, 4):
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, H, W) or (C, H, W)")
     return input if input.ndim == 4 else input.unsqueeze(0)
+
+
+def batched_signals(op: str, input: Tensor) -> Tensor:
+    """(N, C, L) from that or from (C, L), float32 or float64."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
+    if input.ndim not in (2, 3):
+        raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, L) or (C, L)")
+    if input._data.dtype.char not in "fd":
+        raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
+    return input if input.ndim == 3 else input.unsqueeze(0)
+
+
+def _windows(op: str, length: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> None:
+    """ValueError unless at least one window fits into a signal."""
+    if min(kernel, stride, dilation) < 1:
+        raise ValueError(f"{op}: got kernel_size {kernel}, stride {stride} and dilation {dilation}, wanted at least 1")
+    if not 0 <= padding <= kernel // 2:
+        raise ValueError(f"{op}: got padding {padding}, wanted from 0 to half of the kernel_size {kernel}")
+    extent = (kernel - 1) * dilation + 1
+    if length < 1 or length + 2 * padding - extent + (stride - 1 if ceil_mode else 0) < 0:
+        raise ValueError(f"{op}: windows that span {extent} do not fit into {length} with padding {padding}")
 
 
 # -- Maximum ----------------------------------------------------------------------------------------------------
@@ -58,6 +80,49 @@ class MaxPool2d(Function):
             for d in range(2)
         )
         return np.asarray(h * self.size[1] + w)
+
+
+class MaxPool1d(MaxPool2d):
+    """The same of signals, which are images of height 1."""
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x[:, :, None])[:, :, 0]
+
+    def backward(self, grad: Array) -> Array:
+        return super().backward(grad[:, :, None])[:, :, 0]
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum over windows of a signal, channel by channel: `max_pool2d` of images of height 1.
+
+    y[n, c, a] = max over i < K of x[n, c, a S - P + i D]. Shapes: x (N, C, L) or (C, L). The arguments and errors are
+    those of `max_pool2d`, the indices count from the signal's start.
+
+    >>> import tinydl
+    >>> tinydl.max_pool1d(tinydl.tensor([[[1.0, 5.0, 2.0, 3.0]]]), 2, return_indices=True)
+    (tensor([[[5., 3.]]]), tensor([[[1, 3]]]))
+    """
+    op = "max_pool1d"
+    (kernel,) = sizes(op, "kernel_size", kernel_size, 1)
+    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride, 1)[0]
+    (around,), (between,) = sizes(op, "padding", padding, 1), sizes(op, "dilation", dilation, 1)
+    signals = batched_signals(op, input)
+    _windows(op, signals.shape[2], kernel, step, around, between, ceil_mode)
+    function = MaxPool1d(((1, kernel), (1, step), (0, around), (1, between), bool(ceil_mode)), return_indices)
+    out = function.apply(signals)
+    out = out if input.ndim == 3 else out.squeeze(0)
+    if not return_indices:
+        return out
+    indices = function.indices()[:, :, 0]
+    return out, Tensor(indices if input.ndim == 3 else indices[0])
 
 
 def max_pool2d(
@@ -128,6 +193,44 @@ class AvgPool2d(Function):
 
     def backward(self, grad: Array) -> Array:
         return backend.of(grad).avg_pool2d_backward(grad, self.size, *self.geometry)  # type: ignore[no-any-return]
+
+
+class AvgPool1d(AvgPool2d):
+    """The same of signals, which are images of height 1."""
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x[:, :, None])[:, :, 0]
+
+    def backward(self, grad: Array) -> Array:
+        return super().backward(grad[:, :, None])[:, :, 0]
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The average over windows of a signal, channel by channel: `avg_pool2d` of images of height 1.
+
+    y[n, c, a] = (1/d) sum over i < K of x[n, c, a S - P + i]. Shapes: x (N, C, L) or (C, L). The arguments and errors
+    are those of `avg_pool2d`.
+
+    >>> import tinydl
+    >>> tinydl.avg_pool1d(tinydl.tensor([[[1.0, 5.0, 2.0, 4.0]]]), 2)
+    tensor([[[3., 3.]]])
+    """
+    op = "avg_pool1d"
+    (kernel,) = sizes(op, "kernel_size", kernel_size, 1)
+    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride, 1)[0]
+    (around,) = sizes(op, "padding", padding, 1)
+    signals = batched_signals(op, input)
+    _windows(op, signals.shape[2], kernel, step, around, 1, ceil_mode)
+    geometry = (1, kernel), (1, step), (0, around), bool(ceil_mode), bool(count_include_pad)
+    out = AvgPool1d((*geometry, 0)).apply(signals)
+    return out if input.ndim == 3 else out.squeeze(0)  # type: ignore[no-any-return]
 
 
 def avg_pool2d(
