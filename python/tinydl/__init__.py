@@ -33,120 +33,9 @@ from .creation import (
 )
 from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
 from .exchange import asarray, from_dlpack, frombuffer
-from .ops.activation import relu, sigmoid, tanh
-from .ops.diagonal import diag, diag_embed, diagflat, diagonal, trace
-from .ops.distance import cdist, cosine_similarity, dist, norm, pairwise_distance, pdist
-from .ops.einsum import einsum
-from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
-from .ops.index import (
-    gather,
-    index_add,
-    index_copy,
-    index_fill,
-    index_select,
-    repeat_interleave,
-    take_along_dim,
-)
-from .ops.index import take_flat as take
-from .ops.join import (
-    cat,
-    chunk,
-    column_stack,
-    concat,
-    concatenate,
-    dstack,
-    hstack,
-    split,
-    stack,
-    tensor_split,
-    unbind,
-    vstack,
-)
-from .ops.mask import (
-    argwhere,
-    masked_fill,
-    masked_scatter,
-    masked_select,
-    nonzero,
-    tril,
-    tril_indices,
-    triu,
-    triu_indices,
-)
-from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
-from .ops.matmul import matmul
-from .ops.order import median, mode, nanmedian, nanquantile, quantile
-from .ops.pool import max_pool2d
-from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
+from .ops.activation import celu, prelu, relu, selu, sigmoid, tanh
 from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
-from .ops.conv import conv1d, conv2d
-from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
-from .ops.elementwise import add, div, erf, exp, log, mul, neg, pow, sqrt, sub
-from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
-from .ops.matmul import matmul
-from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
-from .ops.reduce import argmax, mean, sum
-from .ops.shape import (
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    broadcast_shapes,
-    broadcast_tensors,
-    broadcast_to,
-    moveaxis,
-    movedim,
-    narrow,
-    ravel,
-    select,
-    swapaxes,
-    swapdims,
-    unflatten,
-)
-from .ops.softmax import softmax
-from .ops.softmax import log_softmax, softmax
-from .ops.scatter import scatter, scatter_add, scatter_reduce
-from .ops.softmax import softmax
-from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique
-from .ops.products import (
-    addbmm,
-    addmm,
-    addmv,
-    addr,
-    baddbmm,
-    bilinear,
-    bmm,
-    dot,
-    inner,
-    kron,
-    mm,
-    mv,
-    outer,
-    tensordot,
-    vdot,
-)
-from .ops.products import outer as ger
-from .ops.reduce import all, any, count_nonzero, mean, nanmean, nansum, prod, sum
-from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
-from .ops.softmax import softmax
-from .ops.statistics import logsumexp, std, std_mean, var, var_mean
-from .ops.activation import (
-    celu,
-    prelu,
-    relu,
-    selu,
-    sigmoid,
-    tanh,
-)
-from .ops.bounds import (
-    clamp,
-    clamp_max,
-    clamp_min,
-    clip,
-    fmax,
-    fmin,
-    maximum,
-    minimum,
-)
+from .ops.bounds import clamp, clamp_max, clamp_min, clip, fmax, fmin, maximum, minimum
 from .ops.comparison import (
     allclose,
     eq,
@@ -168,6 +57,11 @@ from .ops.comparison import (
     ne,
     not_equal,
 )
+from .ops.conv import conv1d, conv2d
+from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from .ops.diagonal import diag, diag_embed, diagflat, diagonal, trace
+from .ops.distance import cdist, cosine_similarity, dist, norm, pairwise_distance, pdist
+from .ops.einsum import einsum
 from .ops.elementwise import (
     abs,
     absolute,
@@ -188,16 +82,24 @@ from .ops.elementwise import (
     subtract,
     true_divide,
 )
-from .ops.exponential import (
-    erfc,
-    exp2,
-    expm1,
-    log1p,
-    log2,
-    log10,
-    logaddexp,
-    logit,
-    xlogy,
+from .ops.exponential import erfc, exp2, expm1, log1p, log2, log10, logaddexp, logit, xlogy
+from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
+from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .ops.index import gather, index_add, index_copy, index_fill, index_select, repeat_interleave, take_along_dim
+from .ops.index import take_flat as take
+from .ops.join import (
+    cat,
+    chunk,
+    column_stack,
+    concat,
+    concatenate,
+    dstack,
+    hstack,
+    split,
+    stack,
+    tensor_split,
+    unbind,
+    vstack,
 )
 from .ops.logical import (
     bitwise_and,
@@ -211,39 +113,65 @@ from .ops.logical import (
     logical_or,
     logical_xor,
 )
+from .ops.mask import (
+    argwhere,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    nonzero,
+    tril,
+    tril_indices,
+    triu,
+    triu_indices,
+)
 from .ops.matmul import matmul
-from .ops.piecewise import (
-    hardshrink,
-    threshold,
+from .ops.order import median, mode, nanmedian, nanquantile, quantile
+from .ops.piecewise import hardshrink, threshold
+from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
+from .ops.powers import float_power, hypot, pow, reciprocal, rsqrt, square
+from .ops.products import (
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bilinear,
+    bmm,
+    dot,
+    inner,
+    kron,
+    mm,
+    mv,
+    outer,
+    tensordot,
+    vdot,
 )
-from .ops.pool import max_pool2d
-from .ops.powers import (
-    float_power,
-    hypot,
-    pow,
-    reciprocal,
-    rsqrt,
-    square,
+from .ops.products import outer as ger
+from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
+from .ops.reduce import all, any, count_nonzero, mean, nanmean, nansum, prod, sum
+from .ops.rounding import ceil, fix, floor, floor_divide, fmod, frac, remainder, round, sign, signbit, trunc
+from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
+from .ops.scatter import scatter, scatter_add, scatter_reduce
+from .ops.selection import nan_to_num, where
+from .ops.shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    moveaxis,
+    movedim,
+    narrow,
+    ravel,
+    select,
+    swapaxes,
+    swapdims,
+    unflatten,
 )
-from .ops.reduce import argmax, mean, sum
-from .ops.rounding import (
-    ceil,
-    fix,
-    floor,
-    floor_divide,
-    fmod,
-    frac,
-    remainder,
-    round,
-    sign,
-    signbit,
-    trunc,
-)
-from .ops.selection import (
-    nan_to_num,
-    where,
-)
-from .ops.softmax import softmax
+from .ops.softmax import log_softmax, softmax
+from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique
+from .ops.statistics import logsumexp, std, std_mean, var, var_mean
 from .ops.trigonometry import (
     acos,
     acosh,
@@ -268,11 +196,7 @@ from .ops.trigonometry import (
     tan,
 )
 from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
-from .ops.weighted import (
-    addcdiv,
-    addcmul,
-    lerp,
-)
+from .ops.weighted import addcdiv, addcmul, lerp
 from .random import Generator, initial_seed, manual_seed
 from .sampling import (
     bernoulli,

@@ -1,9 +1,6 @@
-"""Layers and models with PyTorch's names: a module for each family, `functional`, `init`."""
+"""Layers and models with PyTorch's names: a module for each family, `functional`, `init`, `utils`."""
 
-from . import functional, init
-from .activation import ReLU, Sigmoid, Tanh
 from . import functional, init, utils
-from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .activation import (
     CELU,
     ELU,
@@ -22,7 +19,6 @@ from .activation import (
     ReLU6,
     Sigmoid,
     SiLU,
-    Softmax,
     Softplus,
     Softshrink,
     Softsign,
@@ -30,24 +26,16 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .container import ModuleList, Sequential
-from .conv import Conv2d
-from .distance import CosineSimilarity, PairwiseDistance
 from .adaptive_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d
-from .container import ModuleList, Sequential
-from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from .dropout import Dropout
-from .flatten import Flatten, Unflatten
-from .embedding import Embedding, EmbeddingBag
-from . import functional, init, utils
-from .activation import ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleDict, ModuleList, Sequential
-from .conv import Conv2d
+from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from .flatten import Flatten
-from .identity import Identity
+from .embedding import Embedding, EmbeddingBag
+from .flatten import Flatten, Unflatten
 from .fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
-from .linear import Linear
+from .identity import Identity
+from .linear import Bilinear, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -71,9 +59,19 @@ from .loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from .linear import Bilinear, Linear
-from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from .padding import (
     CircularPad1d,
     CircularPad2d,
@@ -90,21 +88,10 @@ from .padding import (
     ZeroPad1d,
     ZeroPad2d,
     ZeroPad3d,
-from .norm import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-    LayerNorm,
-    LocalResponseNorm,
-    RMSNorm,
 )
 from .parameter import Parameter
 from .parameter_container import ParameterDict, ParameterList
-from .pool import AvgPool2d, MaxPool2d
+from .pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, MaxUnpool2d
 from .resample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
@@ -114,79 +101,68 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AlphaDropout",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Bilinear",
+    "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
-    "AlphaDropout",
-    "AvgPool2d",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "Conv2d",
-    "CosineEmbeddingLoss",
-    "Bilinear",
-    "Conv2d",
-    "CosineSimilarity",
-from .pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, MaxUnpool2d
-
-__all__ = [
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool1d",
-    "AdaptiveMaxPool2d",
-    "AvgPool1d",
-    "AvgPool2d",
-    "ChannelShuffle",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Embedding",
     "EmbeddingBag",
+    "FeatureAlphaDropout",
     "Flatten",
-    "GaussianNLLLoss",
-    "HingeEmbeddingLoss",
-    "HuberLoss",
-    "KLDivLoss",
-    "L1Loss",
     "Fold",
-    "Linear",
-    "LogSoftmax",
+    "GaussianNLLLoss",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
     "Identity",
-    "LeakyReLU",
-    "Linear",
-    "LogSigmoid",
-    "Dropout1d",
-    "Dropout2d",
-    "Dropout3d",
-    "FeatureAlphaDropout",
-    "Flatten",
-    "GroupNorm",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "KLDivLoss",
+    "L1Loss",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LogSigmoid",
+    "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
-    "MaxPool2d",
-    "Mish",
     "MaxPool1d",
     "MaxPool2d",
     "MaxUnpool2d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -195,23 +171,23 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "NLLLoss2d",
-    "PairwiseDistance",
     "PReLU",
+    "PairwiseDistance",
     "Parameter",
-    "PoissonNLLLoss",
     "ParameterDict",
     "ParameterList",
-    "RMSNorm",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PoissonNLLLoss",
+    "RMSNorm",
     "ReLU",
+    "ReLU6",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
-    "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -220,23 +196,22 @@ __all__ = [
     "Softmax",
     "Softmax2d",
     "Softmin",
-    "Tanh",
-    "Unflatten",
-    "Upsample",
-    "UpsamplingBilinear2d",
-    "UpsamplingNearest2d",
-    "TripletMarginLoss",
-    "TripletMarginWithDistanceLoss",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
     "Softplus",
     "Softshrink",
     "Softsign",
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "Unflatten",
     "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
     "utils",

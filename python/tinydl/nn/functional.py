@@ -7,37 +7,6 @@ from warnings import warn
 
 from ..ops import activation
 from ..ops import softmax as _softmax
-from ..ops.activation import sigmoid, tanh
-from ..ops.conv import conv2d
-from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
-from ..ops.loss import cross_entropy, nll_loss
-from ..ops.margin_loss import (
-    cosine_embedding_loss,
-    hinge_embedding_loss,
-    margin_ranking_loss,
-    multi_margin_loss,
-    multilabel_margin_loss,
-    multilabel_soft_margin_loss,
-    pairwise_distance,
-    triplet_margin_loss,
-    triplet_margin_with_distance_loss,
-)
-from ..ops.matmul import linear
-from ..ops.pair_loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    smooth_l1_loss,
-    soft_margin_loss,
-)
-from ..ops.embedding import embedding, embedding_bag, one_hot
-from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
-from ..ops.loss import cross_entropy, mse_loss
-from ..ops.matmul import linear
-from ..ops.pad import pad
 from ..ops.activation import (
     celu,
     elu,
@@ -55,106 +24,44 @@ from ..ops.activation import (
     tanh,
     tanhshrink,
 )
-from ..ops.conv import conv2d
-from ..ops.inplace import in_place
-from ..ops.loss import cross_entropy, mse_loss
-from ..ops.matmul import linear
-from ..ops.piecewise import (
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    relu6,
-    softshrink,
-    threshold,
-)
-from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.products import bilinear
-from ..ops.adaptive_pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-)
+from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d
 from ..ops.conv import conv1d, conv2d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from ..ops.embedding import embedding, embedding_bag, one_hot
 from ..ops.fold import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
-from ..ops.loss import cross_entropy, mse_loss
+from ..ops.inplace import in_place
+from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
+from ..ops.loss import cross_entropy, nll_loss
+from ..ops.margin_loss import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from ..ops.matmul import linear
-from ..ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
-from ..ops.random import dropout
-from ..ops.resample import interpolate
 from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
-from ..ops.pool import avg_pool2d, max_pool2d
+from ..ops.pad import pad
+from ..ops.pair_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from ..ops.piecewise import hardshrink, hardsigmoid, hardswish, hardtanh, relu6, softshrink, threshold
+from ..ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from ..ops.products import bilinear
 from ..ops.random import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from ..ops.softmax import softmax
+from ..ops.resample import interpolate
 from ..ops.softmax import gumbel_softmax
-from ..tensor import Tensor
-
-__all__ = [
-    "alpha_dropout",
-    "avg_pool2d",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "celu",
-    "celu_",
-    "batch_norm",
-    "conv2d",
-    "cosine_embedding_loss",
-    "bilinear",
-    "conv2d",
-    "cosine_similarity",
-    "cross_entropy",
-    "dropout",
-    "interpolate",
-    "gaussian_nll_loss",
-    "gumbel_softmax",
-    "hinge_embedding_loss",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "embedding",
-    "embedding_bag",
-    "linear",
-    "log_softmax",
-    "margin_ranking_loss",
-    "elu",
-    "elu_",
-    "gelu",
-    "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "hardtanh_",
-    "leaky_relu",
-    "leaky_relu_",
-    "linear",
-    "logsigmoid",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "feature_alpha_dropout",
-    "group_norm",
-    "instance_norm",
-    "layer_norm",
-    "linear",
-    "local_response_norm",
-    "max_pool2d",
-    "mish",
-    "mse_loss",
-    "multi_margin_loss",
-    "multilabel_margin_loss",
-    "multilabel_soft_margin_loss",
-    "nll_loss",
-    "pairwise_distance",
-    "poisson_nll_loss",
-    "one_hot",
-    "pad",
-    "normalize",
-    "pairwise_distance",
-    "pdist",
-    "prelu",
 from ..ops.unpool import max_unpool1d, max_unpool2d
 from ..tensor import Tensor
 
@@ -163,40 +70,88 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
     "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "elu_",
+    "embedding",
+    "embedding_bag",
+    "feature_alpha_dropout",
     "fold",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "interpolate",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "leaky_relu_",
     "linear",
+    "local_response_norm",
+    "log_softmax",
+    "logsigmoid",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_unpool1d",
     "max_unpool2d",
+    "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
+    "prelu",
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "selu",
     "selu_",
-    "rms_norm",
     "sigmoid",
+    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
     "softmin",
-    "tanh",
-    "triplet_margin_loss",
-    "triplet_margin_with_distance_loss",
-    "silu",
-    "softmax",
     "softplus",
     "softshrink",
     "softsign",
@@ -204,6 +159,8 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
 ]
 
@@ -234,6 +191,8 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax(-input) along `dim`; without `dim` as `softmax`."""
     return _softmax.softmin(input, _implicit_dim("softmin", input, dim), dtype)
+
+
 relu_ = in_place(activation.relu, "relu_")
 leaky_relu_ = in_place(leaky_relu, "leaky_relu_")
 elu_ = in_place(elu, "elu_")

@@ -12,55 +12,31 @@ import numpy as np
 
 from .. import autograd, backend, creation, exchange, sampling
 from ..tensor import Tensor
-from . import activation, comparison, elementwise, inplace, loss, matmul, pool, rearrange, reduce, shape, softmax, view
 from . import (
-    activation,
-    comparison,
+    diagonal,
+    distance,
     elementwise,
-    inplace,
-    likelihood_loss,
-    loss,
-    margin_loss,
-    matmul,
-    pair_loss,
-    pool,
-    reduce,
-    softmax,
+    elementwise_methods,
+    extremes,
     index,
     indexing,
     inplace,
     join,
-    loss,
     mask,
     matmul,
-    pool,
-    reduce,
-    scatter,
-    softmax,
-    sort,
-from . import (
-    activation,
-    comparison,
-    diagonal,
-    distance,
-    elementwise,
-    extremes,
-    inplace,
-    loss,
-    matmul,
     order,
-    pool,
     products,
+    rearrange,
     reduce,
     scan,
+    scatter,
+    shape,
     softmax,
+    sort,
     statistics,
     view,
 )
 from .inplace import in_place
-from .. import autograd, backend
-from ..tensor import Tensor
-from . import elementwise, elementwise_methods, inplace, loss, matmul, pool, reduce, softmax, view
 
 
 def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -76,34 +52,10 @@ def _clone(self: Tensor) -> Tensor:
 
 METHODS: dict[str, Any] = {
     "backward": autograd.backward,
-    **elementwise_methods.METHODS,
     "register_hook": autograd.register_hook,
     "retain_grad": autograd.retain_grad,
-    # arithmetic
-    "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "div": elementwise.div,
-    "neg": elementwise.neg,
-    "pow": elementwise.pow,
-    "__add__": elementwise.add,
-    "__radd__": elementwise.add,
-    "__sub__": elementwise.sub,
-    "__rsub__": elementwise.rsub,
-    "__mul__": elementwise.mul,
-    "__rmul__": elementwise.mul,
-    "__truediv__": elementwise.div,
-    "__rtruediv__": elementwise.rdiv,
-    "__neg__": elementwise.neg,
-    "__pow__": elementwise.pow,
-    # functions
-    "exp": elementwise.exp,
-    "log": elementwise.log,
-    "sqrt": elementwise.sqrt,
-    "relu": activation.relu,
-    "sigmoid": activation.sigmoid,
-    "tanh": activation.tanh,
-    "erf": elementwise.erf,
+    **elementwise_methods.METHODS,
+    # softmax
     "softmax": softmax.softmax,
     "log_softmax": softmax.log_softmax,
     # reductions
@@ -161,13 +113,6 @@ METHODS: dict[str, Any] = {
     "diag_embed": diagonal.diag_embed,
     "diagflat": diagonal.diagflat,
     "trace": diagonal.trace,
-    # comparisons
-    "__eq__": comparison.eq,
-    "__ne__": comparison.ne,
-    "__lt__": comparison.lt,
-    "__le__": comparison.le,
-    "__gt__": comparison.gt,
-    "__ge__": comparison.ge,
     # shapes
     "reshape": view.reshape,
     "view": shape.view,
@@ -203,8 +148,8 @@ METHODS: dict[str, Any] = {
     "unsqueeze": view.unsqueeze,
     "expand": view.expand,
     "contiguous": view.contiguous,
-    "__getitem__": view.getitem,
-    "__setitem__": view.setitem,
+    "__getitem__": indexing.getitem,
+    "__setitem__": indexing.setitem,
     # new tensors
     "new_tensor": creation.new_tensor,
     "new_zeros": creation.new_zeros,
@@ -217,8 +162,6 @@ METHODS: dict[str, Any] = {
     "__dlpack__": exchange.dlpack,
     "__dlpack_device__": exchange.dlpack_device,
     "__buffer__": exchange.buffer,
-    "__getitem__": indexing.getitem,
-    "__setitem__": indexing.setitem,
     # chosen, put together, cut apart
     "gather": index.gather,
     "take": index.take_flat,
@@ -253,15 +196,6 @@ METHODS: dict[str, Any] = {
     "to": _to,
     "clone": _clone,
     # in place
-    "add_": in_place(elementwise.add, "add_"),
-    "sub_": in_place(elementwise.sub, "sub_"),
-    "mul_": in_place(elementwise.mul, "mul_"),
-    "div_": in_place(elementwise.div, "div_"),
-    "relu_": in_place(activation.relu, "relu_"),
-    "__iadd__": in_place(elementwise.add, "add_"),
-    "__isub__": in_place(elementwise.sub, "sub_"),
-    "__imul__": in_place(elementwise.mul, "mul_"),
-    "__itruediv__": in_place(elementwise.div, "div_"),
     "index_add_": in_place(index.index_add, "index_add_"),
     "index_copy_": in_place(index.index_copy, "index_copy_"),
     "index_fill_": in_place(index.index_fill, "index_fill_"),

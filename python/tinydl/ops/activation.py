@@ -8,9 +8,10 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import Binary, Unary, abs, add, apply_binary, apply_float, div, mul, refuse_bool, sub
+from .indexing import getitem
 from .inplace import change
 from .reduce import axes_of
-from .view import getitem, reshape
+from .view import reshape
 
 
 class Relu(Unary):

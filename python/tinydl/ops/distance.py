@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from .arguments import check_tensors
 from .elementwise import KERNEL_CHARS, add, apply_float, cast, div, mul, operands, quiet, sub
 from .extremes import amax, amin
 from .reduce import Dim, _Reduction, axes_of
@@ -206,6 +207,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 def _broadcast(op: str, a: Tensor, b: Tensor) -> tuple[int, ...]:
+    check_tensors(op, x1=a, x2=b)
     try:
         return np.broadcast_shapes(a.shape, b.shape)
     except ValueError:

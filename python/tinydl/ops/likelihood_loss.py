@@ -9,7 +9,8 @@ import numpy as np
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import elementwise
-from .loss import check_tensors, reduced, reduction_of
+from .arguments import check_tensors
+from .loss import reduced, reduction_of
 from .pair_loss import broadcast_pair
 from .view import unsqueeze
 

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from .arguments import check_tensors
 from .elementwise import KERNEL_CHARS, cast, operands
 from .reduce import mean, sum
 
@@ -32,20 +33,6 @@ def reduction_of(op: str, reduction: str, size_average: bool | None = None, redu
 def reduced(losses: Tensor, reduction: str) -> Tensor:
     """The losses, their mean or their sum."""
     return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
-
-
-def check_tensors(op: str, **tensors: Any) -> None:
-    """TypeError where one is no tensor."""
-    for name, value in tensors.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{op}: {name} is of type {type(value).__name__}, wanted a tensor")
-
-
-def check_floating(op: str, *tensors: Tensor) -> None:
-    """TypeError where one holds no floating-point numbers."""
-    for tensor in tensors:
-        if not dtypes.is_floating_point(tensor.dtype):
-            raise TypeError(f"{op}: got dtype {tensor.dtype}, wanted a floating-point dtype")
 
 
 def check_weight(op: str, weight: Any) -> None:

@@ -11,79 +11,24 @@ from .. import dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import elementwise
-from .elementwise import operands, quiet
-from .loss import check_floating, check_tensors, check_weight, reduced, reduction_of
+from .arguments import check_floating, check_tensors
+from .bounds import clamp_min, minimum
+from .distance import pairwise_distance
+from .elementwise import operands
+from .loss import check_weight, reduced, reduction_of
 from .pair_loss import binary_cross_entropy_with_logits
 from .reduce import axes_of
-
-
-class _Ramp(Function):
-    """y = max(x, 0); dy/dx = [x >= 0], which is 1 at the tie as PyTorch's clamp_min has it."""
-
-    def forward(self, x: Array) -> Array:
-        self.save(x)
-        return np.asarray(np.maximum(x, x.dtype.type(0)))
-
-    def backward(self, grad: Array) -> Array:
-        return np.where(self.saved[0] >= 0, grad, grad.dtype.type(0))
-
-
-class _Smaller(Function):
-    """y = min(a, b); where they are equal, each gets half the gradient."""
-
-    def forward(self, a: Array, b: Array) -> Array:
-        self.save(a, b)
-        return np.asarray(np.minimum(a, b))
-
-    def backward(self, grad: Array) -> tuple[Array, Array]:
-        a, b = self.saved
-        share = np.where(a == b, 0.5, a < b).astype(grad.dtype)
-        return grad * share, grad * (1 - share)
-
-
-class _Keep(Function):
-    """y = x where a mask is set, else 0."""
-
-    def __init__(self, mask: Array) -> None:
-        self.mask = mask
-
-    def forward(self, x: Array) -> Array:
-        return np.where(self.mask, x, x.dtype.type(0))
-
-    def backward(self, grad: Array) -> Array:
-        return np.where(self.mask, grad, grad.dtype.type(0))
-
-
-class _PNorm(Function):
-    """y = (sum_i |x_i|^p)^(1/p) over the last axis; dy/dx_i = sign(x_i) (|x_i| / y)^(p - 1), 0 where y = 0."""
-
-    def __init__(self, p: float) -> None:
-        self.p = p
-
-    def forward(self, x: Array) -> Array:
-        y = np.asarray(np.linalg.norm(x, self.p, axis=-1), x.dtype)
-        self.save(x, y)
-        return y
-
-    def backward(self, grad: Array) -> Array:
-        x, y = self.saved
-        size, norm = np.abs(x), y[..., None]
-        if self.p == 0:
-            return np.zeros_like(x)
-        if np.isinf(self.p):
-            largest = (size == norm).astype(x.dtype)
-            slope = quiet(np.divide, largest, largest.sum(axis=-1, keepdims=True))
-        else:
-            slope = quiet(np.power, quiet(np.divide, size, norm), x.dtype.type(self.p - 1))
-        return np.asarray(np.where((norm == 0) | (size == 0), x.dtype.type(0), np.sign(x) * slope * grad[..., None]))
+from .selection import where
 
 
 def _mask_loss(mask: Array, losses: Tensor) -> Tensor:
-    return _Keep(mask).apply(losses)  # type: ignore[no-any-return]
+    """The losses where the mask is set, else 0."""
+    return where(Tensor(np.asarray(mask)), losses, 0.0)
 
 
 def _ramp(x: Tensor) -> Tensor:
-    return _Ramp().apply(x)  # type: ignore[no-any-return]
+    """max(x, 0); the gradient at 0 is 1, as in PyTorch."""
+    return clamp_min(x, 0)
 
 
 # -- Embeddings and rankings ------------------------------------------------------------------------------------
@@ -188,21 +133,6 @@ def cosine_embedding_loss(
     return reduced(near + far, reduction)
 
 
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """The p-norm of x1 - x2 + eps over the last axis; shapes are broadcast.
-
-    >>> import tinydl
-    >>> tinydl.nn.functional.pairwise_distance(tinydl.tensor([3.0, 0.0]), tinydl.tensor([0.0, 4.0]), eps=0)
-    tensor(5.)
-    """
-    check_tensors("pairwise_distance", x1=x1, x2=x2)
-    check_floating("pairwise_distance", x1, x2)
-    if not _common("pairwise_distance", x1, x2):
-        raise ValueError("pairwise_distance: got tensors without axes")
-    distance: Tensor = _PNorm(p).apply(x1 - x2 + eps)
-    return distance.unsqueeze(-1) if keepdim else distance
-
-
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -261,7 +191,7 @@ def _triplets(
         )
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
-        far = _Smaller().apply(far, distance(positive, negative))
+        far = minimum(far, distance(positive, negative))
     return reduced(_ramp(near - far + margin), reduction)
 
 

@@ -12,8 +12,9 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import reduce
+from .arguments import check_floating, check_tensors
 from .elementwise import KERNEL_CHARS, cast, operands
-from .loss import check_floating, check_tensors, check_weight, reduced, reduction_of
+from .loss import check_weight, reduced, reduction_of
 from .view import expand
 
 

@@ -13,6 +13,7 @@ from ..autograd import Function
 from ..creation import shape_from
 from ..tensor import Array, Tensor
 from . import view as views
+from .indexing import getitem
 from .reduce import axes_of
 
 Shape = tuple[int, ...]
@@ -153,7 +154,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     first += size if first < 0 else 0
     if length < 0 or first + length > size:
         raise ValueError(f"narrow: {length} elements from {first} on do not lie within the {size} of dim {dim}")
-    return views.getitem(input, (slice(None),) * at + (slice(first, first + length),))
+    return getitem(input, (slice(None),) * at + (slice(first, first + length),))
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
@@ -162,7 +163,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     size, place = input.shape[at], operator.index(index)
     if not -size <= place < size:
         raise IndexError(f"select: index {place} is out of range for the {size} elements of dim {dim}")
-    return views.getitem(input, (*(slice(None),) * at, place, ...))
+    return getitem(input, (*(slice(None),) * at, place, ...))
 
 
 class Unfold(Function):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import enable_grad
+from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
-from ..utils.hooks import RemovableHandle
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Closure = Callable[[], Any]
