@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..tensor import Array, Tensor
-from .grad_mode import mode
+from .grad_mode import state
 from .gradient import accumulate, hooked
 
 order = itertools.count()  # of applications: backward walks from the latest to the earliest
@@ -56,7 +56,7 @@ class Function:
 
     def apply(self, *inputs: Tensor | None) -> Any:
         """Run `forward` on the inputs' arrays, and record it if a gradient will be wanted."""
-        enabled = mode.enabled
+        enabled = state.enabled
         self.needs = needs = tuple([t is not None and enabled and t.requires_grad for t in inputs])
         out = self.forward(*[None if t is None else t._data for t in inputs])
         if type(out) is tuple:

@@ -14,12 +14,12 @@ class _GradMode(threading.local):
     enabled = True
 
 
-mode = _GradMode()
+state = _GradMode()
 
 
 def is_grad_enabled() -> bool:
     """Whether this thread records operations."""
-    return mode.enabled
+    return state.enabled
 
 
 class _SetGrad:
@@ -28,11 +28,11 @@ class _SetGrad:
     enabled: bool
 
     def __enter__(self) -> None:
-        self._before = mode.enabled
-        mode.enabled = self.enabled
+        self._before = state.enabled
+        state.enabled = self.enabled
 
     def __exit__(self, *_: object) -> None:
-        mode.enabled = self._before
+        state.enabled = self._before
 
     def __call__(self, function: _F) -> _F:
         @wraps(function)
@@ -70,12 +70,12 @@ class set_grad_enabled:
     False
     """
 
-    def __init__(self, mode_: bool) -> None:
-        self._before = mode.enabled
-        mode.enabled = bool(mode_)
+    def __init__(self, mode: bool) -> None:
+        self._before = state.enabled
+        state.enabled = bool(mode)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        mode.enabled = self._before
+        state.enabled = self._before
