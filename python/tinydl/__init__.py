@@ -192,6 +192,7 @@ from .ops.trigonometry import (
     deg2rad,
     rad2deg,
     sin,
+    sinc,
     sinh,
     tan,
 )
