@@ -39,8 +39,8 @@ class Rescaling(Layer):
 class _Moments(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.register_buffer("mean", zeros(*shape))
-        self.register_buffer("variance", ones(*shape))
+        self.register_buffer("mean", zeros(shape))
+        self.register_buffer("variance", ones(shape))
         self.register_buffer("count", zeros((), dtype="int64"))
 
 
