@@ -104,7 +104,8 @@ def transposed(torch, x, w, b, strides, padding, extra, dilation):
     room = [max(f, length + start) for f, length, start in zip(whole, lengths, starts, strict=True)]
     out = torch.zeros(len(x), *room, w.shape[-2], dtype=x.dtype)
     for at in itertools.product(*(range(k) for k in w.shape[:axes])):
-        index = [slice(dilation * a, dilation * a + (n - 1) * s + 1, s) for a, n, s in zip(at, x.shape[1:-1], strides)]
+        ends = [(n - 1) * s + 1 for n, s in zip(x.shape[1:-1], strides, strict=True)]
+        index = [slice(dilation * a, dilation * a + n, s) for a, n, s in zip(at, ends, strides, strict=True)]
         out[(slice(None), *index)] += x @ w[at].T
     return out[(slice(None), *[slice(a, a + length) for a, length in zip(starts, lengths, strict=True)])] + b
 
