@@ -1,5 +1,6 @@
 """Layers that reshape, make noise, scale, look up or call a function; and what all layers share."""
 
+import copy
 import inspect
 
 import numpy as np
@@ -388,3 +389,15 @@ def test_errors(make, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is compared below
         make()
     assert message in str(error.value)
+
+
+def test_copies_are_independent(rng):
+    layer = layers.BatchNormalization(name="norm")
+    layer(rng.standard_normal((4, 3)), training=True)
+    twin = copy.deepcopy(layer)
+    assert twin.get_config() == layer.get_config()
+    before = layer.get_weights()
+    twin.set_weights([w + 1 for w in before])
+    twin(rng.standard_normal((4, 3)), training=True)
+    assert all(np.array_equal(a, b) for a, b in zip(layer.get_weights(), before, strict=True))
+    assert np.array_equal(twin.gamma.detach().numpy(), before[0] + 1)

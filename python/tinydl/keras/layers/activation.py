@@ -13,7 +13,7 @@ from ...ops.elementwise import apply_binary
 from ...tensor import Tensor
 from .. import activations
 from .arguments import axis_of
-from .base import Layer, Shape, by_channels_last
+from .base import Layer, Shape, by_channels_last, shape_after
 
 
 class Activation(Layer):
@@ -26,6 +26,10 @@ class Activation(Layer):
     def __init__(self, activation: Any, **options: Any) -> None:
         super().__init__(**options)
         self.activate_by(activation)
+
+    def make(self, input_shape: Shape) -> Shape:
+        """The input's shape, but for functions that may change it."""
+        return input_shape if self._elementwise else shape_after(self.activation, input_shape)
 
     def logits(self, x: Tensor) -> Tensor:
         """f(x), without a softmax."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ... import nn
 from ...autograd import enable_grad, no_grad
-from ...creation import as_tensor
+from ...creation import as_tensor, zeros
 from ...tensor import Array, Tensor
 from .. import activations, initializers, regularizers
 from ..config import Configured
@@ -297,6 +297,12 @@ def _softmax(x: Tensor) -> Tensor:
 def by_channels_last(function: Callable[[Tensor], Any], x: Tensor) -> Tensor:
     """function(x), where the function sees images as N, H, W, C and sequences as N, L, C."""
     return channels_first(as_tensor(function(channels_last(x))))
+
+
+def shape_after(function: Callable[[Tensor], Any], shape: Shape) -> Shape:
+    """The shape of a sample of function(x), found by a batch of zeros."""
+    with no_grad():
+        return as_tensor(function(zeros(1, *shape))).shape[1:]
 
 
 def _snake(name: str) -> str:

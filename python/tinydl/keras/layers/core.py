@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ... import creation, nn
-from ...autograd import no_grad
+from ... import nn
 from ...ops.embedding import embedding
 from ...ops.matmul import linear
 from ...tensor import Tensor
 from ..regularizers import L1L2
 from .arguments import positive
-from .base import Layer, Shape, as_float, batched, by_channels_last, channels_first, channels_last
+from .base import Layer, Shape, batched, by_channels_last, channels_first, channels_last, shape_after
 
 
 class InputLayer(Layer):
@@ -45,7 +44,11 @@ class InputLayer(Layer):
 def Input(
     shape: Sequence[int] | None = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None
 ) -> InputLayer:
-    """The shape of a sample, as the first entry of a `Sequential`. Inputs of any dtype become float32."""
+    """The shape of a sample, as the first entry of a `Sequential`. Inputs of any dtype become float32.
+
+    >>> Input((28, 28, 1)).given_shape
+    (28, 28, 1)
+    """
     return InputLayer(shape, batch_size, dtype, name)
 
 
@@ -170,8 +173,7 @@ class Lambda(Layer):
         """The shape that was given, or that of the function's value for zeros."""
         if self._given is not None:
             return tuple(self._given(batched(input_shape))[1:] if callable(self._given) else self._given)
-        with no_grad():
-            return as_float(self.function(creation.zeros(1, *input_shape), **self.arguments)).shape[1:]
+        return shape_after(lambda x: self.function(x, **self.arguments), input_shape)
 
     def logits(self, x: Tensor) -> Tensor:
         """The function's value."""
