@@ -16,6 +16,7 @@ The rules for gradients, stated once:
 
 from __future__ import annotations
 
+import copy
 import heapq
 import itertools
 import threading
@@ -30,7 +31,16 @@ from . import backend
 from .hooks import RemovableHandle
 from .tensor import Array, Tensor
 
-__all__ = ["Function", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+__all__ = [
+    "Function",
+    "backward",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 _order = itertools.count()
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -264,13 +274,23 @@ def _accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
         leaf.grad._version[0] += 1
 
 
-def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tensor | None = None) -> tuple[Tensor, ...]:
+def grad(
+    outputs: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
     """The gradients of `outputs` with respect to leaf tensors, returned instead of accumulated into `.grad`.
+
+    Gradients are arrays off the tape: NotImplementedError for `create_graph`, which asks for their own gradients.
 
     >>> x = Tensor(np.array(2.0), requires_grad=True)
     >>> grad(x * x, x)
     (tensor(4., dtype=float64),)
     """
+    if create_graph:
+        raise NotImplementedError("grad: create_graph=True, gradients of gradients, is not supported")
     leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for leaf in leaves:
         if not leaf.requires_grad or leaf.grad_fn is not None:
@@ -282,7 +302,7 @@ def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tenso
         own = gradient if fresh else gradient.copy(order="K")
         found[id(leaf)] = own if before is None else _sum(before, gradient)
 
-    _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
+    _walk(outputs, _root_gradient(outputs, grad_outputs), retain_graph, collect)
     return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
 
 
@@ -344,6 +364,10 @@ class _SetGrad:
 
     enabled: bool
 
+    def _again(self) -> _SetGrad:
+        """A fresh one for each call of the decorated function."""
+        return copy.copy(self)
+
     def __enter__(self) -> None:
         self._before = _mode.enabled
         _mode.enabled = self.enabled
@@ -354,7 +378,7 @@ class _SetGrad:
     def __call__(self, function: _F) -> _F:
         @wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
+            with self._again():
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
@@ -376,6 +400,33 @@ class enable_grad(_SetGrad):
     """Record again, within a `no_grad` block."""
 
     enabled = True
+
+
+class inference_mode(_SetGrad):
+    """`no_grad` under another name; inference_mode(False) changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        if callable(mode):
+            raise TypeError("inference_mode: write the decorator with parentheses, @inference_mode()")
+        self.enabled = _mode.enabled and not mode
+
+
+class set_grad_enabled(_SetGrad):
+    """Switch recording in this thread, at once; as a context manager, until the end of the block.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self._before = _mode.enabled
+        self.enabled = _mode.enabled = bool(mode)
+
+    def __enter__(self) -> None:
+        _mode.enabled = self.enabled
 
 
 # -- Checking derivatives ---------------------------------------------------------------------------------------
