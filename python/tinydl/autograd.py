@@ -16,18 +16,16 @@ The rules for gradients, stated once:
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from . import backend
+from .grad_mode import _mode, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .hooks import RemovableHandle
 from .tensor import Array, Tensor
 
@@ -43,14 +41,6 @@ __all__ = [
 ]
 
 _order = itertools.count()
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class _GradMode(threading.local):
-    enabled = True
-
-
-_mode = _GradMode()
 
 
 class Function:
@@ -68,6 +58,13 @@ class Function:
     >>> x.grad
     tensor([6.], dtype=float64)
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.__dict__.get("forward"), staticmethod):  # in PyTorch's style, on tensors and a context
+            from .custom import apply
+
+            cls.apply = classmethod(apply)  # type: ignore[assignment]
 
     needs: tuple[bool, ...] = ()
     saved: tuple[Any, ...] = ()
@@ -349,84 +346,6 @@ def retain_grad(tensor: Tensor) -> None:
     function = tensor.grad_fn
     if function is not None and not tensor.retains_grad:
         function._kept = [*function._kept, (tensor._output_index, weakref.ref(tensor))]
-
-
-# -- Whether operations are recorded ----------------------------------------------------------------------------
-
-
-def is_grad_enabled() -> bool:
-    """Whether this thread records operations."""
-    return _mode.enabled
-
-
-class _SetGrad:
-    """A context manager and decorator that switches recording in this thread."""
-
-    enabled: bool
-
-    def _again(self) -> _SetGrad:
-        """A fresh one for each call of the decorated function."""
-        return copy.copy(self)
-
-    def __enter__(self) -> None:
-        self._before = _mode.enabled
-        _mode.enabled = self.enabled
-
-    def __exit__(self, *_: object) -> None:
-        _mode.enabled = self._before
-
-    def __call__(self, function: _F) -> _F:
-        @wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]
-
-
-class no_grad(_SetGrad):
-    """Record nothing within the block or the decorated function.
-
-    >>> x = Tensor(np.ones(2), requires_grad=True)
-    >>> with no_grad():
-    ...     (x * x).requires_grad
-    False
-    """
-
-    enabled = False
-
-
-class enable_grad(_SetGrad):
-    """Record again, within a `no_grad` block."""
-
-    enabled = True
-
-
-class inference_mode(_SetGrad):
-    """`no_grad` under another name; inference_mode(False) changes nothing."""
-
-    def __init__(self, mode: bool = True) -> None:
-        if callable(mode):
-            raise TypeError("inference_mode: write the decorator with parentheses, @inference_mode()")
-        self.enabled = _mode.enabled and not mode
-
-
-class set_grad_enabled(_SetGrad):
-    """Switch recording in this thread, at once; as a context manager, until the end of the block.
-
-    >>> with set_grad_enabled(False):
-    ...     is_grad_enabled()
-    False
-    >>> is_grad_enabled()
-    True
-    """
-
-    def __init__(self, mode: bool) -> None:
-        self._before = _mode.enabled
-        self.enabled = _mode.enabled = bool(mode)
-
-    def __enter__(self) -> None:
-        _mode.enabled = self.enabled
 
 
 # -- Checking derivatives ---------------------------------------------------------------------------------------

@@ -45,3 +45,8 @@ def test_joined_data_sets():
             both[index]
     with pytest.raises(ValueError, match="got no data sets"):
         ConcatDataset([])
+
+
+def test_a_loader_takes_what_scripts_set_for_processes():
+    loader = DataLoader(TensorDataset(tinydl.arange(4)), batch_size=2, pin_memory=True, persistent_workers=False)
+    assert [batch[0].tolist() for batch in loader] == [[0, 1], [2, 3]]

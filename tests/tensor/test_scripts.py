@@ -218,3 +218,11 @@ def test_a_flip_without_axes_has_a_gradient():
     x = tinydl.tensor(2.0, requires_grad=True)
     (tinydl.flip(x) * 3).backward()
     assert x.grad.item() == 3
+
+
+@pytest.mark.parametrize("data", [[[True, False], [True, True]], [], True, False])
+def test_where_a_condition_holds_equals_torch(torch, data):
+    got, expected = tinydl.where(tinydl.tensor(data, dtype="bool")), torch.where(torch.tensor(data, dtype=torch.bool))
+    assert [index.tolist() for index in got] == [index.tolist() for index in expected]
+    with pytest.raises(TypeError, match="where: got one of input and other, wanted both or neither"):
+        tinydl.where(tinydl.tensor(True), 1)

@@ -46,12 +46,12 @@ def is_floating_point(input: Tensor) -> bool:
 def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not 0; ValueError where there is not exactly one."""
     creation.require_tensor("is_nonzero", input)
-    return bool(input.item())
+    return input.item() != 0  # type: ignore[no-any-return]
 
 
 def is_same_size(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape."""
-    return input._data.shape == other._data.shape
+    return bool(input._data.shape == other._data.shape)
 
 
 def element_size(self: Tensor) -> int:
@@ -94,7 +94,8 @@ def type_(self: Tensor, dtype: Any = None) -> str | Tensor:
         if not found:
             raise ValueError(f"type: got {dtype!r}, wanted a dtype or a name such as 'torch.LongTensor'")
         return cast(self, found[0])
-    return cast(self, np.dtype(dtype))
+    wanted: np.dtype[Any] = np.dtype(dtype)
+    return cast(self, wanted)
 
 
 def detach_(self: Tensor) -> Tensor:

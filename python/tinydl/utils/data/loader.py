@@ -30,6 +30,7 @@ class DataLoader:
         generator: where the shuffling seed is drawn from, at the first iteration; by default `tinydl.random`.
         seed: the shuffling seed itself, instead.
         prefetch_factor: how many batches each worker prepares ahead; by default 2.
+        pin_memory, persistent_workers: accepted for scripts that set them; without effect.
 
     The order of epoch e depends on the seed and e alone. `state_dict` holds (epoch, seed, position); a loader that
     loads it continues with the batch after the last one that was handed out. After a loop that was left early, the
@@ -58,6 +59,8 @@ class DataLoader:
         generator: random.Generator | None = None,
         seed: int | None = None,
         prefetch_factor: int | None = None,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
     ) -> None:
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: sampler and shuffle exclude each other")

@@ -1,0 +1,94 @@
+"""Whether operations are recorded: a switch that each thread has of its own."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+_mode = _GradMode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records operations."""
+    return _mode.enabled
+
+
+class _SetGrad:
+    """A context manager and decorator that switches recording in this thread."""
+
+    enabled: bool
+
+    def _again(self) -> _SetGrad:
+        """A fresh one for each call of the decorated function."""
+        return copy.copy(self)
+
+    def __enter__(self) -> None:
+        self._before = _mode.enabled
+        _mode.enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self._before
+
+    def __call__(self, function: _F) -> _F:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class no_grad(_SetGrad):
+    """Record nothing within the block or the decorated function.
+
+    >>> import tinydl
+    >>> x = tinydl.ones(2, requires_grad=True)
+    >>> with no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_SetGrad):
+    """Record again, within a `no_grad` block."""
+
+    enabled = True
+
+
+class inference_mode(_SetGrad):
+    """`no_grad` under another name; inference_mode(False) changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        if callable(mode):
+            raise TypeError("inference_mode: write the decorator with parentheses, @inference_mode()")
+        self.enabled = _mode.enabled and not mode
+
+
+class set_grad_enabled(_SetGrad):
+    """Switch recording in this thread, at once; as a context manager, until the end of the block.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self._before = _mode.enabled
+        self.enabled = _mode.enabled = bool(mode)
+
+    def __enter__(self) -> None:
+        _mode.enabled = self.enabled
