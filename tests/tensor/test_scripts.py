@@ -226,3 +226,24 @@ def test_where_a_condition_holds_equals_torch(torch, data):
     assert [index.tolist() for index in got] == [index.tolist() for index in expected]
     with pytest.raises(TypeError, match="where: got one of input and other, wanted both or neither"):
         tinydl.where(tinydl.tensor(True), 1)
+
+
+def test_to_copies_on_request_and_never_blocks():
+    x = tinydl.ones(2)
+    assert x.to("cpu", non_blocking=True) is x
+    for copy in (x.to("cpu", copy=True), x.to(tinydl.float32, copy=True), x.to("float64", copy=True)):
+        assert copy._data is not x._data
+        assert copy.tolist() == [1, 1]
+
+
+def test_shapes_that_do_not_broadcast_are_named_for_every_dtype():
+    for dtype in ("int64", "float16", "float32"):
+        with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(4,\) do not broadcast"):
+            tinydl.ones(2, 3, dtype=dtype) + tinydl.ones(4, dtype=dtype)
+    with pytest.raises(ValueError, match=r"atan2: shapes \(2,\) and \(3,\) do not broadcast"):
+        tinydl.atan2(tinydl.ones(2), tinydl.ones(3))
+
+
+def test_a_fill_that_the_dtype_does_not_hold():
+    with pytest.raises(ValueError, match="fill_: the dtype uint8 does not hold -1"):
+        tinydl.zeros(2, dtype="uint8").fill_(-1)

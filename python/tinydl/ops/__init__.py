@@ -43,9 +43,16 @@ from . import (
 from .inplace import in_place
 
 
-def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """The tensor in another dtype and on another device (so far always "cpu")."""
+def _to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False
+) -> Tensor:
+    """The tensor in another dtype and on another device (so far always "cpu", where nothing could block).
+
+    What is so already is returned itself, unless `copy` asks for a copy.
+    """
     wanted = backend.conversion(args, dtype, device)
+    if copy and wanted in (None, self.dtype):
+        return _clone(self)
     return self if wanted is None else elementwise.cast(self, wanted)
 
 

@@ -90,7 +90,7 @@ def type_(self: Tensor, dtype: Any = None) -> str | Tensor:
     if dtype is None:
         return f"torch.{_LEGACY[self._data.dtype]}"
     if isinstance(dtype, str) and dtype.endswith("Tensor"):
-        found = [known for known, name in _LEGACY.items() if name == dtype.removeprefix("torch.")]
+        found: list[Any] = [k for k, name in _LEGACY.items() if name == dtype.removeprefix("torch.")]
         if not found:
             raise ValueError(f"type: got {dtype!r}, wanted a dtype or a name such as 'torch.LongTensor'")
         return cast(self, found[0])
