@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
 from . import (
     autograd,
     ops,  # attaches the tensor's methods
 )
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
 from .backend import num_threads as get_num_threads
 from .creation import (
@@ -31,7 +32,26 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .dtypes import bool, float16, float32, float64, int8, int16, int32, int64, uint8
+from .devices import device
+from .dtypes import (
+    bool,
+    double,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    short,
+    uint8,
+)
 from .exchange import asarray, from_dlpack, frombuffer
 from .ops.activation import celu, prelu, relu, selu, sigmoid, tanh
 from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
@@ -59,6 +79,7 @@ from .ops.comparison import (
 )
 from .ops.conv import conv1d, conv2d
 from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from .ops.counting import bincount, isin
 from .ops.diagonal import diag, diag_embed, diagflat, diagonal, trace
 from .ops.distance import cdist, cosine_similarity, dist, norm, pairwise_distance, pdist
 from .ops.einsum import einsum
@@ -87,6 +108,7 @@ from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .ops.index import gather, index_add, index_copy, index_fill, index_select, repeat_interleave, take_along_dim
 from .ops.index import take_flat as take
+from .ops.inspection import is_floating_point, is_nonzero, is_same_size, is_tensor, numel
 from .ops.join import (
     cat,
     chunk,
@@ -212,13 +234,16 @@ from .sampling import (
     randperm,
 )
 from .tensor import Tensor
+from .typed import BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor, LongTensor
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
+newaxis = None
+
+_SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 
 if TYPE_CHECKING:
-    from . import keras, linalg, models, nn, optim, train, utils, vision
+    from . import cuda, keras, linalg, models, nn, optim, train, utils, vision
 
 
 def __getattr__(name: str) -> Any:

@@ -74,7 +74,7 @@ def of(array: Array) -> ModuleType:
 
 def check_device(device: str | None) -> None:
     """ValueError unless the device is there."""
-    if device not in (None, "cpu"):
+    if device is not None and device not in ("cpu", "cpu:0"):
         raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
 
 

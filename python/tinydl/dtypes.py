@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from builtins import bool as builtins_bool
+from builtins import float as builtins_float
+from builtins import int as builtins_int
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,10 @@ int64 = np.dtype(np.int64)
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
+
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+finfo, iinfo = np.finfo, np.iinfo
 
 FLOATS = frozenset((float32, float64))
 """The dtypes that the kernels compute in."""
@@ -38,7 +44,7 @@ def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:
     return _kind(dtype) == _FLOAT
 
 
-def scalar_dtype(value: builtins_bool | int | float) -> np.dtype[Any]:
+def scalar_dtype(value: builtins_bool | builtins_int | builtins_float) -> np.dtype[Any]:
     """The dtype that a Python number has on its own: bool, int64 or float32."""
     return _SCALAR_DTYPES[_scalar_kind(value)]
 
@@ -61,7 +67,7 @@ def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return np.promote_types(a, b)
 
 
-def result_type(a: np.ndarray[Any, Any] | float, b: np.ndarray[Any, Any] | float) -> np.dtype[Any]:
+def result_type(a: np.ndarray[Any, Any] | builtins_float, b: np.ndarray[Any, Any] | builtins_float) -> np.dtype[Any]:
     """The dtype of an operation between arrays or Python numbers, by PyTorch's rules.
 
     Arrays with axes outrank arrays without, which outrank Python numbers: the lower rank changes the result's
@@ -76,17 +82,17 @@ def result_type(a: np.ndarray[Any, Any] | float, b: np.ndarray[Any, Any] | float
     return low if _kind(low) > _kind(high) else high
 
 
-def _kind(dtype: np.dtype[Any]) -> int:
+def _kind(dtype: np.dtype[Any]) -> builtins_int:
     return _KINDS[dtype.kind]
 
 
-def _scalar_kind(value: float) -> int:
+def _scalar_kind(value: builtins_float) -> builtins_int:
     if isinstance(value, builtins_bool | np.bool_):
         return _BOOL
-    return _INTEGER if isinstance(value, int | np.integer) else _FLOAT
+    return _INTEGER if isinstance(value, builtins_int | np.integer) else _FLOAT
 
 
-def _rank(value: np.ndarray[Any, Any] | float) -> int:
+def _rank(value: np.ndarray[Any, Any] | builtins_float) -> builtins_int:
     if not isinstance(value, np.ndarray):
         return 0
     return 2 if value.ndim else 1

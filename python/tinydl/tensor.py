@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
+from . import devices, dtypes
 
 if TYPE_CHECKING:
     from .autograd import Function
@@ -60,9 +60,9 @@ class Tensor:
         return self._data.ndim
 
     @property
-    def device(self) -> str:
+    def device(self) -> devices.device:
         """Where the elements live: "cpu"."""
-        return "cpu"
+        return devices.CPU
 
     @property
     def is_leaf(self) -> bool:
@@ -92,7 +92,12 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The shape, or the size of one axis."""
-        return self._data.shape if dim is None else self._data.shape[dim]
+        return self._data.shape if dim is None else self._data.shape[self._axis("size", dim)]
+
+    def _axis(self, op: str, dim: int) -> int:
+        if not -self._data.ndim <= dim < self._data.ndim:
+            raise IndexError(f"{op}: dim {dim} is out of range for shape {self.shape}")
+        return dim
 
     def dim(self) -> int:
         """The number of axes."""
@@ -105,7 +110,7 @@ class Tensor:
     def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The steps between neighbours along each axis, or along one, counted in elements."""
         steps = tuple(s // self._data.itemsize for s in self._data.strides)
-        return steps if dim is None else steps[dim]
+        return steps if dim is None else steps[self._axis("stride", dim)]
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""

@@ -21,17 +21,18 @@ _BOTH = "one function instead of one for each spelling of the sections"
 _VARIANCE = "unbiased is another spelling of correction, and refused beside it"
 _INPLACE = "PyTorch has the argument in nn.functional only; here both names are one function"
 _ORDER = "seed: an order that does not depend on the random numbers drawn before"
-_SECOND = "gradients are not differentiable themselves"
 
 DIFFERENT = {
     "adaptive_max_pool1d": ("adds return_indices", _INDICES),
     "celu": ("adds inplace", _INPLACE),
     "conv1d": ("adds activation", _FUSED),
     "conv2d": ("adds activation", _FUSED),
+    "isin": ("lacks element; lacks test_element", "numbers may be given as elements and test_elements"),
     "linspace": ("defaults steps to 'required', not None", "PyTorch's stub: it too refuses a call without steps"),
     "logspace": ("defaults steps to 'required', not None", "PyTorch's stub: it too refuses a call without steps"),
     "max_pool1d": ("adds return_indices", _INDICES),
     "max_pool2d": ("adds return_indices", _INDICES),
+    "numel": ("adds input", "PyTorch's stub forgets it"),
     "selu": ("adds inplace", _INPLACE),
     "std": ("defaults unbiased to None, not True", _VARIANCE),
     "std_mean": ("defaults unbiased to None, not True", _VARIANCE),
@@ -70,6 +71,7 @@ DIFFERENT = {
         "lacks replacement; lacks num_samples; adds seed",
         f"each sample once an epoch, so that a resumed run repeats the order; {_ORDER}",
     ),
+    "utils.data.SubsetRandomSampler": ("adds seed", _ORDER),
     "utils.data.random_split": (
         "defaults generator to None, not <torch._C.Generator>",
         "None stands for the default generator",
@@ -79,9 +81,8 @@ DIFFERENT = {
         "it is the tensor's method, for one tensor",
     ),
     "autograd.grad": (
-        "lacks retain_graph; lacks create_graph; lacks only_inputs; lacks allow_unused; lacks is_grads_batched; "
-        "lacks materialize_grads",
-        f"{_SECOND}; unused inputs get zeros",
+        "lacks only_inputs; lacks allow_unused; lacks is_grads_batched; lacks materialize_grads",
+        "unused inputs get zeros",
     ),
     "autograd.gradcheck": (
         "lacks raise_exception; lacks nondet_tol; lacks check_undefined_grad; lacks check_grad_dtypes; "
@@ -147,8 +148,7 @@ MISSING = {
     },
     "utils.data.": {
         "several machines": "DistributedSampler",
-        _RARE: "ChainDataset ConcatDataset IterableDataset StackDataset SubsetRandomSampler WeightedRandomSampler "
-        "default_convert get_worker_info",
+        _RARE: "ChainDataset IterableDataset StackDataset default_convert get_worker_info",
         _OWN: "DFIterDataPipe DataChunk IterDataPipe MapDataPipe argument_validation functional_datapipe "
         "guaranteed_datapipes_determinism non_deterministic runtime_validation runtime_validation_disabled",
     },

@@ -34,15 +34,20 @@ def backward(
     Raises:
         RuntimeError: root requires no gradient, has several elements and no `gradient`, was walked before without
             `retain_graph`, or a saved tensor was changed in place.
-        ValueError: `gradient` has another shape than root, an input is no leaf, or create_graph is set.
+        ValueError: `gradient` has another shape than root, or an input is no leaf.
+        NotImplementedError: create_graph is set.
     """
-    if create_graph:
-        raise ValueError("backward: create_graph=True is not available: gradients are not differentiable themselves")
+    _refuse_create_graph("backward", create_graph)
     if not root.requires_grad:
         raise RuntimeError("backward: the tensor requires no gradient and has no grad_fn")
     start = _root_gradient(root, gradient)
     deliver = accumulate if inputs is None else _only(_leaves("backward", inputs))
     _walk(root, start, bool(retain_graph), deliver)
+
+
+def _refuse_create_graph(op: str, create_graph: bool) -> None:
+    if create_graph:
+        raise NotImplementedError(f"{op}: create_graph=True, gradients of gradients, is not supported")
 
 
 def _leaves(op: str, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
@@ -122,13 +127,22 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
         deliver(leaf, hooked(leaf._hooks or {}, total), False)
 
 
-def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tensor | None = None) -> tuple[Tensor, ...]:
+def grad(
+    outputs: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
     """The gradients of `outputs` with respect to leaf tensors, returned instead of accumulated into `.grad`.
+
+    Gradients are arrays off the tape: NotImplementedError for `create_graph`, which asks for their own gradients.
 
     >>> x = Tensor(np.array(2.0), requires_grad=True)
     >>> grad(x * x, x)
     (tensor(4., dtype=float64),)
     """
+    _refuse_create_graph("grad", create_graph)
     leaves = _leaves("grad", inputs)
     found: dict[int, Array] = {}
 
@@ -137,7 +151,7 @@ def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tenso
         own = gradient if fresh else gradient.copy(order="K")
         found[id(leaf)] = own if before is None else add(before, gradient)
 
-    _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
+    _walk(outputs, _root_gradient(outputs, grad_outputs), bool(retain_graph), collect)
     return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
 
 

@@ -31,6 +31,13 @@ class Function:
     tensor([6.])
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.__dict__.get("forward"), staticmethod):  # in PyTorch's style, on tensors and a context
+            from .custom import apply
+
+            cls.apply = classmethod(apply)  # type: ignore[assignment]
+
     needs: tuple[bool, ...] = ()
     saved: tuple[Any, ...] = ()
     returns_view = False  # whether the output may share the first input's memory

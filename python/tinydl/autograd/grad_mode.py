@@ -1,7 +1,8 @@
-"""Whether operations are recorded, in each thread for itself."""
+"""Whether operations are recorded: a switch that each thread has of its own."""
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -27,6 +28,10 @@ class _SetGrad:
 
     enabled: bool
 
+    def _again(self) -> _SetGrad:
+        """A fresh one for each call of the decorated function."""
+        return copy.copy(self)
+
     def __enter__(self) -> None:
         self._before = state.enabled
         state.enabled = self.enabled
@@ -37,7 +42,7 @@ class _SetGrad:
     def __call__(self, function: _F) -> _F:
         @wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
+            with self._again():
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
@@ -62,20 +67,28 @@ class enable_grad(_SetGrad):
     enabled = True
 
 
-class set_grad_enabled:
-    """Record, or not, from now on; as a context manager until its end.
+class inference_mode(_SetGrad):
+    """`no_grad` under another name; inference_mode(False) changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        if callable(mode):
+            raise TypeError("inference_mode: write the decorator with parentheses, @inference_mode()")
+        self.enabled = state.enabled and not mode
+
+
+class set_grad_enabled(_SetGrad):
+    """Switch recording in this thread, at once; as a context manager, until the end of the block.
 
     >>> with set_grad_enabled(False):
     ...     is_grad_enabled()
     False
+    >>> is_grad_enabled()
+    True
     """
 
     def __init__(self, mode: bool) -> None:
         self._before = state.enabled
-        state.enabled = bool(mode)
+        self.enabled = state.enabled = bool(mode)
 
     def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        state.enabled = self._before
+        state.enabled = self.enabled

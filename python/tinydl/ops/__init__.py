@@ -13,19 +13,23 @@ import numpy as np
 from .. import autograd, backend, creation, exchange, sampling
 from ..tensor import Tensor
 from . import (
+    counting,
     diagonal,
     distance,
+    draw,
     elementwise,
     elementwise_methods,
     extremes,
     index,
     indexing,
     inplace,
+    inspection,
     join,
     mask,
     matmul,
     order,
     products,
+    put,
     rearrange,
     reduce,
     scan,
@@ -39,15 +43,18 @@ from . import (
 from .inplace import in_place
 
 
-def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
-    """The tensor in another dtype, or in that of another tensor, and on another device (so far always "cpu").
+def _to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False
+) -> Tensor:
+    """The tensor in another dtype, or in another tensor's, and on another device (so far always "cpu").
 
-    The tensor itself where it has the dtype already, unless `copy`.
+    What is so already is returned itself, unless `copy` asks for a copy.
     """
-    args = tuple([a.dtype if isinstance(a, Tensor) else a for a in args if not isinstance(a, bool)])
+    args = tuple([arg.dtype if isinstance(arg, Tensor) else arg for arg in args if not isinstance(arg, bool)])
     wanted = backend.conversion(args, dtype, device)
-    out = self if wanted is None else elementwise.cast(self, wanted)
-    return _clone(self) if copy and out is self else out
+    if copy and wanted in (None, self.dtype):
+        return _clone(self)
+    return self if wanted is None else elementwise.cast(self, wanted)
 
 
 def _clone(self: Tensor) -> Tensor:
@@ -197,6 +204,21 @@ METHODS: dict[str, Any] = {
     "topk": sort.topk,
     "kthvalue": sort.kthvalue,
     "unique": sort.unique,
+    # what the tensor is
+    "is_floating_point": inspection.is_floating_point,
+    "is_nonzero": inspection.is_nonzero,
+    "is_same_size": inspection.is_same_size,
+    "nelement": inspection.numel,
+    "ndimension": Tensor.dim,
+    "element_size": inspection.element_size,
+    "itemsize": property(inspection.element_size),
+    "nbytes": property(inspection.nbytes),
+    "data_ptr": inspection.data_ptr,
+    "is_cuda": property(inspection.is_cuda),
+    "cpu": inspection.cpu,
+    "cuda": inspection.cuda,
+    "type": inspection.type_,
+    "bincount": counting.bincount,
     # dtypes and copies
     "to": _to,
     "clone": _clone,
@@ -211,6 +233,14 @@ METHODS: dict[str, Any] = {
     "masked_scatter_": in_place(mask.masked_scatter, "masked_scatter_"),
     "tril_": in_place(mask.tril, "tril_"),
     "triu_": in_place(mask.triu, "triu_"),
+    "index_put_": put.index_put_,
+    "fill_diagonal_": put.fill_diagonal_,
+    "uniform_": draw.uniform_,
+    "normal_": draw.normal_,
+    "exponential_": draw.exponential_,
+    "bernoulli_": draw.bernoulli_,
+    "random_": draw.random_,
+    "detach_": inspection.detach_,
     "zero_": inplace.zero_,
     "fill_": inplace.fill_,
     "copy_": inplace.copy_,

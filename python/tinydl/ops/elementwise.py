@@ -102,7 +102,13 @@ class Binary(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
-        y: Array = self.compute(a, b)
+        try:
+            y: Array = self.compute(a, b)
+        except ValueError as error:
+            if not str(error).startswith("operands could not be broadcast"):
+                raise
+            op = type(self).__name__.lower()  # NumPy's message lacks it
+            raise ValueError(f"{op}: shapes {a.shape} and {b.shape} do not broadcast") from None
         self.save_for(a, b, y)
         return y
 

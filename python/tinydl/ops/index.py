@@ -310,7 +310,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
 
 
 def repeat_interleave(
-    input: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each slice along an axis repeated; without `dim`, each element of the flattened input.
 
@@ -323,7 +323,11 @@ def repeat_interleave(
     >>> import tinydl
     >>> tinydl.repeat_interleave(tinydl.tensor([1, 2]), tinydl.tensor([2, 1]))
     tensor([1, 1, 2])
+    >>> tinydl.repeat_interleave(tinydl.tensor([2, 1]))
+    tensor([0, 0, 1])
     """
+    if repeats is None:
+        input, repeats = Tensor(np.arange(input._data.size)), input
     if dim is None:
         input, dim = reshape(input, -1), 0
     (axis,) = axes_of("repeat_interleave", dim, input.ndim) or (0,)

@@ -100,7 +100,11 @@ def zero_(target: Tensor) -> Tensor:
 
 def fill_(target: Tensor, value: float) -> Tensor:
     """Set every element to `value`, in place; a gradient does not flow further back."""
-    return replace("fill_", target, Tensor(np.asarray(value, target.dtype)).expand(target.shape))
+    try:
+        filled = np.asarray(value, target.dtype)
+    except OverflowError:
+        raise ValueError(f"fill_: the dtype {target.dtype} does not hold {value}") from None
+    return replace("fill_", target, Tensor(filled).expand(target.shape))
 
 
 def copy_(target: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:

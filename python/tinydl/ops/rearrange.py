@@ -28,10 +28,10 @@ class Flip(Function):
         self.axes = axes
 
     def forward(self, x: Array) -> Array:
-        return np.flip(x, self.axes).copy(order="K")
+        return np.asarray(np.flip(x, self.axes)).copy(order="K")  # of a 0-d array, flip makes a scalar
 
     def backward(self, grad: Array) -> Array:
-        return np.flip(grad, self.axes)
+        return np.asarray(np.flip(grad, self.axes))
 
 
 class Roll(Function):

@@ -58,8 +58,10 @@ class NanToNum(Function):
         return np.where(np.isfinite(x), grad, np.zeros((), grad.dtype))
 
 
-def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
+def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Tensor:
     """y = input where the condition holds, else other; with broadcasting and type promotion.
+
+    With the condition alone, the tuple of the indices where it holds, as `nonzero(as_tuple=True)` gives them.
 
     TypeError for a condition that is no bool tensor.
 
@@ -68,6 +70,11 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     >>> tinydl.where(x > 0, x, 0.0)
     tensor([0., 2.])
     """
+    if input is None and other is None and isinstance(condition, Tensor):
+        indices = np.nonzero(np.atleast_1d(condition._data))
+        return tuple([Tensor(index) for index in indices])  # type: ignore[return-value]
+    if input is None or other is None:
+        raise TypeError("where: got one of input and other, wanted both or neither")
     if not isinstance(condition, Tensor) or condition._data.dtype.char != "?":
         got = condition.dtype if isinstance(condition, Tensor) else type(condition).__name__
         raise TypeError(f"where: got a condition of type {got}, wanted a bool tensor")

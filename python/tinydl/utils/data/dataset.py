@@ -7,7 +7,8 @@ asked for whole batches instead of single samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ class Dataset:
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} does not define __len__")
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
 
 
 class TensorDataset(Dataset):
@@ -53,6 +57,33 @@ class TensorDataset(Dataset):
     def gather(self, indices: Array) -> list[Tensor]:
         """The batch of the samples at `indices`: one indexing for each tensor."""
         return [Tensor(t._data[indices]) for t in self.tensors]
+
+
+class ConcatDataset(Dataset):
+    """The samples of several data sets, one after the other; `a + b` of two data sets is one.
+
+    >>> import tinydl
+    >>> both = TensorDataset(tinydl.arange(3)) + TensorDataset(tinydl.arange(10, 12))
+    >>> len(both), both[3]
+    (5, (tensor(10),))
+    """
+
+    def __init__(self, datasets: Iterable[Dataset]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: got no data sets, wanted one or more")
+        self.cumulative_sizes = np.cumsum([len(part) for part in self.datasets]).tolist()
+
+    def __getitem__(self, index: int) -> Any:
+        size = len(self)
+        if not -size <= index < size:
+            raise IndexError(f"ConcatDataset: index {index} is out of range for {size} samples")
+        index %= size
+        part = bisect_right(self.cumulative_sizes, index)
+        return self.datasets[part][index - (self.cumulative_sizes[part - 1] if part else 0)]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]  # type: ignore[no-any-return]
 
 
 class Subset(Dataset):

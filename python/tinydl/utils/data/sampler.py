@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, Generic, TypeVar
 
-from ... import random
+import numpy as np
+
+from ... import random, sampling
+from ...tensor import Tensor
 from .permutation import draw_seed, permutation
 
 _T = TypeVar("_T", covariant=True)
@@ -80,6 +83,54 @@ class RandomSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.data_source)
+
+
+class SubsetRandomSampler(RandomSampler):
+    """Every one of the listed indices once, in a random order.
+
+    >>> sorted(SubsetRandomSampler([3, 5, 7], seed=0))
+    [3, 5, 7]
+    """
+
+    def __init__(
+        self, indices: Sequence[int], generator: random.Generator | None = None, *, seed: int | None = None
+    ) -> None:
+        super().__init__(indices, generator=generator, seed=seed)
+        self.indices = indices
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([int(self.indices[at]) for at in super().__iter__()])
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """Indices drawn with the given weights, one for each sample, with or without replacement.
+
+    >>> list(WeightedRandomSampler([0.0, 1.0], num_samples=3))
+    [1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        weights: Any,
+        num_samples: int,
+        replacement: bool = True,
+        generator: random.Generator | None = None,
+    ) -> None:
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+            raise ValueError(f"WeightedRandomSampler: num_samples must be a positive integer, got {num_samples!r}")
+        self.weights = Tensor(np.array(weights, np.float64))
+        if self.weights.ndim != 1:
+            raise ValueError(f"WeightedRandomSampler: got weights of shape {self.weights.shape}, wanted a vector")
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = sampling.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
+        return iter(drawn.tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler[list[int]]):
