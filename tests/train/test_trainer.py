@@ -7,7 +7,7 @@ import pytest
 
 import tinydl
 from tinydl import nn, optim
-from tinydl.train import Callback, EarlyStopping, MeanLoss, ProgressBar, Trainer
+from tinydl.train import Callback, EarlyStopping, ProgressBar, Trainer
 from tinydl.utils.data import DataLoader, TensorDataset
 
 from ..support.compare import assert_close
@@ -212,4 +212,3 @@ def test_errors():
         run.predict(x[:0])
     with pytest.raises(IndexError, match="label 7"):
         run.fit((x, np.full(70, 7)))
-    assert isinstance(run._mean_loss, MeanLoss)
