@@ -10,11 +10,12 @@ Names, arguments, defaults, initial values and printed forms are those of Keras 
 
 from . import activations, callbacks, datasets, initializers, layers, losses, metrics, models, ops, optimizers, utils
 from .layers import Input, Layer
-from .models import Sequential
+from .models import Model, Sequential
 
 __all__ = [
     "Input",
     "Layer",
+    "Model",
     "Sequential",
     "activations",
     "callbacks",
