@@ -331,19 +331,21 @@ class Model(nn.Module):
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """One step on a batch; returns, as `evaluate` does, the means over the batches since `reset_metrics`."""
+        """One step on a batch; returns its loss before the step, and its metrics, as `evaluate` does."""
         self._need_compiled("train_on_batch")
         batch = as_batch(self._arrays("train_on_batch", x, y, sample_weight, class_weight))
         trainer = self._trainer_for("train_on_batch")
+        trainer.scores.reset()
         with trainer.mode(training=True):
             trainer.train_step(batch)
         return _returned(trainer.scores.logs(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Evaluate a batch; returns, as `evaluate` does, the means over the batches since `reset_metrics`."""
+        """The loss of a batch, and its metrics, as `evaluate` returns them."""
         self._need_compiled("test_on_batch")
         batch = as_batch(self._arrays("test_on_batch", x, y, sample_weight))
         trainer = self._trainer_for("test_on_batch")
+        trainer.scores.reset()
         with trainer.evaluating():
             trainer.test_step(batch, trainer.scores)
         return _returned(trainer.scores.logs(), return_dict)
@@ -354,7 +356,7 @@ class Model(nn.Module):
 
     @property
     def metrics(self) -> list[Any]:
-        """The mean loss, and the metrics of `compile`, with their values in the last training."""
+        """The mean loss, and the metrics of `compile`, with their values in the last epoch or single batch."""
         if not self.compiled:
             return []
         loss = self._trainer.scores.loss if self._trainer else MeanLoss()
@@ -366,7 +368,7 @@ class Model(nn.Module):
         return list(Scores(self._metrics, self._weighted_metrics).logs()) if self.compiled else []
 
     def reset_metrics(self) -> None:
-        """Let the means of `train_on_batch` and `test_on_batch` begin anew."""
+        """Let the mean loss and the metrics forget all samples."""
         if self._trainer is not None:
             self._trainer.scores.reset()
 
