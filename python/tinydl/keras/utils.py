@@ -226,6 +226,7 @@ def _unpack(path: Path, folder: Path, form: str) -> None:
     """Unpack an archive; nothing in it gets outside the folder."""
     if form not in ("auto", "tar", "zip"):
         raise ValueError(f"get_file: got archive_format={form!r}, wanted 'auto', 'tar' or 'zip'")
+    folder.mkdir()
     zipped = path.suffix == ".zip" if form == "auto" else form == "zip"
     if zipped:
         shutil.unpack_archive(path, folder, "zip")
