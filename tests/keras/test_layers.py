@@ -148,9 +148,13 @@ def test_lazy_building():
     ("make", "message"),
     [
         (lambda: layers.Dense(0), "Dense: got units=0, wanted a positive integer"),
-        (lambda: layers.Dense(3, activation="swish"), "Unknown activation: 'swish'. Known: linear, relu, "),
-        (lambda: layers.Dense(3, kernel_initializer="magic"), "Unknown initializer: 'magic'. Known: glorot_uniform, "),
-        (lambda: layers.Dense(3, kernel_regularizer="l2"), "Dense: not available: kernel_regularizer='l2'"),
+        (lambda: layers.Dense(3, activation="swash"), "Unknown activation: 'swash'. Known: celu, elu, "),
+        (
+            lambda: layers.Dense(3, kernel_initializer="magic"),
+            "Unknown initializer: 'magic'. Known: constant, glorot_normal, ",
+        ),
+        (lambda: layers.Dense(3, kernel_regularizer="l3"), "Unknown regularizer: 'l3'. Known: l1, l1_l2, l2, "),
+        (lambda: layers.Dense(3, kernel_constraint="max_norm"), "Dense: not available: kernel_constraint='max_norm'"),
         (lambda: layers.Conv2D(3, (3, 3, 3)), "Conv2D: got kernel_size=(3, 3, 3), wanted one integer or 2, at least 1"),
         (lambda: layers.Conv2D(3, 3, padding="full"), "Conv2D: got padding='full', wanted 'valid' or 'same'"),
         (lambda: layers.Conv2D(3, 3, data_format="channels_first"), "data_format='channels_first' is not available"),

@@ -8,7 +8,20 @@ Names, arguments, defaults, initial values and printed forms are those of Keras 
 8
 """
 
-from . import activations, callbacks, datasets, initializers, layers, losses, metrics, models, ops, optimizers, utils
+from . import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    regularizers,
+    utils,
+)
 from .layers import Input, Layer
 from .models import Model, Sequential
 
@@ -27,5 +40,6 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "utils",
 ]

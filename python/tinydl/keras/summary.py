@@ -66,7 +66,7 @@ def _lines(cells: Sequence[str], widths: Sequence[int], border: str) -> Iterator
 
 
 def _totals(model: Sequential) -> Iterator[str]:
-    trained = sum(layer.count_params() for layer in model.layers if layer.trainable)
+    trained = sum(w.numel() for layer in model.layers for w in layer.trainable_weights)
     fixed = model.count_params() - trained if model.built else 0
     kept = model.optimizer.count_params() if model.optimizer is not None and model.optimizer.bound else 0
     yield f" Total params: {_total(trained + fixed + kept)}"

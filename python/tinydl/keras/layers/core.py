@@ -1,24 +1,30 @@
-"""Layers for tensors of any kind: input, dense, flatten, dropout, activations."""
+"""Layers for tensors of any kind: input, dense, embedding, functions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ... import nn
+from ...ops.embedding import embedding
 from ...ops.matmul import linear
 from ...tensor import Tensor
-from .. import activations, initializers
-from .arguments import check_data_format, initialize, positive
-from .base import Layer, Shape, batched, channels_first, channels_last
+from ..regularizers import L1L2
+from .arguments import positive
+from .base import Layer, Shape, batched, by_channels_last, channels_first, channels_last, shape_after
 
 
 class InputLayer(Layer):
     """The shape of the model's input; does nothing."""
 
     def __init__(
-        self, shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None
+        self,
+        shape: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        name: str | None = None,
     ) -> None:
         if shape is None:
             raise ValueError("Input: shape is missing")
@@ -28,14 +34,37 @@ class InputLayer(Layer):
         """The input."""
         return x
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = super().get_config()
+        del config["trainable"]
+        return config
 
-def Input(shape: Sequence[int] | None = None, batch_size: int | None = None, name: str | None = None) -> InputLayer:
-    """The shape of a sample, as the first entry of a `Sequential`."""
-    return InputLayer(shape, batch_size, name)
+
+def Input(
+    shape: Sequence[int] | None = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None
+) -> InputLayer:
+    """The shape of a sample, as the first entry of a `Sequential`. Inputs of any dtype become float32.
+
+    >>> Input((28, 28, 1)).given_shape
+    (28, 28, 1)
+    """
+    return InputLayer(shape, batch_size, dtype, name)
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    return weight.permute(1, 0)
 
 
 class Dense(Layer):
-    """y = f(x W + b) over the last axis: (N, ..., in) to (N, ..., units)."""
+    """y = f(x W + b) over the last axis: (N, ..., in) to (N, ..., units).
+
+    Weights: kernel (in, units), bias (units,).
+
+    >>> layer = Dense(2, kernel_initializer="ones")
+    >>> layer([[1.0, 2.0, 3.0]])
+    tensor([[6., 6.]])
+    """
 
     def __init__(
         self,
@@ -44,89 +73,138 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = positive(self, "units", units)
-        self.activation = activations.name_of(activation)
         self.use_bias = use_bias
-        self._initializers = initializers.get(kernel_initializer), initializers.get(bias_initializer)
+        self.activate_by(activation)
+        self.choose("kernel", kernel_initializer, kernel_regularizer)
+        self.choose("bias", bias_initializer, bias_regularizer)
 
     def make(self, input_shape: Shape) -> Shape:
         """W (units, in) and b."""
         if not input_shape:
             raise self.incompatible("min_ndim=2", f"ndim=1. Full shape received: {batched(input_shape)}")
-        self.inner = nn.Linear(input_shape[-1], self.units, self.use_bias)
-        initialize(self.inner, self._initializers)
+        self.inner = inner = nn.Linear(input_shape[-1], self.units, self.use_bias)
+        self.hold("kernel", inner.weight, _transposed)
+        if inner.bias is not None:
+            self.hold("bias", inner.bias)
         return (*input_shape[:-1], self.units)
 
     def logits(self, x: Tensor) -> Tensor:
         """f(x W + b), without a softmax."""
         inner: Any = self.inner
-        fused = self.activation if self.activation in activations.FUSED else None
         if x.ndim == 4:
-            return channels_first(linear(channels_last(x), inner.weight, inner.bias, fused))
-        return linear(x, inner.weight, inner.bias, fused)
+            return self.finish(channels_first(linear(channels_last(x), inner.weight, inner.bias, self.fused)))
+        return self.finish(linear(x, inner.weight, inner.bias, self.fused))
 
 
-class Flatten(Layer):
-    """(N, ...) to (N, features); images in the order H, W, C, which is that of their memory."""
+class Embedding(Layer):
+    """y[p] = w[x[p]]: indices (N, ...) from 0 to input_dim - 1, to vectors (N, ..., output_dim).
 
-    def __init__(self, data_format: str | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        check_data_format(self, data_format)
+    Weights: embeddings (input_dim, output_dim), at first `weights` where that is given. IndexError for other indices.
+
+    >>> layer = Embedding(3, 2, weights=[[[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]]])
+    >>> layer([[2, 1]])
+    tensor([[[3., 4.],
+             [1., 2.]]])
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **options: Any,
+    ) -> None:
+        options.pop("input_length", None)  # of Keras 2; the shape of the input says it
+        super().__init__(embeddings_constraint=embeddings_constraint, mask_zero=mask_zero, **options)
+        self.input_dim = positive(self, "input_dim", input_dim)
+        self.output_dim = positive(self, "output_dim", output_dim)
+        self.choose("embeddings", embeddings_initializer, embeddings_regularizer)
+        self._given = weights
 
     def make(self, input_shape: Shape) -> Shape:
-        """The number of features."""
-        return (math.prod(input_shape),)
+        """w (input_dim, output_dim)."""
+        self.inner = inner = nn.Embedding(self.input_dim, self.output_dim)
+        self.hold("embeddings", inner.weight)
+        if self._given is not None:
+            single = len(np.shape(self._given)) == 2
+            self.set_weights([self._given] if single else self._given)
+        return (*input_shape, self.output_dim)
 
     def logits(self, x: Tensor) -> Tensor:
-        """The rows."""
-        return channels_last(x).reshape(x.shape[0], self.output_shape[0])
+        """The rows at the indices."""
+        inner: Any = self.inner
+        return channels_first(embedding(channels_last(x).long(), inner.weight))
 
 
-class Dropout(Layer):
-    """In training, each element is 0 with probability `rate` and otherwise divided by 1 - rate."""
+class Lambda(Layer):
+    """function(x, **arguments), where images are N, H, W, C.
 
-    def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **options: Any) -> None:
-        super().__init__(noise_shape=noise_shape, seed=seed, **options)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"Dropout: got rate={rate}, wanted 0 to 1")
-        self.rate = rate
+    >>> Lambda(lambda x: x * x)([[3.0]])
+    tensor([[9.]])
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(mask=mask, **options)
+        if not callable(function):
+            raise TypeError(f"Lambda: got a function of type {type(function).__name__}, wanted something callable")
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self._given = output_shape
 
     def make(self, input_shape: Shape) -> Shape:
-        """The layer that knows whether the model trains."""
-        self.inner = nn.Dropout(self.rate)
-        return input_shape
+        """The shape that was given, or that of the function's value for zeros."""
+        if self._given is not None:
+            return tuple(self._given(batched(input_shape))[1:] if callable(self._given) else self._given)
+        return shape_after(lambda x: self.function(x, **self.arguments), input_shape)
 
     def logits(self, x: Tensor) -> Tensor:
-        """The thinned input."""
-        return self.inner(x)  # type: ignore[misc, no-any-return]
+        """The function's value."""
+        return by_channels_last(lambda x: self.function(x, **self.arguments), x)
 
 
-class Activation(Layer):
-    """f(x), elementwise; softmax is over the last axis."""
+class Identity(Layer):
+    """The input.
 
-    def __init__(self, activation: Any, **options: Any) -> None:
-        super().__init__(**options)
-        self.activation = activations.name_of(activation)
+    >>> Identity()([[1.0]])
+    tensor([[1.]])
+    """
 
     def logits(self, x: Tensor) -> Tensor:
-        """f(x), without a softmax."""
-        return x if self.ends_in_softmax else activations.KNOWN[self.activation](x)
+        """The input."""
+        return x
 
 
-class ReLU(Activation):
-    """max(x, 0)."""
+class ActivityRegularization(Layer):
+    """The input; its penalty l1 Σ |x| + l2 Σ x², over the batch size, counts in the loss.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__("relu", **options)
+    >>> layer = ActivityRegularization(l1=1.0)
+    >>> _ = layer([[1.0, -2.0]])
+    >>> layer.losses
+    [tensor(3.)]
+    """
 
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        super().__init__(activity_regularizer=L1L2(l1, l2), **options)
+        self.l1, self.l2 = l1, l2
 
-class Softmax(Activation):
-    """The softmax over the last axis."""
-
-    def __init__(self, axis: int = -1, **options: Any) -> None:
-        if axis != -1:
-            raise ValueError(f"Softmax: axis={axis} is not available, wanted -1")
-        super().__init__("softmax", **options)
+    def logits(self, x: Tensor) -> Tensor:
+        """The input."""
+        return x
