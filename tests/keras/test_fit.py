@@ -225,6 +225,14 @@ def test_losses_of_layers_alone(data):
     assert_close(made.get_weights()[0], before.astype(np.float64) * 0.98, "gradient", length=N, scale=1.0)
 
 
+def test_regularizers_and_activity_penalties_alone(data):
+    for penalty in ({"kernel_regularizer": "l2"}, {"activity_regularizer": "l2"}):
+        made = Sequential([layers.Input((5,)), layers.Dense(3, **penalty)])
+        made.compile(optimizers.SGD(0.5))
+        values = made.fit(data[0], epochs=10, verbose=0).history["loss"]
+        assert 0 < values[-1] < values[0]
+
+
 # -- Errors -----------------------------------------------------------------------------------------------------
 
 

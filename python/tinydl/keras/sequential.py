@@ -208,12 +208,23 @@ class Sequential(Model):
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the state dict to a safetensors file, atomically; the name must end with `.safetensors`."""
-        self._need_built("save_weights")
-        _check_name("save_weights", filepath)
-        if not overwrite and os.path.exists(filepath):
-            raise FileExistsError(f"save_weights: {os.fspath(filepath)} exists")
+        self.check_file("save_weights", filepath, overwrite)
         arrays = {name: tensor._data for name, tensor in self.state_dict().items()}
         checkpoint.write_tensors(filepath, arrays, {"format": "tinydl"})
+
+    def check_file(self, op: str, filepath: str | os.PathLike[str], overwrite: bool) -> None:
+        """Refuse to write a model that has no weights, or a file by a wrong name or over another."""
+        self._need_built(op)
+        if not os.fspath(filepath).endswith(".safetensors"):
+            raise ValueError(f"{op}: the file name must end with .safetensors, got {os.fspath(filepath)!r}")
+        if not overwrite and os.path.exists(filepath):
+            raise FileExistsError(f"{op}: {os.fspath(filepath)} exists")
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write layers and weights to a file, of which `keras.models.load_model` makes the same model."""
+        from .saving import save_model
+
+        save_model(self, filepath, overwrite)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Read a file of `save_weights`, or a checkpoint; ValueError, with nothing changed, where it does not fit."""
@@ -229,8 +240,3 @@ class Sequential(Model):
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
-
-
-def _check_name(op: str, filepath: str | os.PathLike[str]) -> None:
-    if not os.fspath(filepath).endswith(".safetensors"):
-        raise ValueError(f"{op}: the file name must end with .safetensors, got {os.fspath(filepath)!r}")

@@ -111,7 +111,7 @@ class Model(nn.Module):
 
     def _trainer_for(self, op: str) -> Trainer:
         """The trainer of the compiled and built model; its optimiser keeps its state from call to call."""
-        if self._loss is None and not self.losses:
+        if self._loss is None and not (self.losses or any(layer.activity_regularizer for layer in self._layers)):
             raise ValueError(f"{op}: no loss to compute: pass a `loss` to `compile()`")
         if self._trainer is None:
             on_logits = self._loss.on_logits() if self._loss and self._layers[-1].ends_in_softmax else None
@@ -142,7 +142,7 @@ class Model(nn.Module):
     @property
     def losses(self) -> list[Tensor]:
         """The losses that the layers add, such as those of regularisers."""
-        return [loss for layer in self._layers for loss in getattr(layer, "losses", ())]
+        return [loss for layer in self._layers for loss in layer.losses]
 
     @property
     def stop_training(self) -> bool:
