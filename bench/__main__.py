@@ -37,7 +37,13 @@ def machine() -> dict[str, object]:
 
 @click.command()
 @click.argument("families", nargs=-1)
-@click.option("--rounds", default=15, show_default=True, help="How often each contender is timed, in turn.")
+@click.option(
+    "--rounds",
+    default=15,
+    type=click.IntRange(min=2),
+    show_default=True,
+    help="How often each contender is timed, in turn.",
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the medians to this file.")
 def main(families: tuple[str, ...], rounds: int, json_path: Path | None) -> None:
     """Time the rows of FAMILIES (all by default)."""

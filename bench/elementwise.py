@@ -13,6 +13,7 @@ FORWARD = {
     "exp": lambda torch: torch.exp,
     "tanh": lambda torch: torch.tanh,
     "sigmoid": lambda torch: torch.sigmoid,
+    "sinc": lambda torch: torch.sinc,
     "gelu": lambda torch: torch.nn.functional.gelu,
     "gelu_tanh": lambda torch: lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
     "silu": lambda torch: torch.nn.functional.silu,

@@ -174,6 +174,7 @@ void bind_forward(py::module_& m) {
   def_unary(m, "log1p", [](const auto& k) { return k.log1p; });
   def_unary(m, "sqrt", [](const auto& k) { return k.sqrt; });
   def_unary(m, "erf", [](const auto& k) { return k.erf; });
+  def_unary(m, "sinc", [](const auto& k) { return k.sinc; });
   def_unary(m, "relu", [](const auto& k) { return k.relu; });
   def_unary(m, "sigmoid", [](const auto& k) { return k.sigmoid; });
   def_unary(m, "tanh", [](const auto& k) { return k.tanh; });
@@ -199,6 +200,7 @@ void bind_backward(py::module_& m) {
   def_binary(m, "sigmoid_backward", "grad", "y", [](const auto& k) { return k.sigmoid_backward; });
   def_binary(m, "tanh_backward", "grad", "y", [](const auto& k) { return k.tanh_backward; });
   def_binary(m, "abs_backward", "grad", "x", [](const auto& k) { return k.abs_backward; });
+  def_binary(m, "sinc_backward", "grad", "x", [](const auto& k) { return k.sinc_backward; });
   def_binary(m, "gelu_backward", "grad", "x", [](const auto& k) { return k.gelu_backward; });
   def_binary(m, "gelu_tanh_backward", "grad", "x", [](const auto& k) { return k.gelu_tanh_backward; });
   def_binary(m, "silu_backward", "grad", "x", [](const auto& k) { return k.silu_backward; });

@@ -9,7 +9,7 @@ from . import (
     autograd,
     ops,  # attaches the tensor's methods
 )
-from .autograd import enable_grad, is_grad_enabled, no_grad
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
 from .backend import num_threads as get_num_threads
 from .creation import (
@@ -192,6 +192,7 @@ from .ops.trigonometry import (
     deg2rad,
     rad2deg,
     sin,
+    sinc,
     sinh,
     tan,
 )

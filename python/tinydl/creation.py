@@ -35,11 +35,11 @@ def as_tensor(data: Any, dtype: DTypeLike = None, device: str | None = None) -> 
     return Tensor(_array(data, dtype, copy=False))
 
 
-def from_numpy(array: Array) -> Tensor:
+def from_numpy(ndarray: Array) -> Tensor:
     """A tensor that shares the array's memory."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: got {type(array).__name__}, wanted a numpy.ndarray")
-    return Tensor(_array(array, None, copy=False))
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy: got {type(ndarray).__name__}, wanted a numpy.ndarray")
+    return Tensor(_array(ndarray, None, copy=False))
 
 
 def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:

@@ -102,9 +102,10 @@ class Tensor:
         """The number of elements."""
         return self._data.size
 
-    def stride(self) -> tuple[int, ...]:
-        """The steps between neighbours along each axis, counted in elements."""
-        return tuple(s // self._data.itemsize for s in self._data.strides)
+    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """The steps between neighbours along each axis, or along one, counted in elements."""
+        steps = tuple(s // self._data.itemsize for s in self._data.strides)
+        return steps if dim is None else steps[dim]
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
@@ -112,9 +113,9 @@ class Tensor:
 
     # -- Out of the tensor ------------------------------------------------------------------------------------
 
-    def numpy(self) -> Array:
-        """The storage itself as a NumPy array; RuntimeError if the tensor requires a gradient (detach it first)."""
-        if self.requires_grad:
+    def numpy(self, *, force: bool = False) -> Array:
+        """The storage itself as a NumPy array; RuntimeError if the tensor requires a gradient, unless `force`."""
+        if self.requires_grad and not force:
             raise RuntimeError("numpy: the tensor requires a gradient; call detach().numpy()")
         return self._data
 

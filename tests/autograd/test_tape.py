@@ -297,3 +297,28 @@ def test_gradcheck_catches_wrong_derivatives(rng):
         gradcheck(lambda t: Wrong(-2).apply(t), x)
     with pytest.raises(TypeError, match="float32, wanted float64"):
         gradcheck(lambda t: t * 2, leaf(1.0))
+
+
+def test_backward_into_some_leaves():
+    a, b = (tinydl.tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    (a * b).backward(tinydl.ones(2), inputs=[a])
+    assert a.grad.tolist() == [2, 3]
+    assert b.grad is None
+    with pytest.raises(ValueError, match="backward: every input must be a leaf"):
+        (a * b).sum().backward(inputs=a * b)
+    with pytest.raises(ValueError, match="create_graph=True is not available"):
+        (a * b).sum().backward(create_graph=True)
+
+
+def test_set_grad_enabled():
+    x = tinydl.ones(2, requires_grad=True)
+    with tinydl.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+        with tinydl.set_grad_enabled(True):
+            assert (x * 2).requires_grad
+    assert tinydl.is_grad_enabled()
+    tinydl.set_grad_enabled(False)
+    try:
+        assert not (x * 2).requires_grad
+    finally:
+        tinydl.set_grad_enabled(True)

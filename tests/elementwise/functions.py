@@ -21,7 +21,7 @@ def _functional(names: str) -> dict[str, Any]:
 UNARY = {
     **_plain(
         "abs neg positive square reciprocal rsqrt sqrt exp exp2 expm1 log log1p log2 log10 erf erfc logit "
-        "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh deg2rad rad2deg "
+        "sin sinc cos tan asin acos atan sinh cosh tanh asinh acosh atanh deg2rad rad2deg "
         "sign signbit floor ceil round trunc frac isnan isinf isfinite isposinf isneginf nan_to_num "
         "logical_not bitwise_not relu sigmoid selu celu hardshrink"
     ),

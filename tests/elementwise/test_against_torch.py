@@ -15,7 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's
 REFUSALS = (ValueError, TypeError, IndexError)
 
 # Where 1 + f cancels, PyTorch's float32 is off by more than rounding of the result: errors are relative to the input.
-CANCELLING = {"nn.functional.gelu", "nn.functional.mish", "nn.functional.tanhshrink", "exp2"}
+# So it is near the zeros of sinc, because PyTorch rounds pi x.
+CANCELLING = {"nn.functional.gelu", "nn.functional.mish", "nn.functional.tanhshrink", "exp2", "sinc"}
 # PyTorch computes these constants in float32 also for float64.
 NARROW = {"celu", "nn.functional.hardsigmoid"}
 # PyTorch's scalar and vector code disagree: gradients at NaN, gelu of infinity.
@@ -23,6 +24,8 @@ NO_NAN = {"hardshrink", "selu", "celu"} | {
     f"nn.functional.{name}" for name in ("hardtanh", "relu6", "softshrink", "elu", "hardswish")
 }
 NO_INFINITY = {"nn.functional.gelu"}
+# PyTorch's gradient cancels near 0.
+NO_SMALL = {"sinc"}
 
 
 def same_dtype(got, expected):
@@ -62,6 +65,8 @@ def inputs_for(name, dtype, rng):
         x = x[~np.isnan(x)]
     if name in NO_INFINITY:
         x = x[~np.isinf(x)]
+    if name in NO_SMALL:
+        x = x[(x == 0) | ~(np.abs(x) < 0.01)]
     return x[x.size % 2 :].astype(dtype)
 
 
@@ -96,7 +101,7 @@ def test_functions_of_every_dtype(name, dtype, torch):
     if name == "clamp, crossed" or (name.startswith("clamp") and dtype == "bool"):
         assert same_dtype(got, expected)
     else:
-        check_same(got, expected, (name, dtype))
+        check_same(got, expected, (name, dtype), scale=1 if name == "sinc" else None)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

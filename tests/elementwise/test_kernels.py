@@ -28,6 +28,21 @@ def gelu_inner(x):
     return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
 
 
+def sinc(x):
+    """With the sine of the distance to the next whole number, because pi x as rounded is not exact near one."""
+    n = np.round(x)
+    return np.where(x == 0, 1, (1 - 2 * (n % 2)) * np.sin(np.pi * (x - n)) / (np.pi * np.where(x == 0, 1, x)))
+
+
+def sinc_slope(x):
+    """In extended precision, and near 0 by the first terms of the power series: the difference cancels there."""
+    x = x.astype(np.longdouble)
+    pi = np.longdouble(np.pi) + np.longdouble(1.2246467991473532e-16)
+    near = -(pi**2) * x / 3 + pi**4 * x**3 / 30 - pi**6 * x**5 / 840
+    far = (np.cos(pi * x) - np.sin(pi * x) / (pi * x)) / x
+    return np.where(np.abs(x) < 0.003, near, far).astype(np.float64)
+
+
 def slope(function, x, step=1e-5):
     """A central difference, whose error of order step^2 is below float32's."""
     return (function(x + step) - function(x - step)) / (2 * step)
@@ -58,11 +73,13 @@ UNARY = {
     "gelu_tanh": lambda x: x * (1 + np.tanh(gelu_inner(x))) / 2,
     "silu": lambda x: x * sigmoid(x),
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "sinc": sinc,
 }
 CANCELLING = ("gelu", "gelu_tanh", "mish")  # 1 + f near f = -1
 POSITIVE = ("log", "sqrt", "log1p")
 FROM_INPUT = {
     "abs_backward": np.sign,
+    "sinc_backward": sinc_slope,
     "gelu_backward": lambda x: cdf(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
     "gelu_tanh_backward": lambda x: slope(UNARY["gelu_tanh"], x),
     "silu_backward": lambda x: slope(UNARY["silu"], x),
@@ -235,6 +252,26 @@ def test_infinities_and_nan(isa):
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0] * 5, np.float32)
     assert_close(_cpu.relu(x), np.array([np.nan, np.inf, 0, 0, 0] * 5), "elementwise")
     assert_close(_cpu.add(x, -x), np.array([np.nan, np.nan, np.nan, 0, 0] * 5), "elementwise")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sinc_at_special_numbers(isa, dtype):
+    """0, tiny and whole numbers, halves, the largest odd number and even ones beyond it, infinity and NaN."""
+    even, tiny = 2 / float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
+    at = {  # x: sinc(x) and its derivative, which is cos(pi x) / x at whole numbers
+        0: (1, 0),
+        tiny: (1, -(np.pi**2) / 3 * tiny),
+        0.5: (2 / np.pi, -4 / np.pi),
+        1.5: (-2 / (3 * np.pi), 4 / (9 * np.pi)),
+        **{x: (0, -1 / x) for x in (1, 3, even / 2 - 1, even - 1)},
+        **{x: (0, 1 / x) for x in (2, 4, even, even + 2, 1e30)},
+        np.inf: (np.nan, np.nan),
+        np.nan: (np.nan, np.nan),
+    }
+    x, (value, slopes) = np.array([*at] * 3, dtype), np.array([*at.values()] * 3).T
+    for sign in (dtype(1), dtype(-1)):
+        assert_close(_cpu.sinc(sign * x), value, "elementwise")
+        assert_close(_cpu.sinc_backward(np.ones_like(x), sign * x), sign * slopes, "elementwise")
 
 
 def test_wrong_calls():

@@ -18,6 +18,7 @@ struct ElementwiseKernels {
   Unary* log1p;      // ln(1 + x)
   Unary* sqrt;       // x^(1/2)
   Unary* erf;        // 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x
+  Unary* sinc;       // sin(pi x) / (pi x); 1 at 0
   Unary* relu;       // max(x, 0); NaN stays NaN
   Unary* sigmoid;    // 1 / (1 + e^-x)
   Unary* tanh;       // (e^x - e^-x) / (e^x + e^-x)
@@ -53,6 +54,7 @@ struct ElementwiseKernels {
 
   // dx = f(dy, x) = dy f'(x)
   Binary* abs_backward;        // dy sign(x); 0 at 0
+  Binary* sinc_backward;       // f' = (cos(pi x) - sinc(x)) / x; 0 at 0
   Binary* gelu_backward;       // f' = P(x) + x p(x) with the normal distribution's P and its density p
   Binary* gelu_tanh_backward;  // f' = (1 + t + x (1 - t^2) u') / 2, t = tanh(u)
   Binary* silu_backward;       // f' = s (1 + x (1 - s)), s = sigmoid(x)

@@ -1,6 +1,7 @@
 #include "cpu/elementwise/activations.h"
 #include "cpu/elementwise/elementwise.h"
 #include "cpu/elementwise/loops.h"
+#include "cpu/elementwise/sinc.h"
 #include "cpu/simd/math.h"
 
 namespace tinydl::TINYDL_TIER {
@@ -63,6 +64,7 @@ constexpr ElementwiseKernels<T> kernels = {
     unary<T, Log1p>,
     unary<T, Sqrt>,
     unary<T, Erf>,
+    unary<T, Sinc>,
     unary<T, Relu>,
     unary<T, Sigmoid>,
     unary<T, Tanh>,
@@ -90,6 +92,7 @@ constexpr ElementwiseKernels<T> kernels = {
     binary<T, TanhBackward>,
     // dx = f(dy, x)
     binary<T, AbsBackward>,
+    binary<T, SincBackward>,
     binary<T, GeluBackward>,
     binary<T, GeluTanhBackward>,
     binary<T, SiluBackward>,

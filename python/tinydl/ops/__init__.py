@@ -39,10 +39,15 @@ from . import (
 from .inplace import in_place
 
 
-def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """The tensor in another dtype and on another device (so far always "cpu")."""
+def _to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    """The tensor in another dtype, or in that of another tensor, and on another device (so far always "cpu").
+
+    The tensor itself where it has the dtype already, unless `copy`.
+    """
+    args = tuple([a.dtype if isinstance(a, Tensor) else a for a in args if not isinstance(a, bool)])
     wanted = backend.conversion(args, dtype, device)
-    return self if wanted is None else elementwise.cast(self, wanted)
+    out = self if wanted is None else elementwise.cast(self, wanted)
+    return _clone(self) if copy and out is self else out
 
 
 def _clone(self: Tensor) -> Tensor:

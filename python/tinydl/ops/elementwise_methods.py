@@ -34,7 +34,7 @@ _PLAIN: dict[Any, str] = {
     "absolute exp log sqrt erf",
     powers: "pow float_power square reciprocal rsqrt hypot",
     exponential: "exp2 expm1 log1p log2 log10 erfc logit xlogy logaddexp",
-    trigonometry: "sin cos tan asin acos atan sinh cosh asinh acosh atanh atan2 deg2rad rad2deg "
+    trigonometry: "sin sinc cos tan asin acos atan sinh cosh asinh acosh atanh atan2 deg2rad rad2deg "
     "arcsin arccos arctan arcsinh arccosh arctanh arctan2",
     rounding: "sign signbit floor ceil trunc fix round frac floor_divide remainder fmod",
     bounds: "maximum minimum fmax fmin clamp clamp_min clamp_max clip",

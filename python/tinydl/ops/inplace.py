@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function, _order, is_grad_enabled
+from ..autograd import Function, is_grad_enabled
+from ..autograd.function import order
 from ..tensor import Tensor
 from .elementwise import cast
 
@@ -74,7 +75,7 @@ def _keep_what_was_saved(result: Tensor, target: Tensor, since: int) -> None:
 
 def change(op: str, target: Tensor, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     """Replace `target` by function(target, ...), whose backward pass reads the elements as they were before."""
-    since = next(_order)
+    since = next(order)
     result = function(target, *args, **kwargs)
     if result.grad_fn is not None:
         _keep_what_was_saved(result, target, since)
@@ -102,12 +103,15 @@ def fill_(target: Tensor, value: float) -> Tensor:
     return replace("fill_", target, Tensor(np.asarray(value, target.dtype)).expand(target.shape))
 
 
-def copy_(target: Tensor, source: Tensor) -> Tensor:
-    """Take over the elements of `source` (broadcast to the shape, in the tensor's dtype), in place."""
-    if not isinstance(source, Tensor):
-        source = Tensor(np.asarray(source))
+def copy_(target: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:
+    """Take over the elements of `other` (broadcast to the shape, in the tensor's dtype), in place.
+
+    `non_blocking` has no effect: a copy between arrays of the CPU always waits.
+    """
+    if not isinstance(other, Tensor):
+        other = Tensor(np.asarray(other))
     try:
-        wide = source.expand(target.shape)
+        wide = other.expand(target.shape)
     except ValueError:
-        raise ValueError(f"copy_: shape {source.shape} does not broadcast to {target.shape}") from None
+        raise ValueError(f"copy_: shape {other.shape} does not broadcast to {target.shape}") from None
     return replace("copy_", target, cast(wide, target.dtype))

@@ -84,9 +84,9 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 def nan_to_num(
-    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """NaN replaced by `nan`, the infinities by `posinf` and `neginf` (by default the dtype's largest numbers).
+    """NaN replaced by `nan`, by default 0, the infinities by `posinf` and `neginf`, by default the largest numbers.
 
     >>> import tinydl
     >>> tinydl.nan_to_num(tinydl.tensor([float("nan"), 1.0]))

@@ -1,4 +1,4 @@
-"""Trigonometric and hyperbolic functions, computed by NumPy; angles are in radians."""
+"""Trigonometric and hyperbolic functions, all but sinc computed by NumPy; angles are in radians."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..tensor import Array, Tensor
 from .by_numpy import BinaryByNumpy, ByNumpy
-from .elementwise import apply_binary, apply_float, float_operands, mul, tensor_operands
+from .elementwise import Unary, apply_binary, apply_float, float_operands, mul, tensor_operands
 
 
 class Sin(ByNumpy):
@@ -19,6 +20,18 @@ class Sin(ByNumpy):
 
     def slope(self, x: Array, y: Array) -> Any:
         return np.cos(x)
+
+
+class Sinc(Unary):
+    """y = sin(pi x)/(pi x), 1 at 0; dy/dx = (cos(pi x) - y)/x, 0 at 0."""
+
+    kernel = "sinc"
+
+    def save_for(self, x: Array, y: Array) -> None:
+        self.save(x)
+
+    def backward(self, grad: Array) -> Array:
+        return backend.of(grad).sinc_backward(grad, self.saved[0])  # type: ignore[no-any-return]
 
 
 class Cos(ByNumpy):
@@ -133,6 +146,18 @@ def sin(input: Tensor) -> Tensor:
     tensor([0.       , 0.9092974])
     """
     return apply_float("sin", Sin(), input)
+
+
+def sinc(input: Tensor) -> Tensor:
+    """The normalised sine y = sin(pi x)/(pi x), 1 at 0, elementwise (Woodward, 1953); NaN at infinities.
+
+    Integers become float32. At other whole numbers y is exactly 0, where PyTorch returns what is left of rounding pi x.
+
+    >>> import tinydl
+    >>> tinydl.sinc(tinydl.tensor([0.0, 0.5, 2.0]))
+    tensor([1.       , 0.6366198, 0.       ])
+    """
+    return apply_float("sinc", Sinc(), input)
 
 
 def cos(input: Tensor) -> Tensor:

@@ -27,6 +27,9 @@ class DataLoader:
             The order of the batches is the same for any number; that of a data set's own random draws is not.
         collate_fn: makes a batch from a list of samples; by default `default_collate`.
         drop_last: drop a last batch that is smaller.
+        pin_memory, pin_memory_device, persistent_workers: have no effect; memory needs no pinning, and threads start
+            in an instant.
+        timeout, worker_init_fn, multiprocessing_context, in_order: PyTorch's, about processes; only the defaults.
         generator: where the shuffling seed is drawn from, at the first iteration; by default `tinydl.random`.
         seed: the shuffling seed itself, instead.
         prefetch_factor: how many batches each worker prepares ahead; by default 2.
@@ -48,17 +51,29 @@ class DataLoader:
         self,
         dataset: Any,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = None,
         sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[list[int]] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
-        *,
+        pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: None = None,
+        multiprocessing_context: None = None,
         generator: random.Generator | None = None,
-        seed: int | None = None,
+        *,
         prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        seed: int | None = None,
     ) -> None:
+        if timeout or worker_init_fn is not None or multiprocessing_context is not None or not in_order:
+            raise ValueError(
+                "DataLoader: timeout, worker_init_fn, multiprocessing_context and in_order=False are for processes; "
+                "the workers are threads, which need none of them"
+            )
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: sampler and shuffle exclude each other")
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):

@@ -1,0 +1,186 @@
+"""The walk back over the tape, and the hooks that it calls."""
+
+from __future__ import annotations
+
+import heapq
+import weakref
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..hooks import RemovableHandle
+from ..tensor import Array, Tensor
+from .gradient import accumulate, add, hooked
+
+_Deliver = Callable[[Tensor, Array, bool], None]
+
+
+def backward(
+    root: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate into `.grad` of every leaf that `root` depends on the gradient of `root`.
+
+    Args:
+        root: the tensor to differentiate, usually a loss.
+        gradient: dL/d(root), of root's shape; may be left out for a root of one element, where it is 1.
+        retain_graph: keep the saved arrays, so that backward can run again.
+        create_graph: not available: gradients are not differentiable themselves.
+        inputs: the leaves that get their gradients; by default all.
+
+    Raises:
+        RuntimeError: root requires no gradient, has several elements and no `gradient`, was walked before without
+            `retain_graph`, or a saved tensor was changed in place.
+        ValueError: `gradient` has another shape than root, an input is no leaf, or create_graph is set.
+    """
+    if create_graph:
+        raise ValueError("backward: create_graph=True is not available: gradients are not differentiable themselves")
+    if not root.requires_grad:
+        raise RuntimeError("backward: the tensor requires no gradient and has no grad_fn")
+    start = _root_gradient(root, gradient)
+    deliver = accumulate if inputs is None else _only(_leaves("backward", inputs))
+    _walk(root, start, bool(retain_graph), deliver)
+
+
+def _leaves(op: str, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, which must be leaves."""
+    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for leaf in leaves:
+        if not leaf.requires_grad or leaf.grad_fn is not None:
+            raise ValueError(f"{op}: every input must be a leaf that requires a gradient")
+    return leaves
+
+
+def _only(leaves: list[Tensor]) -> _Deliver:
+    """Accumulate for some leaves, and drop the gradients of others."""
+    wanted = {id(leaf) for leaf in leaves}
+
+    def deliver(leaf: Tensor, gradient: Array, fresh: bool) -> None:
+        if id(leaf) in wanted:
+            accumulate(leaf, gradient, fresh)
+
+    return deliver
+
+
+def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
+    if grad is None:
+        if root._data.size != 1:
+            raise RuntimeError(
+                f"backward: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
+            )
+        return np.ones(root._data.shape, root._data.dtype)
+    array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
+    if array.dtype is not root._data.dtype:
+        array = array.astype(root._data.dtype)
+    if array.shape != root._data.shape:
+        raise ValueError(f"backward: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
+    return array
+
+
+def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> None:
+    """Visit the functions from the latest to the earliest: each is reached after everything that used its output.
+
+    Calls deliver(leaf, gradient, fresh) for each gradient that reaches a leaf; a fresh one may be kept.
+    """
+    start = root.grad_fn
+    if start is None:
+        deliver(root, grad if root._hooks is None else hooked(root._hooks, grad), False)
+        return
+    held: dict[Tensor, Array] = {}  # the gradients of leaves with hooks, which see the sum
+    first: list[Array | None] = [None] * start._outputs
+    first[root._output_index] = grad
+    pending = {start: first}
+    queue = [(-start._order, start)]
+    while queue:
+        function = heapq.heappop(queue)[1]
+        grads = pending.pop(function)
+        if function._hooks is not None or function._kept:
+            function._show(grads)
+        for edge, input_grad in zip(function._edges, function._input_grads(grads)):  # noqa: B905
+            if edge is None or input_grad is None:
+                continue
+            target, output = edge
+            if isinstance(target, Tensor):
+                if target._hooks is not None:
+                    held[target] = add(held[target], input_grad) if target in held else input_grad
+                    continue
+                fresh = type(input_grad.base) is not np.ndarray and all([input_grad is not g for g in grads])
+                deliver(target, input_grad, fresh)
+                continue
+            arrived = pending.get(target)
+            if arrived is None:
+                arrived = pending[target] = [None] * target._outputs
+                heapq.heappush(queue, (-target._order, target))
+            before = arrived[output]
+            arrived[output] = input_grad if before is None else add(before, input_grad)
+        if not retain_graph:
+            function._release()
+    for leaf, total in held.items():
+        deliver(leaf, hooked(leaf._hooks or {}, total), False)
+
+
+def grad(outputs: Tensor, inputs: Tensor | Sequence[Tensor], grad_outputs: Tensor | None = None) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to leaf tensors, returned instead of accumulated into `.grad`.
+
+    >>> x = Tensor(np.array(2.0), requires_grad=True)
+    >>> grad(x * x, x)
+    (tensor(4., dtype=float64),)
+    """
+    leaves = _leaves("grad", inputs)
+    found: dict[int, Array] = {}
+
+    def collect(leaf: Tensor, gradient: Array, fresh: bool) -> None:
+        before = found.get(id(leaf))
+        own = gradient if fresh else gradient.copy(order="K")
+        found[id(leaf)] = own if before is None else add(before, gradient)
+
+    _walk(outputs, _root_gradient(outputs, grad_outputs), False, collect)
+    return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
+
+
+# -- Hooks ------------------------------------------------------------------------------------------------------
+
+
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call hook(grad) whenever `backward` has the tensor's gradient; what it returns, if not None, replaces it.
+
+    Returns a handle whose `remove()` takes the hook back. Raises RuntimeError if the tensor requires no gradient.
+
+    >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> handle = register_hook(x, lambda grad: grad * 10)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([20., 40.], dtype=float64)
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("register_hook: the tensor requires no gradient")
+    function = tensor.grad_fn
+    if function is None:
+        if tensor._hooks is None:
+            tensor._hooks = {}
+        return RemovableHandle(tensor._hooks, hook)
+    if function._hooks is None:
+        function._hooks = [{} for _ in range(function._outputs)]
+    return RemovableHandle(function._hooks[tensor._output_index], hook)
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Let `backward` fill `.grad` of a tensor that is no leaf, too (leaves always have theirs).
+
+    Raises RuntimeError if the tensor requires no gradient.
+
+    >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> y = x * x
+    >>> y.retain_grad()
+    >>> y.sum().backward()
+    >>> y.grad
+    tensor([1., 1.], dtype=float64)
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("retain_grad: the tensor requires no gradient")
+    function = tensor.grad_fn
+    if function is not None and not tensor.retains_grad:
+        function._kept = [*function._kept, (tensor._output_index, weakref.ref(tensor))]
