@@ -1,13 +1,19 @@
 """Downloads from a server on this machine: whole, damaged, missing, cut short."""
 
+import contextlib
 import hashlib
+import io
+import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinydl.keras.datasets import fashion_mnist
+from tinydl.keras.utils import get_file
 from tinydl.utils.download import data_folder, download
 from tinydl.vision.datasets import MNIST, FashionMNIST
 
@@ -133,3 +139,72 @@ def test_a_missing_library(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
     with pytest.raises(ImportError, match=r"this needs pooch, .* pip install 'tinydl\[data\]'"):
         MNIST(tmp_path, download=True)
+
+
+# -- keras.utils.get_file ---------------------------------------------------------------------------------------
+
+
+def test_get_file(server, tmp_path, monkeypatch):
+    server["/deep/a.bin"] = CONTENT
+    origin = f"{server.address}/deep/a.bin"
+    monkeypatch.setenv("TINYDL_DATA", str(tmp_path))
+    for _ in range(2):
+        assert get_file(origin=origin) == str(tmp_path / "datasets" / "a.bin")
+    assert server.requests == ["/deep/a.bin"]
+    md5, sha256 = (hashlib.new(name, CONTENT).hexdigest() for name in ("md5", "sha256"))
+    there = {"cache_dir": tmp_path, "cache_subdir": "mine"}
+    for options in ({"md5_hash": md5}, {"file_hash": md5}, {"file_hash": sha256, "hash_algorithm": "sha256"}):
+        path = get_file("b.bin", origin, **options, **there)
+        assert path == str(tmp_path / "mine" / "b.bin")
+    assert len(server.requests) == 2
+    (tmp_path / "mine" / "b.bin").write_bytes(b"damaged")
+    assert Path(get_file("b.bin", origin, file_hash=sha256, **there)).read_bytes() == CONTENT
+    get_file("b.bin", origin, force_download=True, **there)
+    assert len(server.requests) == 4
+    with pytest.raises(OSError, match="its checksum is wrong"):
+        get_file("b.bin", origin, file_hash="0" * 64, **there)
+    assert (tmp_path / "mine" / "b.bin").read_bytes() == CONTENT  # what was there stays
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["b.bin"]
+
+
+def archive(kind, names):
+    """An archive of files with some names, each holding its name."""
+    memory = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(memory, "w") as file:
+            for name in names:
+                file.writestr(name, name)
+    else:
+        with tarfile.open(fileobj=memory, mode="w:gz") as file:
+            for name in names:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(name)
+                file.addfile(entry, io.BytesIO(name.encode()))
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_get_file_unpacks_archives(server, tmp_path, kind):
+    server[f"/a.{kind}"] = archive(kind, ["x/1.txt", "2.txt"])
+    server[f"/evil.{kind}"] = archive(kind, ["../../evil.txt"])
+    options = {"cache_dir": tmp_path, "extract": True}
+    folder = get_file(origin=f"{server.address}/a.{kind}", **options)
+    assert folder == str(tmp_path / "datasets" / f"a.{kind}_extracted")
+    assert (tmp_path / "datasets" / f"a.{kind}_extracted" / "x" / "1.txt").read_text() == "x/1.txt"
+    with contextlib.suppress(tarfile.TarError):
+        get_file(origin=f"{server.address}/evil.{kind}", **options)
+    assert not list(tmp_path.parent.rglob("evil.txt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "origin is missing"),
+        ({"origin": "http://127.0.0.1:1/"}, "got fname='', wanted a name without folders"),
+        ({"fname": "../a", "origin": "http://127.0.0.1:1/a"}, "wanted a name without folders"),
+        ({"origin": "http://127.0.0.1:1/a", "file_hash": "0", "hash_algorithm": "crc"}, "got hash_algorithm='crc'"),
+    ],
+)
+def test_get_file_errors(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        get_file(**options, cache_dir=tmp_path)

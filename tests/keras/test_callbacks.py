@@ -1,5 +1,6 @@
 """Keras's callbacks: what they print, log, change and end."""
 
+import contextlib
 import csv
 import math
 
@@ -108,3 +109,187 @@ def test_the_default_optimizer_is_rmsprop():
     made.fit(X, X, verbose=0)
     assert type(made.optimizer).__name__ == "RMSprop"
     assert not np.array_equal(made.get_weights()[0], before)
+
+
+# -- Hooks ------------------------------------------------------------------------------------------------------
+
+HOOKS = [
+    name
+    for name in dir(callbacks.Callback)
+    if name.startswith("on_") and not name.startswith(("on_batch", "on_train_begin", "on_train_end"))
+]
+
+
+class Recorder(callbacks.Callback):
+    """Notes each call, as (hook, number or None, names in the logs)."""
+
+    def __init__(self):
+        self.calls = []
+        for hook in HOOKS:
+            setattr(self, hook, lambda *args, hook=hook: self.note(hook, *args))
+
+    def note(self, hook, *args):
+        *number, logs = args
+        self.calls.append((hook.removeprefix("on_"), *number, *logs))
+
+    def set_model(self, model):
+        self.calls.append("model")
+        super().set_model(model)
+
+    def set_params(self, params):
+        self.calls.append(f"{params['epochs']} epochs of {params['steps']}")
+        super().set_params(params)
+
+
+def test_all_hooks():
+    made, seen = model(), Recorder()
+    made.fit(X, X, batch_size=12, validation_data=(X, X), validation_batch_size=24, verbose=0, callbacks=[seen])
+    batches = [call for n in (0, 1) for call in (("train_batch_begin", n), ("train_batch_end", n, "loss"))]
+    test = [("test_begin",), ("test_batch_begin", 0), ("test_batch_end", 0, "loss"), ("test_end", "loss")]
+    assert seen.calls == [
+        "model",
+        "1 epochs of 2",
+        ("epoch_begin", 0),
+        *batches,
+        *test,
+        ("epoch_end", 0, "loss", "val_loss"),
+    ]
+    assert seen.model is made
+    seen.calls.clear()
+    made.evaluate(X, X, verbose=0, callbacks=[seen])
+    assert seen.calls == ["model", "None epochs of 1", *test]
+    seen.calls.clear()
+    made.predict(X, batch_size=24, verbose=0, callbacks=[seen])
+    predict = [("predict_begin",), ("predict_batch_begin", 0), ("predict_batch_end", 0, "outputs"), ("predict_end",)]
+    assert seen.calls == ["model", "None epochs of 1", *predict]
+
+
+def test_train_end_gets_the_last_logs():
+    seen = []
+    watch = callbacks.LambdaCallback(on_train_end=lambda logs: seen.append(logs))
+    history = model().fit(X, X, epochs=2, validation_data=(X, X), verbose=0, callbacks=[watch]).history
+    assert seen == [{name: values[-1] for name, values in history.items()}]
+
+
+# -- Saving -----------------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_says_what_it_does(capsys):
+    stop = callbacks.EarlyStopping("score", patience=1, verbose=1, restore_best_weights=True)
+    assert stop.stopped_epoch == 0
+    model().fit(X, X, epochs=9, verbose=0, callbacks=[Scripted([3, 2, 5, 5]), stop])
+    said = "Epoch 3: early stopping\nRestoring model weights from the end of the best epoch: 2.\n"
+    assert capsys.readouterr().out == said
+    assert (stop.stopped_epoch, stop.best_epoch, stop.best) == (2, 1, 2)
+
+
+def test_model_checkpoint_of_the_best_epochs(tmp_path, capsys):
+    path = f"{tmp_path}/deep/{{epoch}}-{{score:.1f}}.safetensors"
+    save = callbacks.ModelCheckpoint(path, "score", 1, True, True, initial_value_threshold=3.0)
+    made = model()
+    made.fit(X, X, epochs=4, verbose=0, callbacks=[Scripted([4, 2, 2.5, 1]), save])
+    two, four = (f"{tmp_path}/deep/{name}.safetensors" for name in ("2-2.0", "4-1.0"))
+    said = [
+        "Epoch 1: score did not improve from 3.00000",
+        f"Epoch 2: score improved from 3.00000 to 2.00000, saving model to {two}",
+        f"Epoch 2: finished saving model to {two}",
+        "Epoch 3: score did not improve from 2.00000",
+        f"Epoch 4: score improved from 2.00000 to 1.00000, saving model to {four}",
+        f"Epoch 4: finished saving model to {four}",
+    ]
+    assert capsys.readouterr().out == "".join(f"\n{line}\n" for line in said)
+    assert sorted(str(p) for p in (tmp_path / "deep").iterdir()) == [two, four]
+    before = made.get_weights()
+    made.fit(X, X, verbose=0, callbacks=[Scripted([1.5]), save])  # not better than in the run before
+    assert "did not improve from 1.00000" in capsys.readouterr().out
+    made.load_weights(four)
+    assert all(np.array_equal(a, b) for a, b in zip(made.get_weights(), before, strict=True))
+
+
+def test_model_checkpoint_after_batches(tmp_path):
+    save = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{batch}.safetensors", save_freq=2)
+    model().fit(X, X, epochs=2, batch_size=8, verbose=0, callbacks=[save])  # three batches an epoch
+    assert sorted(p.stem for p in tmp_path.iterdir()) == ["1-2", "2-1", "2-3"]
+    best = callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "loss", save_best_only=True, save_freq=1)
+    model().fit(X, X, batch_size=8, verbose=0, callbacks=[best])
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_model_checkpoint_errors(tmp_path):
+    for options, message in (
+        ({"save_freq": "batch"}, "got every='batch', wanted 'epoch'"),
+        ({"save_freq": 0}, "got every=0"),
+        ({"mode": "up"}, "got mode 'up'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            callbacks.ModelCheckpoint("a.safetensors", **options)
+    for save, message in (
+        (callbacks.ModelCheckpoint(tmp_path / "a.safetensors", save_best_only=True), "'val_loss' is not in the logs"),
+        (callbacks.ModelCheckpoint(tmp_path / "{rate}.safetensors"), "'rate' is not in the logs: loss"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model().fit(X, X, verbose=0, callbacks=[save])
+    assert not list(tmp_path.iterdir())
+
+
+class Interrupt(callbacks.Callback):
+    """Raises at a step of the run."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.trainer.step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+@pytest.mark.parametrize("steps", [None, 2])
+def test_backup_and_restore(tmp_path, save_freq, steps):
+    """An interrupted training, begun anew with the same lines, ends with the bits of one that was not."""
+    folder = tmp_path / "backup"
+
+    def run(seed, *others, restore=True):
+        tinydl.manual_seed(seed)
+        made = Sequential([layers.Input((1,)), layers.Dense(4), layers.Dropout(0.5), layers.Dense(1)])
+        made.compile("adam", "mse")
+        watch = [callbacks.BackupAndRestore(folder, save_freq)] if restore else []
+        options = {"epochs": 4, "batch_size": 8, "steps_per_epoch": steps, "sample_weight": X[:, 0], "verbose": 0}
+        history = made.fit(X, X, callbacks=[*watch, *others], **options)
+        return history.history, [w.tobytes() for w in made.get_weights()]
+
+    with pytest.warns(UserWarning, match="ran out") if steps else contextlib.nullcontext():
+        whole = run(1, restore=False)
+        with pytest.raises(KeyboardInterrupt):
+            run(1, Interrupt(5))
+        assert [p.name for p in folder.iterdir()] == ["training.safetensors"]
+        resumed = run(99)
+    assert resumed == whole
+    assert not folder.exists()
+
+
+def test_backup_errors(tmp_path):
+    with pytest.raises(ValueError, match="backup_dir is empty"):
+        callbacks.BackupAndRestore("")
+    keep = callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)
+    model().fit(X, X, verbose=0, callbacks=[keep])
+    assert keep.found()
+    other = Sequential([layers.Input((1,)), layers.Dense(2)])
+    other.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="the checkpoint does not fit this run"):
+        other.fit(X, X, verbose=0, callbacks=[keep])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "rising"),
+    [
+        ("val_accuracy", True),
+        ("auc_1", True),
+        ("recall", True),
+        ("val_f1_score", True),
+        ("loss", False),
+        ("mse", False),
+    ],
+)
+def test_the_better_direction(monitor, rising):
+    assert callbacks.EarlyStopping(monitor)._best.sign == (1 if rising else -1)

@@ -330,15 +330,12 @@ def test_the_optimizer_goes_on_where_it_was(rng):
 # -- Printed forms ----------------------------------------------------------------------------------------------
 
 
-def test_one_hot_and_to_categorical():
+def test_one_hot():
     assert tinydl.one_hot(np.array([[2], [0]]), depth=3).tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
     assert tinydl.one_hot(tinydl.tensor([1, 0])).tolist() == [[0, 1], [1, 0]]
     assert tinydl.one_hot([1], depth=2).dtype == np.float32
     assert tinydl.one_hot([1], 2).dtype == np.int64
     assert keras.ops.one_hot([1], depth=2).tolist() == [[0, 1]]
-    got = keras.utils.to_categorical(np.array([[2], [0]]), 4)
-    assert got.dtype == np.float64
-    assert got.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
     with pytest.raises(IndexError, match="index 3 is out of range for 3 classes"):
         tinydl.one_hot([3], 3)
     with pytest.raises(IndexError, match="index -1"):
@@ -397,9 +394,11 @@ X, Y = np.zeros((5, 12, 12, 1), np.float32), np.zeros(5, np.int64)
             "targets of shape (5,) do not fit outputs of shape (5, 4); wanted one-hot targets",
         ),
         (lambda: compiled().fit(X, Y + 0.5), "the targets must be class indices, got fractions"),
-        (lambda: compiled().fit(X, Y, class_weight={0: 1.0}), "fit: not available: class_weight"),
         (lambda: compiled().fit(X, Y, verbose=3), "got verbose=3"),
-        (lambda: compiled().fit(X, Y, validation_data=(X,)), "validation_data has 1 items, wanted (x, y)"),
+        (
+            lambda: compiled().fit(X, Y, validation_data=(X,)),
+            "validation_data has 1 items, wanted (x, y) or",
+        ),
         (lambda: compiled().fit(X, Y, validation_split=0.99), "leaves a part empty"),
         (lambda: small_cnn().count_params(), 'count_params: model "sequential" has no weights yet'),
         (lambda: Sequential().build((None, 3)), 'Model "sequential" has no layers'),

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
+import tinydl
 from tinydl.train import Accuracy, MeanLoss
+from tinydl.train.metrics import Scores, spread
 
 SIZES = (32, 32, 7)  # an uneven last batch
 
@@ -76,3 +78,40 @@ def test_reset_and_state():
     metric.reset()
     metric.update(np.eye(3), np.array([0, 1, 2]))
     assert metric.result() == 1.0
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 1)])
+def test_weighted_accuracy(rng, shape):
+    outputs, targets = rng.standard_normal((7, 4)), rng.integers(0, 4, 7)
+    weights = rng.uniform(0, 3, shape)
+    metric = Accuracy()
+    metric.update(outputs, targets, weights)
+    right = outputs.argmax(1) == targets
+    assert metric.result() == pytest.approx((weights.ravel() * right).sum() / weights.sum())
+    binary = Accuracy(threshold=0.0)
+    binary.update(outputs[:, :1], right[:, None], weights)
+    assert binary.result() == pytest.approx(np.average((outputs[:, 0] > 0) == right, weights=weights.ravel()))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 3), (2, 3, 1, 1)])
+def test_weights_are_spread_over_the_last_axes(rng, shape):
+    weight = rng.standard_normal(shape)
+    got = spread(weight, (2, 3, 4))
+    flat = weight.reshape(2, -1)
+    assert got.shape == (2, 3, 4)
+    assert all(got[n, t, d] == flat[n, t % flat.shape[1]] for n in range(2) for t in range(3) for d in range(4))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 4, 5), (1, 2)])
+def test_weights_that_do_not_fit(shape):
+    with pytest.raises(ValueError, match="weights of shape"):
+        spread(np.ones(shape), (2, 3))
+
+
+def test_scores_name_what_would_share_a_name():
+    scores = Scores([Accuracy()], [Accuracy(), Accuracy("own")])
+    outputs, targets, weights = (tinydl.tensor(v) for v in ([[1.0, 0.0], [1.0, 0.0]], [0, 1], [3.0, 1.0]))
+    scores.add(0.5, outputs, (targets, weights))
+    assert scores.logs() == {"loss": 0.5, "accuracy": 0.5, "weighted_accuracy": 0.75, "own": 0.75}
+    scores.reset()
+    assert all(metric.count == 0 for metric in scores)

@@ -7,7 +7,7 @@ import pytest
 
 import tinydl
 from tinydl import nn, optim
-from tinydl.train import Callback, EarlyStopping, MeanLoss, ProgressBar, Trainer
+from tinydl.train import Accuracy, Callback, EarlyStopping, ProgressBar, Trainer
 from tinydl.utils.data import DataLoader, TensorDataset
 
 from ..support.compare import assert_close
@@ -99,6 +99,31 @@ def test_validation_is_that_of_evaluate():
     run = trainer()
     history = run.fit((x, y), validation_data=(x[:20], y[:20]))
     assert {f"val_{k}": [v] for k, v in run.evaluate((x[:20], y[:20])).items()}.items() <= history.history.items()
+
+
+def test_batches_with_weights(torch):
+    """The loss and the weighted metrics get the weights, the other metrics do not."""
+    x, y = data(60)
+    w = np.linspace(0, 2, 60, dtype=np.float32)
+    run = trainer(dropout=0.0)
+    each = nn.CrossEntropyLoss(reduction="none")
+    run = Trainer(
+        run.model,
+        optim.SGD(run.model.parameters(), lr=0.1),
+        lambda outputs, targets, weights: (each(outputs, targets) * weights).mean(),
+        ["accuracy"],
+        weighted_metrics=[Accuracy("own")],
+    )
+    logits = run.predict(x)
+    losses = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(y), reduction="none")
+    wanted = (losses.numpy() * w).mean()
+    got = run.evaluate((x, y, w), batch_size=17)
+    assert_close(np.float32(got["loss"]), np.float64(wanted), "loss", length=60)
+    right = logits.argmax(1) == y
+    assert (got["accuracy"], got["own"]) == (right.mean(), pytest.approx(np.average(right, weights=w)))
+    history = run.fit((x, y, w), epochs=20, validation_data=(x, y, w), validation_freq=5).history
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    assert len(history["val_own"]) == 4
 
 
 def test_callbacks_in_order():
@@ -212,4 +237,3 @@ def test_errors():
         run.predict(x[:0])
     with pytest.raises(IndexError, match="label 7"):
         run.fit((x, np.full(70, 7)))
-    assert isinstance(run._mean_loss, MeanLoss)

@@ -13,6 +13,7 @@ from ..train.callbacks import CSVLogger as _CSVLogger
 from ..train.callbacks import EarlyStopping as _EarlyStopping
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "EarlyStopping",
@@ -45,10 +46,16 @@ class EarlyStopping(_EarlyStopping):
         super().__init__(monitor, abs(min_delta), patience, mode, restore_best_weights, baseline, start_from_epoch)
         self.verbose = verbose
 
+    def _forget(self) -> None:
+        super()._forget()
+        self.stopped_epoch = 0  # as in Keras; no run ends after its first epoch
+
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Say so, and restore the best weights, if asked for."""
-        if self.verbose and self.stopped_epoch is not None:
+        if self.verbose and self.stopped_epoch:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.verbose and self._weights is not None:
+            print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
         super().on_train_end(logs)
 
 
@@ -80,7 +87,19 @@ class LearningRateScheduler(Callback):
 
 
 class ModelCheckpoint(Checkpoint):
-    """Save the training to a safetensors file at the end of epochs; `Sequential.load_weights` reads it."""
+    """Save the training to a safetensors file; `load_weights` and `BackupAndRestore` read it.
+
+    Args:
+        filepath: the file's name; `{epoch}` (from 1), `{batch}` (from 1, with a number as save_freq) and the names in
+            the logs are filled in. Missing folders are made.
+        monitor: the value that `save_best_only` looks at.
+        verbose: 1 to print what is done.
+        save_best_only: save only what is better than all before, also in earlier calls of `fit`.
+        save_weights_only: save the weights alone, without what the training needs to go on.
+        mode: "min", "max" or "auto", as for `EarlyStopping`.
+        save_freq: "epoch", or a number of batches, after which the logs are those of the epoch so far.
+        initial_value_threshold: what the first value must beat.
+    """
 
     def __init__(
         self,
@@ -90,13 +109,57 @@ class ModelCheckpoint(Checkpoint):
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: str = "auto",
-        save_freq: Any = "epoch",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
     ) -> None:
         if not os.fspath(filepath).endswith(".safetensors"):
             raise ValueError(f"ModelCheckpoint: the file name must end with .safetensors, got {os.fspath(filepath)!r}")
-        super().__init__(filepath, save_freq, monitor, save_best_only, mode)
+        super().__init__(filepath, save_freq, monitor, mode=mode)
         self.verbose = verbose
+        self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
+        self._best.value = initial_value_threshold
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """The best value is remembered from run to run."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Save, where the number of batches says so."""
+        if isinstance(self.every, int) and self.trainer.step % self.every == 0:
+            self._consider(self.trainer.epoch, logs or {}, batch=batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Save, unless batches are counted, or the epoch is not better."""
+        if self.every == "epoch":
+            self._consider(epoch, logs or {})
+
+    def _consider(self, epoch: int, logs: Mapping[str, float], **batch: int) -> None:
+        if self.save_best_only and self._best.skipped(self.trainer):
+            return
+        try:
+            path = self.path.format(epoch=epoch + 1, **{**batch, **logs})
+        except KeyError as error:
+            raise ValueError(f"ModelCheckpoint: {self.path!r}: {error} is not in the logs: {', '.join(logs)}") from None
+        if not self._wanted(epoch, logs, path):
+            return
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        self.save(path)
+        self._say(epoch, f"finished saving model to {path}")
+
+    def _wanted(self, epoch: int, logs: Mapping[str, float], path: str) -> bool:
+        if not self.save_best_only:
+            self._say(epoch, f"saving model to {path}")
+            return True
+        before = "None" if self._best.value is None else f"{self._best.value:.5f}"
+        if not self._best.improves(dict(logs)):
+            self._say(epoch, f"{self.monitor} did not improve from {before}")
+            return False
+        self._say(epoch, f"{self.monitor} improved from {before} to {self._best.value:.5f}, saving model to {path}")
+        return True
+
+    def _say(self, epoch: int, text: str) -> None:
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: {text}")
 
     def save(self, path: str) -> None:
         """Write the file."""
@@ -104,8 +167,47 @@ class ModelCheckpoint(Checkpoint):
             self.model.save_weights(path)
         else:
             super().save(path)
-        if self.verbose:
-            print(f"Epoch {self.trainer.epoch}: saving model to {path}")
+
+
+class BackupAndRestore(Checkpoint):
+    """Let `fit`, called again after an interruption, go on where it was, with the same bits as without it.
+
+    The model, the data, the batch size and the other callbacks must be made as before.
+
+    Args:
+        backup_dir: the folder of the backup.
+        save_freq: "epoch", or a number of batches, after which to save as well.
+        double_checkpoint: has no effect: a backup is written whole or not at all.
+        delete_checkpoint: whether to delete the backup once the training is done.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        self.backup_dir = os.fspath(backup_dir)
+        if not self.backup_dir:
+            raise ValueError("BackupAndRestore: backup_dir is empty")
+        super().__init__(os.path.join(self.backup_dir, "training.safetensors"), save_freq)
+        self.delete_checkpoint = delete_checkpoint
+
+    def found(self) -> str | None:
+        """The backup of an interrupted training, if there is one."""
+        return self.path if os.path.exists(self.path) else None
+
+    def _save(self, epoch: int, logs: dict[str, float] | None) -> None:
+        os.makedirs(self.backup_dir, exist_ok=True)
+        self.save(self.path)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Delete the backup, and its folder if nothing else is in it."""
+        if self.delete_checkpoint and self.found():
+            os.remove(self.path)
+            if not os.listdir(self.backup_dir):
+                os.rmdir(self.backup_dir)
 
 
 class CSVLogger(_CSVLogger):
@@ -164,9 +266,11 @@ class ReduceLROnPlateau(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Count the epoch, and log its rate as "learning_rate"."""
-        better = self._best.improves(logs)
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
+        if self._best.skipped(self.trainer):
+            return
+        better = self._best.improves(logs)
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0

@@ -32,19 +32,21 @@ def _number(value: float) -> str:
 
 
 class Progress(Callback):
-    """The lines of `fit` and `evaluate`.
+    """The lines of `fit`, `evaluate` and `predict`.
 
     With `verbose` 1 a bar that fills up on a terminal, and elsewhere is written once it is full; with 2 no bar.
     """
 
     def __init__(self, verbose: int) -> None:
         self.verbose = verbose
+        self._in_epoch = False
         self._live = verbose == 1 and sys.stdout.isatty()
 
     # -- What is called ---------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         """Say which epoch it is."""
+        self._in_epoch = True
         self._write(f"Epoch {epoch + 1}/{self.params['epochs']}\n")
         self._begin(self.trainer.batch)
 
@@ -54,19 +56,35 @@ class Progress(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Complete the line."""
+        self._in_epoch = False
         self._end(logs)
 
     def on_test_begin(self, logs: object = None) -> None:
-        """Start the clock."""
-        self._begin(0)
+        """Start the clock, unless this is the evaluation of an epoch."""
+        if not self._in_epoch:
+            self._begin(0)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Move the bar, now and then."""
-        self._step(batch + 1, logs)
+        if not self._in_epoch:
+            self._step(batch + 1, logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Complete the line."""
-        self._end(logs)
+        if not self._in_epoch:
+            self._end(logs)
+
+    def on_predict_begin(self, logs: object = None) -> None:
+        """Start the clock."""
+        self._begin(0)
+
+    def on_predict_batch_end(self, batch: int, logs: object = None) -> None:
+        """Move the bar, now and then."""
+        self._step(batch + 1, None)
+
+    def on_predict_end(self, logs: object = None) -> None:
+        """Complete the line."""
+        self._end(None)
 
     # -- How it looks -----------------------------------------------------------------------------------------
 

@@ -6,90 +6,21 @@ checkpoint holds what the others have remembered.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import time
+import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..tensor import Array
-    from .trainer import Trainer
+from ..tensor import Array
+from .callback import Callback, History, Logs
+from .reporting import CSVLogger, ProgressBar
 
 __all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "LRSchedule", "ProgressBar"]
 
-Logs = dict[str, float]
-
-
-class Callback:
-    """Subclasses override what they need; all methods do nothing here.
-
-    Attributes:
-        trainer: the `Trainer` that runs. Setting `trainer.stop_training = True` ends the epoch after the batch, and the
-            run after the epoch.
-        model: its model.
-        params: {"epochs", "steps", "samples"} of the run; the last two are None where the data has no length.
-        saves: whether the callback is called after those that do not save the run.
-    """
-
-    trainer: Trainer
-    model: Any
-    params: Mapping[str, Any]
-    saves = False
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Before the first epoch of the run, also of one that is resumed."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Before epoch `epoch` (from 0), or the rest of it."""
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before the step on batch `batch` (from 0) of an epoch."""
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """After the step on batch `batch` (from 0) of an epoch; logs are the means over the epoch so far."""
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After an epoch; logs are its means, and those of the validation data under names with "val_"."""
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """After the last epoch; not after an error."""
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Before an evaluation that got the callback."""
-
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """After batch `batch` of an evaluation; logs are the means so far."""
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        """After an evaluation."""
-
-    def close(self) -> None:
-        """At the very end of a run or an evaluation, also after an error."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold for the callback to go on: numbers, strings, arrays, lists and dicts of them."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-
-
-class History:
-    """The record of a run, `epoch` (numbers) and `history`: for each name in the logs its values, one an epoch."""
-
-    def __init__(self) -> None:
-        self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
-
-    def append(self, epoch: int, logs: Logs) -> None:
-        """Record an epoch."""
-        self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+_RISING = ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score")  # metrics of which more is better
 
 
 class _Best:
@@ -100,13 +31,17 @@ class _Best:
             raise ValueError(f"{owner}: got mode {mode!r}, wanted 'auto', 'min' or 'max'")
         if min_delta < 0:
             raise ValueError(f"{owner}: got min_delta {min_delta}, wanted at least 0")
-        rising = mode == "max" or (mode == "auto" and monitor.split("_")[-1] in ("acc", "accuracy"))
+        rising = mode == "max" or (mode == "auto" and re.sub(r"_\d+$", "", monitor).endswith(_RISING))
         self.owner, self.monitor, self.min_delta = owner, monitor, min_delta
         self.sign = 1.0 if rising else -1.0
         self.forget()
 
     def forget(self) -> None:
         self.value: float | None = None
+
+    def skipped(self, trainer: Any) -> bool:
+        """Whether the value is missing because the validation data is not evaluated after every epoch."""
+        return self.monitor.startswith("val_") and not trainer.validates and trainer.validation_freq != 1
 
     def improves(self, logs: Logs | None) -> bool:
         """Whether the logs are better than all before, by more than min_delta; if so, they are the best now."""
@@ -134,7 +69,7 @@ class EarlyStopping(Callback):
         monitor: the value's name in the logs.
         min_delta: how much better than the best a value must be to count.
         patience: how many epochs without an improvement to allow.
-        mode: "min", "max", or "auto", which is "max" for accuracies and "min" for the rest.
+        mode: "min", "max", or "auto", which is "max" for accuracies, AUC, precision, recall, F1 and R2, else "min".
         restore_best_weights: at the end give the model the parameters and buffers of the best epoch.
         baseline: a value that an improvement must also beat to count.
         start_from_epoch: the first epoch (from 0) that is looked at.
@@ -142,6 +77,7 @@ class EarlyStopping(Callback):
     Attributes:
         stopped_epoch: the epoch after which the run was ended, or None.
         best: the best value, or None.
+        best_epoch: its epoch, from 0.
     """
 
     def __init__(
@@ -166,6 +102,7 @@ class EarlyStopping(Callback):
         self._best.forget()
         self._wait = 0
         self._weights: dict[str, Array] | None = None
+        self.best_epoch = 0
         self.stopped_epoch: int | None = None
 
     @property
@@ -180,9 +117,11 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Count the epoch."""
-        if epoch < self.start_from_epoch:
+        if epoch < self.start_from_epoch or self._best.skipped(self.trainer):
             return
         better = self._best.improves(logs)
+        if better:
+            self.best_epoch = epoch
         if better and self.restore_best_weights:
             self._weights = {k: np.array(t._data, order="K") for k, t in self.model.state_dict().items()}
         self._wait += 1
@@ -201,12 +140,17 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The best value, the epochs since, and the best weights."""
-        keys = ("best", "wait", "stopped_epoch", "weights")
-        return dict(zip(keys, (self.best, self._wait, self.stopped_epoch, self._weights), strict=True))
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "wait": self._wait,
+            "stopped_epoch": self.stopped_epoch,
+            "weights": self._weights,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self._best.value, self._wait = state["best"], state["wait"]
+        self._best.value, self.best_epoch, self._wait = state["best"], state["best_epoch"], state["wait"]
         self.stopped_epoch, self._weights = state["stopped_epoch"], state["weights"]
 
 
@@ -237,6 +181,7 @@ class Checkpoint(Callback):
             raise ValueError("Checkpoint: save_best_only needs every='epoch'")
         self.path = os.fspath(path)
         self.every = every
+        self.monitor = monitor
         self.save_best_only = save_best_only
         self._best = _Best("Checkpoint", monitor, mode)
 
@@ -252,7 +197,7 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save, unless only better epochs are wanted and this one is not."""
-        if not self.save_best_only or self._best.improves(logs):
+        if not self.save_best_only or (not self._best.skipped(self.trainer) and self._best.improves(logs)):
             self._save(epoch, logs)
 
     def _save(self, epoch: int, logs: Logs | None) -> None:
@@ -289,6 +234,7 @@ class LRSchedule(Callback):
         self.make = make
         self.every = every
         self.monitor = monitor
+        self._monitored = None if monitor is None else _Best("LRSchedule", monitor, "auto")
         self.schedule: Any = None
         self._begun = False
         if every == "batch":  # else nothing happens after a batch, and the trainer need not call
@@ -311,12 +257,8 @@ class LRSchedule(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Show the schedule the value that it monitors."""
-        if self.monitor is not None:
-            if not logs or self.monitor not in logs:
-                raise ValueError(
-                    f"LRSchedule: '{self.monitor}' is not in the logs, which have: {', '.join(logs or {})}"
-                )
-            self.schedule.step(logs[self.monitor])
+        if self._monitored is not None and not self._monitored.skipped(self.trainer):
+            self.schedule.step(self._monitored.of(logs))
 
     def state_dict(self) -> dict[str, Any]:
         """The schedule's state; the rates are in the optimizer's."""
@@ -335,102 +277,3 @@ class LRSchedule(Callback):
         self.schedule.load_state_dict(state["schedule"])
         self.trainer.optimizer._opt_called = True  # before the checkpoint
         self._begun = True
-
-
-class CSVLogger(Callback):
-    """Write a line for each epoch to a file: its number (from 0) and the logs, by name, under a line with the names.
-
-    A resumed run goes on in the file, after the lines of the epochs before it.
-
-    Args:
-        filename: the file.
-        separator: what stands between the values.
-        append: add to a file that is there, instead of beginning anew.
-    """
-
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.filename = os.fspath(filename)
-        self.separator = separator
-        self.append = append
-        self._file: Any = None
-        self._writer: Any = None
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Open the file."""
-        kept: list[list[str]] = []
-        if (self.append or self.trainer.resumed) and os.path.exists(self.filename):
-            with open(self.filename, newline="") as file:
-                kept = [*csv.reader(file, delimiter=self.separator)]
-            if self.trainer.resumed and not self.append:
-                kept = kept[:1] + [row for row in kept[1:] if row and int(row[0]) < self.trainer.epoch]
-        self._file = open(self.filename, "w", newline="")  # noqa: SIM115 - `close` closes it
-        self._writer = csv.writer(self._file, delimiter=self.separator)
-        self._writer.writerows(kept)
-        self._fields = kept[0][1:] if kept else None
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the line."""
-        logs = logs or {}
-        if self._fields is None:
-            self._fields = self.fields(logs)
-            self._writer.writerow(["epoch", *self._fields])
-        self._writer.writerow([epoch, *(logs.get(name, "NA") for name in self._fields)])
-        self._file.flush()
-
-    def fields(self, logs: Logs) -> list[str]:
-        """The names of the columns after the first."""
-        return sorted(logs)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-class ProgressBar(Callback):
-    """A line for each epoch with loss, metrics and images a second (tqdm), drawn at most ten times a second."""
-
-    interval = 0.1  # seconds
-
-    def __init__(self, unit: str = "images") -> None:
-        self.unit = unit
-        self._bar: Any = None
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Draw an empty bar."""
-        from tqdm import tqdm
-
-        trainer = self.trainer
-        self._bar = tqdm(
-            total=self.params["samples"],
-            initial=trainer.samples,
-            desc=f"epoch {epoch + 1}/{self.params['epochs']}",
-            unit=f" {self.unit}",
-            leave=True,
-        )
-        self._drawn = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar, if it was not moved just now."""
-        now = time.perf_counter()
-        if now - self._drawn >= self.interval:
-            self._drawn = now
-            self._draw(logs)
-
-    def _draw(self, logs: Logs | None) -> None:
-        text = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(self.trainer.samples - self._bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Complete the bar."""
-        self._draw(logs)
-        self.close()
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar.fp.flush()  # its last newline, before anything is written elsewhere
-            self._bar = None

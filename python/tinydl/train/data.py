@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -77,16 +79,83 @@ def samples_in(loader: Any) -> int | None:
     return len(dataset)
 
 
-def pair(op: str, batch: Any) -> tuple[Tensor, Tensor]:
-    """(inputs, targets) of a batch, as tensors."""
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
+def parts(op: str, batch: Any) -> list[Tensor]:
+    """(inputs, targets) or (inputs, targets, weights) of a batch, as tensors."""
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         what = f"{len(batch)} items" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"{op}: got a batch of {what}, wanted (inputs, targets)")
-    inputs, targets = batch
-    return (
-        inputs if type(inputs) is Tensor else as_tensor(inputs),
-        targets if type(targets) is Tensor else as_tensor(targets),
-    )
+        raise TypeError(f"{op}: got a batch of {what}, wanted (inputs, targets) or (inputs, targets, weights)")
+    return [part if type(part) is Tensor else as_tensor(part) for part in batch]
+
+
+def length(loader: Any) -> int | None:
+    """How many batches an epoch has, where that is known."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+class Steps:
+    """A number of batches of a loader as an epoch.
+
+    Args:
+        loader: an iterable of batches, or an iterator.
+        steps: how many batches an epoch has.
+        go_on: whether an epoch begins with the batch after the last one of the epoch before, as training does, rather
+            than with the loader's first. An epoch whose loader runs out of batches ends early, with a warning.
+
+    >>> batches = Steps([1, 2, 3, 4], 2, go_on=True)
+    >>> list(batches), list(batches), list(batches)
+    ([1, 2], [3, 4], [1, 2])
+    """
+
+    def __init__(self, loader: Iterable[Any], steps: int, go_on: bool = False) -> None:
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise ValueError(f"got {steps!r} steps, wanted a positive number of batches")
+        self.loader = loader
+        self.steps = int(steps)
+        self.go_on = go_on
+        self.position = 0  # batches of this epoch that were given
+        self._batches: Iterator[Any] | None = None
+        self._resuming = False
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._resuming:
+            self.position = 0
+        self._resuming = False
+        if not self.go_on:
+            self._batches = None
+        for _ in range(2):  # a loader whose batches have all been given begins anew
+            before = self.position
+            yield from self._take()
+            if self.position > before or self.position == self.steps:
+                break
+            self._batches = None
+        if self.position < self.steps:
+            warnings.warn(f"the data ran out after {self.position} of the epoch's {self.steps} steps", stacklevel=2)
+            self._batches = None
+        self.position = 0
+
+    def _take(self) -> Iterator[Any]:
+        if self._batches is None:
+            self._batches = iter(self.loader)
+        for batch in islice(self._batches, self.steps - self.position):
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """How many of the epoch's batches have been given, and the loader's state; None where it has none."""
+        if not hasattr(self.loader, "state_dict"):
+            return None
+        return {"position": self.position, "loader": self.loader.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.position, self._batches, self._resuming = int(state["position"]), None, True
+        self.loader.load_state_dict(state["loader"])  # type: ignore[attr-defined]
 
 
 def inputs_of(batch: Any) -> Tensor:

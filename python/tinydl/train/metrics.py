@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..tensor import Array
+from ..tensor import Array, Tensor
 
-__all__ = ["Accuracy", "MeanLoss", "Metric"]
+__all__ = ["Accuracy", "MeanLoss", "Metric", "Scores", "spread"]
 
 
 class Metric:
@@ -22,10 +22,13 @@ class Metric:
     def reset(self) -> None:
         """Forget all samples."""
         self.total: float = 0
-        self.count = 0
+        self.count: float = 0
 
-    def update(self, output: Array, target: Array) -> None:
-        """Count a batch: what the model returned, and what was wanted."""
+    def update(self, output: Array, target: Array, weight: Array | None = None) -> None:
+        """Count a batch: what the model returned, what was wanted, and how much each sample counts.
+
+        A metric that is never weighted needs no third argument.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define update")
 
     def result(self) -> float:
@@ -81,16 +84,81 @@ class Accuracy(Metric):
         self.threshold = threshold
         self.axis = axis
 
-    def update(self, output: Array, target: Array) -> None:
+    def update(self, output: Array, target: Array, weight: Array | None = None) -> None:
         """Count a batch. ValueError where the shapes do not fit."""
         if output.ndim < 2 or output.shape[self.axis] == 1:
-            got, wanted = (output > self.threshold).reshape(-1), target.reshape(-1)
+            got, wanted = output > self.threshold, target
+            got = got if output.ndim < 2 else got.squeeze(self.axis)
         elif target.shape == output.shape:
             got, wanted = output.argmax(self.axis), target.argmax(self.axis)
         else:
-            got = output.argmax(self.axis)
-            wanted = target.reshape(got.shape) if target.size == got.size else target
+            got, wanted = output.argmax(self.axis), target
+        wanted = wanted.reshape(got.shape) if wanted.size == got.size else wanted
         if got.shape != wanted.shape:
             raise ValueError(f"{self.name}: outputs of shape {output.shape} do not fit targets of shape {target.shape}")
-        self.total += int(np.count_nonzero(got == wanted))
-        self.count += got.size
+        right = got == wanted
+        if weight is None:
+            self.total += int(np.count_nonzero(right))
+            self.count += got.size
+        else:
+            weight = spread(weight, got.shape)
+            self.total += float(weight[right].sum(dtype=np.float64))
+            self.count += float(weight.sum(dtype=np.float64))
+
+
+def spread(weight: Array, shape: tuple[int, ...]) -> Array:
+    """Weights of samples (N,), or of their first axes (N, ...), as weights of values of a shape (N, ...).
+
+    Last axes of size 1 count for nothing. ValueError where the shapes do not fit.
+
+    >>> spread(np.array([[1], [2]]), (2, 3))
+    array([[1, 1, 1],
+           [2, 2, 2]])
+    """
+    given = weight.shape
+    while weight.ndim > 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]
+    if weight.shape != shape[: weight.ndim]:
+        raise ValueError(f"weights of shape {given} do not fit values of shape {shape}, one or more for each sample")
+    return np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)
+
+
+class Scores:
+    """The mean loss and the metrics over the samples since `reset`.
+
+    Args:
+        metrics: these count all samples alike.
+        weighted: these count each sample with its weight, where the batches have weights.
+    """
+
+    def __init__(self, metrics: Iterable[Metric] = (), weighted: Iterable[Metric] = ()) -> None:
+        self.loss = MeanLoss()
+        self.metrics = list(metrics)
+        self.weighted = list(weighted)
+
+    def __iter__(self) -> Any:
+        yield self.loss
+        yield from self.metrics
+        yield from self.weighted
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        for metric in self:
+            metric.reset()
+
+    def add(self, loss: float, outputs: Tensor, wanted: Sequence[Tensor]) -> None:
+        """Count a batch: its mean loss, the model's outputs, and (targets,) or (targets, weights)."""
+        self.loss.add(loss, len(wanted[0]))
+        for metric in self.metrics:
+            metric.update(outputs._data, wanted[0]._data)
+        for metric in self.weighted:
+            metric.update(outputs._data, *(tensor._data for tensor in wanted))
+
+    def logs(self) -> dict[str, float]:
+        """All results by name; "weighted_" before that of a weighted metric whose name is taken."""
+        logs = {self.loss.name: self.loss.result()}
+        for metric in self.metrics:
+            logs[metric.name] = metric.result()
+        for metric in self.weighted:
+            logs[f"weighted_{metric.name}" if metric.name in logs else metric.name] = metric.result()
+        return logs

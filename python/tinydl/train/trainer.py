@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,19 +15,20 @@ from ..autograd import no_grad
 from ..tensor import Array, Tensor
 from . import checkpoint
 from .callbacks import Callback, History
-from .data import inputs_of, loader_of, pair, samples_in
-from .metrics import Accuracy, MeanLoss, Metric
+from .data import inputs_of, length, loader_of, parts, samples_in
+from .metrics import Accuracy, Metric, Scores
 
 __all__ = ["Trainer"]
 
 Logs = dict[str, float]
-Hook = Callable[[int, Logs], None]
+Hook = Callable[[int, Any], None]
 
 
 class Trainer:
     """Trains, evaluates and applies a model.
 
-    A step is: gradients to None, loss(model(inputs), targets), backward, optimizer.step().
+    A step is: gradients to None, loss(model(inputs), targets), backward, optimizer.step(). Where the batches have
+    weights beside inputs and targets, it is loss(model(inputs), targets, weights).
 
     Args:
         model: an `nn.Module`.
@@ -35,6 +36,7 @@ class Trainer:
         loss: a function of outputs and targets, such as `nn.CrossEntropyLoss()`, that returns the batch's mean loss;
             may be left out where only `predict` is called.
         metrics: `Metric` objects, or "accuracy".
+        weighted_metrics: likewise; they get the batches' weights, where there are any.
         device: "cpu".
         forward: what gives loss and metrics their outputs, instead of the model itself.
 
@@ -42,6 +44,8 @@ class Trainer:
         epoch, batch, step, samples: where the run stands: the epoch, how many of its batches and samples are done, and
             the steps since the run's beginning.
         history: the run's `History`.
+        scores: the mean loss and the metrics of the epoch so far.
+        validates: whether the epoch is one of those after which the validation data is evaluated.
         stop_training: set it to end the epoch after the batch, and the run after the epoch.
         resumed: whether the run goes on from a checkpoint.
 
@@ -60,18 +64,18 @@ class Trainer:
         self,
         model: Any,
         optimizer: Any = None,
-        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        loss: Callable[..., Tensor] | None = None,
         metrics: Sequence[Metric | str] = (),
         device: str | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
+        weighted_metrics: Sequence[Metric | str] = (),
     ) -> None:
         backend.check_device(device)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.metrics = [_metric(m) for m in metrics]
+        self.scores = Scores(map(_metric, metrics), map(_metric, weighted_metrics))
         self.forward = forward or model
-        self._mean_loss = MeanLoss()
         self._callbacks: list[Callback] = []
         self._loader: Any = None
         self._begin(0)
@@ -81,6 +85,13 @@ class Trainer:
         self.history = History()
         self.stop_training = False
         self.resumed = False
+        self.validates = False
+        self.validation_freq: int | Container[int] = 1
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that count all samples alike."""
+        return self.scores.metrics
 
     # -- Training ---------------------------------------------------------------------------------------------
 
@@ -92,6 +103,7 @@ class Trainer:
         batch_size: int = 32,
         shuffle: bool = True,
         validation_data: Any = None,
+        validation_freq: int | Container[int] = 1,
         callbacks: Iterable[Callback] = (),
         initial_epoch: int = 0,
         resume: str | os.PathLike[str] | None = None,
@@ -99,11 +111,13 @@ class Trainer:
         """Train until `epochs` epochs are done.
 
         Args:
-            data: a `DataLoader` of (inputs, targets), a data set, or a tuple of arrays (inputs, targets).
+            data: a `DataLoader` of (inputs, targets), a data set, or a tuple of arrays (inputs, targets); weights of
+                the samples may be third.
             epochs: the number of the last epoch, from 1.
             batch_size: for a data set or arrays; a loader has its own.
             shuffle: likewise; the seed comes from `tinydl.random`.
             validation_data: like `data`; evaluated after each epoch.
+            validation_freq: n to evaluate it after each nth epoch only, or a list of epochs, from 1.
             callbacks: see `callbacks`.
             initial_epoch: the number of the first epoch, from 0.
             resume: a checkpoint of the same run: it goes on where the file was saved, and ends with the same bits as if
@@ -123,31 +137,39 @@ class Trainer:
             validation_data = loader_of("fit: validation_data", validation_data, batch_size, False)
         self._callbacks = sorted(callbacks, key=lambda c: c.saves)
         self._begin(initial_epoch)
-        params = {"epochs": epochs, "steps": _length(self._loader), "samples": samples_in(self._loader)}
-        for callback in self._callbacks:
-            callback.trainer, callback.model, callback.params = self, self.model, params
+        self.validation_freq = validation_freq
+        self._introduce(self._callbacks, epochs, self._loader)
         if resume is not None:
             self._resume(resume)
-        with self._closing(self._callbacks), self._mode(training=True):
+        with self._closing(self._callbacks), self.mode(training=True):
             self._call("on_train_begin", {})
+            logs: Logs = {}
             while self.epoch < epochs and not self.stop_training:
-                self._run_epoch(validation_data)
-            self._call("on_train_end", {})
+                self.validates = validation_data is not None and _due(self.epoch + 1, self.validation_freq)
+                logs = self._run_epoch(validation_data)
+            self._call("on_train_end", logs)
         return self.history
 
-    def _run_epoch(self, validation_data: Any) -> None:
+    def _introduce(self, callbacks: Iterable[Callback], epochs: int | None, loader: Any) -> None:
+        """Tell callbacks who calls them."""
+        params = {"epochs": epochs, "steps": length(loader), "samples": samples_in(loader)}
+        for callback in callbacks:
+            callback.trainer = self
+            callback.set_model(self.model)
+            callback.set_params(params)
+
+    def _run_epoch(self, validation_data: Any) -> Logs:
         if not self.batch:
             self.samples = 0
-            for metric in (self._mean_loss, *self.metrics):
-                metric.reset()
+            self.scores.reset()
         self._call("on_epoch_begin", self.epoch, {})
-        before, after = "on_train_batch_begin", "on_train_batch_end"
-        self._run_batches(*([getattr(c, m) for c in self._callbacks if _overrides(c, m)] for m in (before, after)))
+        self._run_batches(*_hooks(self._callbacks, "on_train_batch_begin", "on_train_batch_end"))
         if not self.batch:
             raise ValueError("fit: the data is empty: the loader gave no batch")
-        logs = _logs(self._mean_loss, self.metrics)
-        if validation_data is not None:
-            logs |= {f"val_{name}": value for name, value in self.evaluate(validation_data).items()}
+        logs = self.scores.logs()
+        if self.validates:
+            found = self._evaluate("fit: validation_data", validation_data, self._callbacks)
+            logs |= {f"val_{name}": value for name, value in found.items()}
         epoch = self.epoch
         self.epoch, self.batch = epoch + 1, 0
         savers = [c for c in self._callbacks if c.saves]
@@ -156,31 +178,34 @@ class Trainer:
         self.history.append(epoch, logs)
         for callback in savers:
             callback.on_epoch_end(epoch, logs)
+        return logs
 
     def _run_batches(self, before: Sequence[Hook], after: Sequence[Hook]) -> None:
         """The rest of the epoch. Nothing here may cost more than a few microseconds a step."""
-        optimizer, loss, forward, metrics = self.optimizer, self.loss, self.forward, self.metrics
         for batch in self._loader:
-            inputs, targets = pair("fit", batch)
             for hook in before:
                 hook(self.batch, {})
-            optimizer.zero_grad()
-            outputs = forward(inputs)
-            value = loss(outputs, targets)  # type: ignore[misc]
-            value.backward()
-            optimizer.step()
-            self._mean_loss.add(value.item(), len(targets))
-            for metric in metrics:
-                metric.update(outputs._data, targets._data)
+            samples = self.train_step(batch)
             self.batch += 1
             self.step += 1
-            self.samples += len(targets)
+            self.samples += samples
             if after:
-                logs = _logs(self._mean_loss, metrics)
+                logs = self.scores.logs()
                 for hook in after:
                     hook(self.batch - 1, logs)
             if self.stop_training:
                 break
+
+    def train_step(self, batch: Any) -> int:
+        """One step on a batch, which `scores` count; returns how many samples it has."""
+        inputs, *wanted = parts("fit", batch)
+        self.optimizer.zero_grad()
+        outputs = self.forward(inputs)
+        loss = self.loss(outputs, *wanted)  # type: ignore[misc]
+        loss.backward()
+        self.optimizer.step()
+        self.scores.add(loss.item(), outputs, wanted)
+        return len(wanted[0])
 
     # -- Using the model --------------------------------------------------------------------------------------
 
@@ -189,41 +214,69 @@ class Trainer:
         if self.loss is None:
             raise ValueError("evaluate: the trainer needs a loss")
         loader = loader_of("evaluate", data, batch_size, False)
-        mean, metrics = MeanLoss(), copy.deepcopy(self.metrics)
-        for metric in metrics:
-            metric.reset()
         watchers = list(callbacks)
-        for callback in watchers:
-            callback.trainer, callback.model = self, self.model
-            callback.params = {"epochs": None, "steps": _length(loader), "samples": samples_in(loader)}
-        with self._closing(watchers), self._mode(training=False), no_grad():
-            for callback in watchers:
+        self._introduce(watchers, None, loader)
+        with self._closing(watchers):
+            return self._evaluate("evaluate", loader, watchers)
+
+    def _evaluate(self, op: str, loader: Iterable[Any], callbacks: Sequence[Callback]) -> Logs:
+        scores = copy.deepcopy(self.scores)
+        scores.reset()
+        before, after = _hooks(callbacks, "on_test_batch_begin", "on_test_batch_end")
+        with self.evaluating():
+            for callback in callbacks:
                 callback.on_test_begin({})
             for number, batch in enumerate(loader):
-                inputs, targets = pair("evaluate", batch)
-                outputs = self.forward(inputs)
-                mean.add(self.loss(outputs, targets).item(), len(targets))
-                for metric in metrics:
-                    metric.update(outputs._data, targets._data)
-                for callback in watchers:
-                    callback.on_test_batch_end(number, _logs(mean, metrics))
-            if not mean.count:
-                raise ValueError("evaluate: the data is empty: the loader gave no batch")
-            for callback in watchers:
-                callback.on_test_end(_logs(mean, metrics))
-        return _logs(mean, metrics)
+                for hook in before:
+                    hook(number, {})
+                self.test_step(batch, scores)
+                if after:
+                    logs = scores.logs()
+                    for hook in after:
+                        hook(number, logs)
+            if not scores.loss.count:
+                raise ValueError(f"{op}: the data is empty: the loader gave no batch")
+            logs = scores.logs()
+            for callback in callbacks:
+                callback.on_test_end(logs)
+        return logs
 
-    def predict(self, data: Any, *, batch_size: int = 32) -> Array:
+    def test_step(self, batch: Any, scores: Scores) -> None:
+        """Let scores count a batch, in the model's present mode."""
+        inputs, *wanted = parts("evaluate", batch)
+        outputs = self.forward(inputs)
+        scores.add(self.loss(outputs, *wanted).item(), outputs, wanted)  # type: ignore[misc]
+
+    def predict(self, data: Any, *, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Array:
         """The model's outputs for some data, in evaluation mode: an array of inputs, or what `fit` takes."""
         loader = loader_of("predict", data, batch_size, False)
-        with self._mode(training=False), no_grad():
-            outputs = [self.model(inputs_of(batch))._data for batch in loader]
-        if not outputs:
-            raise ValueError("predict: the data is empty: the loader gave no batch")
+        watchers = list(callbacks)
+        self._introduce(watchers, None, loader)
+        before, after = _hooks(watchers, "on_predict_batch_begin", "on_predict_batch_end")
+        outputs: list[Array] = []
+        with self._closing(watchers), self.evaluating():
+            for callback in watchers:
+                callback.on_predict_begin({})
+            for number, batch in enumerate(loader):
+                for hook in before:
+                    hook(number, {})
+                outputs.append(self.model(inputs_of(batch))._data)
+                for hook in after:
+                    hook(number, {"outputs": outputs[-1]})
+            if not outputs:
+                raise ValueError("predict: the data is empty: the loader gave no batch")
+            for callback in watchers:
+                callback.on_predict_end({})
         return np.concatenate(outputs)
 
     @contextmanager
-    def _mode(self, training: bool) -> Any:
+    def evaluating(self) -> Any:
+        """Evaluation mode without gradients, for a block."""
+        with self.mode(training=False), no_grad():
+            yield
+
+    @contextmanager
+    def mode(self, training: bool) -> Any:
         """Training or evaluation mode for a block; afterwards each layer has its own again."""
         before = [(module, module.training) for module in self.model.modules()]
         self.model.train(training)
@@ -268,10 +321,10 @@ class Trainer:
             "optimizer_class": type(self.optimizer).__name__,
             "generator": random.default_generator.state(),
             "loader": self._loader.state_dict() if hasattr(self._loader, "state_dict") else None,
-            "steps": _length(self._loader),
+            "steps": length(self._loader),
             "progress": {name: getattr(self, name) for name in _PROGRESS},
             "history": {"epoch": self.history.epoch, "history": self.history.history},
-            "metrics": [m.state_dict() for m in (self._mean_loss, *self.metrics)],
+            "metrics": [metric.state_dict() for metric in self.scores],
             "callbacks": [{"class": type(c).__name__, "state": state} for c, state in self._remembered()],
         }
 
@@ -295,10 +348,10 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _load_run(self, state: Mapping[str, Any]) -> None:
-        metrics, callbacks = (self._mean_loss, *self.metrics), [c for c, _ in self._remembered()]
+        metrics, callbacks = list(self.scores), [c for c, _ in self._remembered()]
         _same("metrics", len(state["metrics"]), len(metrics))
         _same("callbacks", [c["class"] for c in state["callbacks"]], [type(c).__name__ for c in callbacks])
-        _same("batches an epoch", state["steps"], _length(self._loader))
+        _same("batches an epoch", state["steps"], length(self._loader))
         progress = state["progress"]
         history, epochs = state["history"]["history"], state["history"]["epoch"]
         if state["loader"] is not None and hasattr(self._loader, "load_state_dict"):
@@ -318,7 +371,7 @@ class Trainer:
     def _unchanged_on_error(self, path: str | os.PathLike[str]) -> Any:
         """Undo what was loaded where a part of a checkpoint does not fit, and say which file it is."""
         callbacks = [callback for callback, _ in self._remembered()]
-        parts = [p for p in (self.model, self.optimizer, *self.metrics, *callbacks) if p is not None]
+        parts = [p for p in (self.model, self.optimizer, *self.scores, *callbacks) if p is not None]
         before = [_copied(part.state_dict()) for part in parts]
         generator = random.default_generator.state()
         try:
@@ -342,15 +395,14 @@ def _metric(metric: Metric | str) -> Metric:
     return metric
 
 
-def _logs(loss: Metric, metrics: Sequence[Metric]) -> Logs:
-    logs = {loss.name: loss.result()}
-    for metric in metrics:
-        logs[metric.name] = metric.result()
-    return logs
+def _due(epoch: int, freq: int | Container[int]) -> bool:
+    """Whether an epoch, from 1, is each nth, or is listed."""
+    return epoch % freq == 0 if isinstance(freq, int) else epoch in freq
 
 
-def _length(loader: Any) -> int | None:
-    return len(loader) if hasattr(loader, "__len__") else None
+def _hooks(callbacks: Iterable[Callback], *methods: str) -> list[list[Hook]]:
+    """For each method, those of the callbacks that have one of their own: nobody pays for the others."""
+    return [[getattr(c, method) for c in callbacks if _overrides(c, method)] for method in methods]
 
 
 def _overrides(callback: Callback, method: str) -> bool:

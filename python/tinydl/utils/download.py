@@ -23,7 +23,7 @@ def data_folder(name: str) -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "tinydl" / name
 
 
-def download(name: str, mirrors: Sequence[str], folder: str | os.PathLike[str], checksum: str) -> Path:
+def download(name: str, mirrors: Sequence[str], folder: str | os.PathLike[str], checksum: str | None) -> Path:
     """The path of a file in `folder`, fetched from the first of the mirrors that gives it whole.
 
     A file that is there with the right checksum is not fetched again. The download goes to a temporary file that
@@ -33,7 +33,7 @@ def download(name: str, mirrors: Sequence[str], folder: str | os.PathLike[str], 
         name: the file's name, below each mirror and in `folder`.
         mirrors: addresses of folders, tried in turn.
         folder: made if it is missing.
-        checksum: "md5:..." or "sha256:...".
+        checksum: "md5:..." or "sha256:..."; None to verify nothing.
 
     Raises:
         ImportError: pooch is missing; it comes with the extra `data`.

@@ -55,8 +55,7 @@ class Loss:
         losses = self.call(targets, outputs)
         divisor = self.count(targets, losses)
         if sample_weight is not None:
-            weight = as_tensor(_array(sample_weight), dtype=losses.dtype)
-            losses, weight = same_rank(losses, weight)
+            losses, weight = _weighted(losses, as_tensor(_array(sample_weight), dtype=losses.dtype))
             if self.reduction == "mean_with_sample_weight":
                 divisor = weight.expand(losses.shape).sum()
             losses = losses * weight
@@ -138,6 +137,23 @@ def same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
         return (a.unsqueeze(-1), b) if a.ndim == 1 else (a, b.squeeze(-1))
     return a, b
+
+
+def _weighted(losses: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses (N, ...), and weights that broadcast to them: given for samples (N,), or for their first axes (N, ...)."""
+    if not losses.ndim and weight.ndim:
+        raise ValueError("the loss is one number for the batch: sample weights need one loss for each sample")
+    losses, weight = same_rank(losses, weight)
+    missing = losses.ndim - weight.ndim
+    if missing > 0 and weight.ndim and weight.shape == losses.shape[: weight.ndim]:
+        weight = weight.reshape(*weight.shape, *[1] * missing)
+    try:
+        fits = np.broadcast_shapes(losses.shape, weight.shape) == losses.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"sample_weight of shape {weight.shape} does not fit losses of shape {losses.shape}")
+    return losses, weight
 
 
 def check_shapes(op: str, y_true: Tensor, y_pred: Tensor) -> None:

@@ -27,9 +27,12 @@ class Metric(metrics.Metric):
         """Count a batch: what was wanted, what the model returned, and how much each sample counts."""
         raise NotImplementedError(f"{type(self).__name__} does not define update_state")
 
-    def update(self, output: Array, target: Array) -> None:
+    def update(self, output: Array, target: Array, weight: Array | None = None) -> None:
         """Count a batch, as `Trainer` does."""
-        self.update_state(target, output)
+        if weight is None:
+            self.update_state(target, output)
+        else:
+            self.update_state(target, output, weight)
 
     def reset_state(self) -> None:
         """Forget all samples."""
@@ -66,11 +69,9 @@ class Mean(Metric):
             self.total += float(values.sum())
             self.count += values.size
             return
-        weight = as_array(sample_weight)
-        weight = weight.reshape((*weight.shape, *[1] * (values.ndim - weight.ndim)))
-        weight = np.broadcast_to(weight, values.shape)
+        weight = metrics.spread(as_array(sample_weight), values.shape)
         self.total += float((values * weight).sum())
-        self.count += float(weight.sum())  # type: ignore[assignment]
+        self.count += float(weight.sum())
 
     def result(self) -> float:
         """The mean; 0 where nothing has been counted, as in Keras."""
@@ -113,10 +114,6 @@ class MeanMetricWrapper(Mean):
         """Count a batch."""
         self.add(as_array(self.fn(*aligned(y_true, y_pred), **self.options)), sample_weight)
 
-    def update(self, output: Array, target: Array) -> None:
-        """Count a batch, as `Trainer` does."""
-        self.update_state(target, output)
-
 
 class OfProbabilities(metrics.Metric):
     """Another metric, of the outputs after an activation that the trainer's forward pass leaves out."""
@@ -130,10 +127,14 @@ class OfProbabilities(metrics.Metric):
         """Forget all samples."""
         self.metric.reset()
 
-    def update(self, output: Array, target: Array) -> None:
+    def update(self, output: Array, target: Array, weight: Array | None = None) -> None:
         """Count a batch."""
         with no_grad():
-            self.metric.update(self.activate(Tensor(output))._data, target)
+            activated = self.activate(Tensor(output))._data
+        if weight is None:
+            self.metric.update(activated, target)
+        else:
+            self.metric.update(activated, target, weight)
 
     def result(self) -> float:
         """The other metric's."""

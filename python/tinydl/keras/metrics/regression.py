@@ -133,7 +133,7 @@ class R2Score(Metric):
         self.sum = self.sum + weight @ true
         self.squared = self.squared + weight @ true**2
         self.error = self.error + weight @ (true - pred) ** 2
-        self.count += float(weight.sum())  # type: ignore[assignment]
+        self.count += float(weight.sum())
 
     def result(self) -> float:
         """The score."""
