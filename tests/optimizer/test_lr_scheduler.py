@@ -390,3 +390,14 @@ def test_wrong_calls():
     restarts = lr_scheduler.CosineAnnealingWarmRestarts(optimizer(), 3)
     with pytest.raises(ValueError, match="got epoch = -1, wanted at least 0"):
         restarts.step(-1)
+
+
+def test_a_rate_that_rounds_below_zero_is_no_error():
+    w = tinydl.ones(2, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.48073051373429776)
+    schedule = lr_scheduler.LinearLR(optimizer, start_factor=0.48073051373429776, end_factor=0.0, total_iters=4)
+    for _ in range(6):
+        w.grad = tinydl.ones(2)
+        optimizer.step()
+        schedule.step()
+    assert abs(optimizer.param_groups[0]["lr"]) < 1e-15

@@ -279,6 +279,7 @@ class Optimizer:
         return arrays
 
 
+_ROUNDING = 1e-12
 HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 
@@ -288,8 +289,8 @@ def arrays(params: list[Tensor]) -> tuple[list[Array], list[Array]]:
 
 
 def check_range(owner: Optimizer, group: dict[str, Any], key: str, below: float = math.inf) -> None:
-    """Raise ValueError unless 0 <= group[key] < below."""
-    if not 0 <= group[key] < below:
+    """Raise ValueError unless 0 <= group[key] < below; what a schedule's rounding takes just below 0 passes."""
+    if not -_ROUNDING <= group[key] < below:
         limit = "a finite number" if below == math.inf else f"less than {below}"
         raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and {limit}")
 
