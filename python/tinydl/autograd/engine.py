@@ -37,17 +37,16 @@ def backward(
         ValueError: `gradient` has another shape than root, or an input is no leaf.
         NotImplementedError: create_graph is set.
     """
-    _refuse_create_graph("backward", create_graph)
+    if create_graph:
+        raise _no_second_derivatives("backward")
     if not root.requires_grad:
         raise RuntimeError("backward: the tensor requires no gradient and has no grad_fn")
-    start = _root_gradient(root, gradient)
     deliver = accumulate if inputs is None else _only(_leaves("backward", inputs))
-    _walk(root, start, bool(retain_graph), deliver)
+    _walk(root, _root_gradient(root, gradient), retain_graph, deliver)
 
 
-def _refuse_create_graph(op: str, create_graph: bool) -> None:
-    if create_graph:
-        raise NotImplementedError(f"{op}: create_graph=True, gradients of gradients, is not supported")
+def _no_second_derivatives(op: str) -> NotImplementedError:
+    return NotImplementedError(f"{op}: create_graph=True, gradients of gradients, is not supported")
 
 
 def _leaves(op: str, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
@@ -85,7 +84,7 @@ def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
     return array
 
 
-def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> None:
+def _walk(root: Tensor, grad: Array, retain_graph: bool | None, deliver: _Deliver) -> None:
     """Visit the functions from the latest to the earliest: each is reached after everything that used its output.
 
     Calls deliver(leaf, gradient, fresh) for each gradient that reaches a leaf; a fresh one may be kept.
@@ -112,7 +111,9 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool, deliver: _Deliver) -> N
                 if target._hooks is not None:
                     held[target] = add(held[target], input_grad) if target in held else input_grad
                     continue
-                fresh = type(input_grad.base) is not np.ndarray and all([input_grad is not g for g in grads])
+                fresh = type(input_grad.base) is not np.ndarray
+                for g in grads:
+                    fresh = fresh and input_grad is not g
                 deliver(target, input_grad, fresh)
                 continue
             arrived = pending.get(target)
@@ -142,7 +143,8 @@ def grad(
     >>> grad(x * x, x)
     (tensor(4., dtype=float64),)
     """
-    _refuse_create_graph("grad", create_graph)
+    if create_graph:
+        raise _no_second_derivatives("grad")
     leaves = _leaves("grad", inputs)
     found: dict[int, Array] = {}
 
@@ -151,7 +153,7 @@ def grad(
         own = gradient if fresh else gradient.copy(order="K")
         found[id(leaf)] = own if before is None else add(before, gradient)
 
-    _walk(outputs, _root_gradient(outputs, grad_outputs), bool(retain_graph), collect)
+    _walk(outputs, _root_gradient(outputs, grad_outputs), retain_graph, collect)
     return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
 
 
