@@ -1,4 +1,9 @@
-"""What differs from PyTorch, and why. `test_names.py` holds these lists complete."""
+"""What differs from PyTorch, and why.
+
+`test_names.py` holds the lists of arguments and of missing names complete, for the modules that they name; of the main
+module and the tensor's methods, what is missing is not listed (some hundreds of names, most of them PyTorch's own).
+BEHAVIOUR is for the reader.
+"""
 
 ARGUMENTS = {
     "out": "results are fresh arrays from the caching allocator, which costs no more than writing into old ones",
@@ -163,3 +168,16 @@ MISSING = {
     },
 }
 """Module: {why: the names that it lacks}."""
+
+BEHAVIOUR = {
+    "Tensor.view": "copies where the strides allow no view, as channels-last images need; PyTorch refuses",
+    "Tensor.unfold": "a copy; PyTorch's is a view",
+    "floor_divide": "passes a gradient of 0, as div(rounding_mode='floor') does; PyTorch refuses",
+    "nn.functional.soft_margin_loss": "has a gradient for its target; PyTorch refuses",
+    "nn.functional.interpolate": "antialiased images of width 1 are right; PyTorch repeats their first row",
+    "sort": "always stable",
+    "x[i] = v": "a tensor with views cannot be changed in place while it is recorded; PyTorch rebases the views",
+    "optim": "parameters must be dense: one with gaps is refused at the first step",
+    "labels": "of any integer dtype; PyTorch takes int64 and uint8",
+}
+"""What the same arguments do otherwise."""

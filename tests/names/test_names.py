@@ -1,4 +1,7 @@
-"""Every public name and argument against PyTorch's: the differences are the ones listed here, each with its reason."""
+"""Public names and arguments against PyTorch's: the differences are those of `lists.py`, each with its reason.
+
+Functions that take any number of arguments, and those that PyTorch gives no signature of, are compared by name only.
+"""
 
 import inspect
 from pathlib import Path

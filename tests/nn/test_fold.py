@@ -93,3 +93,10 @@ WRONG = [
 def test_wrong_calls(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_results_never_share_the_input():
+    x = tinydl.ones(1, 4, 2, 2)
+    for same in (F.pixel_shuffle(x, 1), F.channel_shuffle(x, 1), F.channel_shuffle(x, 4), F.pad(x[0], (0, 0), "reflect")):
+        same.add_(1)
+    assert bool((x == 1).all())

@@ -223,3 +223,12 @@ def test_to_names_what_is_missing():
         x.to("cuda:0")
     with pytest.raises(TypeError, match="to: got 'float65', wanted a dtype or a device"):
         x.to("float65")
+
+
+def test_repeated_elements_cannot_be_changed_in_place():
+    wide = tinydl.ones(3).expand(2, 3)
+    for change in (lambda: wide.add_(1), lambda: wide.fill_(2.0), lambda: wide.__setitem__(0, 5.0)):
+        with pytest.raises(
+            ValueError, match=r"shape \(2, 3\) cannot be changed in place: .* expand\(\); change a clone"
+        ):
+            change()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class VectorNorm(_Reduction):
 
 
 def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any) -> Tensor:
-    if not isinstance(p, int | float):
+    if not isinstance(p, numbers.Real):
         raise TypeError(f"{op}: got the order {p!r}, wanted a number")
     if not dtypes.is_floating_point(input.dtype):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted a floating-point dtype")
@@ -95,7 +96,7 @@ def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any)
         raise ValueError(f"{op}: the norm of order {p} of no elements is undefined; got shape {input.shape}")
     function = VectorNorm(p, axes, keepdim)
     if input._data.dtype.char in KERNEL_CHARS:
-        return function.apply(input)  # type: ignore[no-any-return]
+        return function.apply(input)
     return apply_float(op, function, input)
 
 

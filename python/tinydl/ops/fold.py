@@ -198,7 +198,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     k = len(outer)
     parts = input.reshape(*outer, channels // (r * r), r, r, h, w)
     moved = parts.permute(*range(k), k, k + 3, k + 1, k + 4, k + 2)
-    return moved.reshape(*outer, channels // (r * r), h * r, w * r)
+    out = moved.reshape(*outer, channels // (r * r), h * r, w * r)
+    return out.clone() if r == 1 else out  # never a view, as in PyTorch
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -236,4 +237,5 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C * {g}, *)")
     n, channels, *rest = input.shape
     parts = input.reshape(n, g, channels // g, *rest)
-    return parts.transpose(1, 2).reshape(n, channels, *rest)
+    out = parts.transpose(1, 2).reshape(n, channels, *rest)
+    return out.clone() if groups in (1, channels) else out  # never a view, as in PyTorch

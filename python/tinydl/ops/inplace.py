@@ -24,7 +24,15 @@ def bump(target: Tensor) -> None:
 
 
 def check_writable(op: str, target: Tensor, recorded: bool) -> None:
-    """Refuse a change that the tape could not follow; `recorded` says whether the new value is on the tape."""
+    """Refuse a change that the tape could not follow; `recorded` says whether the new value is on the tape.
+
+    ValueError where the memory is read-only, or an element stands in several places (`expand`).
+    """
+    if not target._data.flags.writeable:
+        raise ValueError(
+            f"{op}: the tensor of shape {target.shape} cannot be changed in place: its memory is read-only, or its "
+            "elements are repeated by expand(); change a clone()"
+        )
     if not is_grad_enabled():
         return
     if target.requires_grad and target.grad_fn is None:

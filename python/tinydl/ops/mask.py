@@ -180,11 +180,6 @@ def argwhere(input: Tensor) -> Tensor:
     return nonzero(input)  # type: ignore[no-any-return]
 
 
-def where_nonzero(condition: Tensor) -> tuple[Tensor, ...]:
-    """`where(condition)`: for each axis, the indices of the elements that are not zero."""
-    return nonzero(condition, as_tuple=True)  # type: ignore[no-any-return]
-
-
 # -- Triangles ------------------------------------------------------------------------------------------------------
 
 

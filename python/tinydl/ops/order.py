@@ -96,6 +96,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mode:
     """(values, indices): the most frequent element along an axis, the smallest of equally frequent ones.
 
+    A NaN equals no other and counts as the largest.
+
     >>> import tinydl
     >>> tinydl.mode(tinydl.tensor([3, 1, 1, 3, 2]))
     mode(values=tensor(1), indices=tensor(2))
@@ -104,8 +106,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mo
     rows = np.moveaxis(input._data, axis, -1)
     places = np.zeros((*rows.shape[:-1], 1), np.int64)
     for at in np.ndindex(rows.shape[:-1]):
-        values, counts = np.unique(rows[at], return_counts=True)
-        places[at] = np.flatnonzero(rows[at] == values[counts.argmax()])[-1]
+        values, counts = np.unique(rows[at], return_counts=True, equal_nan=False)
+        chosen = values[counts.argmax()]
+        places[at] = np.flatnonzero(rows[at] == chosen if chosen == chosen else np.isnan(rows[at]))[-1]
     return return_types.mode(*choose(input, axis, np.moveaxis(places, -1, axis), keepdim))
 
 

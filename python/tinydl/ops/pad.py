@@ -108,7 +108,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     for axis, (before, after) in enumerate(sides, input.ndim - axes):
         if before or after:
             input = Take(axis, _source(mode, input.shape[axis], before, after), False).apply(input)
-    return input
+    return input if any(sizes) else input.clone()
 
 
 def _numbers(pad: Sequence[int]) -> list[int]:
