@@ -4,6 +4,7 @@
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/dispatch.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/runtime/precision.h"
 
 namespace tinydl {
 
@@ -24,6 +25,8 @@ void bind_runtime(py::module_& m) {
   m.def("isa", [] { return tier_name(active_tier()); });
   m.def("detected_isa", [] { return tier_name(detected_tier()); });
   m.def("set_isa", &set_active_tier, py::arg("name"));
+  m.def("float32_matmul_precision", &float32_precision_name);
+  m.def("set_float32_matmul_precision", &set_float32_precision, py::arg("precision"));
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
   m.def("memory_stats", &memory_stats_dict);

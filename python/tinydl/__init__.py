@@ -11,7 +11,15 @@ from . import (
     ops,  # attaches the tensor's methods
 )
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
+from .backend import (
+    empty_cache,
+    get_float32_matmul_precision,
+    memory_stats,
+    reset_peak_memory,
+    set_cache_limit,
+    set_float32_matmul_precision,
+    set_num_threads,
+)
 from .backend import num_threads as get_num_threads
 from .creation import (
     arange,

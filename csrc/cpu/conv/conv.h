@@ -27,6 +27,6 @@ struct ConvKernels {
   void (*weight_grad)(const ConvGeometry&, const T* x, const T* dy, T* dw);
 };
 
-TINYDL_KERNELS(ConvKernels, conv)
+TINYDL_PRODUCT_KERNELS(ConvKernels, conv)
 
 }  // namespace tinydl

@@ -12,7 +12,7 @@
 #include "cpu/conv/padded.h"
 #include "cpu/conv/phases.h"
 #include "cpu/conv/weight_grad.h"
-#include "cpu/matmul/gemm.h"
+#include "cpu/matmul/product.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -67,28 +67,31 @@ struct TapColumns {
   }
 };
 
-// Packs the weights of `tap_count` taps and multiplies.
+// k counts (tap, channel); neighbouring taps that continue each other in memory make one run.
+struct TapRuns {
+  const Tap* taps;
+  int tap_count;
+  int64_t channels;
+
+  int64_t total() const { return tap_count * channels; }
+  Depth cut(int64_t limit) const {
+    Depth depth(2 * tap_count + total() / limit + 2, total() / limit + 2);
+    for (int t = 0; t < tap_count; ++t) {
+      const int64_t offset = taps[t].a_offset;
+      int64_t length = channels;
+      for (; t + 1 < tap_count && taps[t + 1].a_offset == offset + length; ++t) length += channels;
+      depth.add(offset, 1, length, limit);
+    }
+    depth.finish();
+    return depth;
+  }
+};
+
 template <class T>
 void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>& columns, int tap_count, int64_t n,
                    const Epilogue<T>& epilogue) {
   if (pixels == 0 || n == 0) return;
-  const int64_t limit = kBlockDepth<T>, depth_length = tap_count * columns.channels;
-  Depth depth(2 * tap_count + depth_length / limit + 2, depth_length / limit + 2);
-  for (int t = 0; t < tap_count; ++t) {
-    int64_t length = columns.channels;
-    const int64_t offset = columns.taps[t].a_offset;
-    // Neighbouring taps that continue each other in memory make one run.
-    while (t + 1 < tap_count && columns.taps[t + 1].a_offset == offset + length) {
-      length += columns.channels;
-      ++t;
-    }
-    depth.add(offset, 1, length, limit);
-  }
-  depth.finish();
-  Scratch packed(static_cast<size_t>(padded_columns<T>(n) * depth.total()) * sizeof(T));
-  T* b = static_cast<T*>(packed.data());
-  pack_b(columns, depth, n, b);
-  gemm(rows, depth, b, pixels, n, epilogue);
+  multiply(rows, columns, TapRuns{columns.taps, tap_count, columns.channels}, pixels, n, epilogue);
 }
 
 template <class T>

@@ -30,6 +30,6 @@ struct MatmulKernels {
                  const Epilogue<T>& epilogue, T* c);
 };
 
-TINYDL_KERNELS(MatmulKernels, matmul)
+TINYDL_PRODUCT_KERNELS(MatmulKernels, matmul)
 
 }  // namespace tinydl

@@ -6,16 +6,12 @@
 // unchanged; B is read as NV vectors per k, packed or not. Each k costs kRows broadcasts and NV loads for kRows * NV
 // fused multiply-adds: 0.42 loads per FMA for 6 x 4 on AVX-512, 0.58 for 4 x 3 on AVX2.
 #pragma once
+#include "cpu/matmul/depth.h"
 #include "cpu/matmul/matmul.h"
 #include "cpu/simd/math.h"
 #include "cpu/simd/vec.h"
 
 namespace tinydl::TINYDL_TIER {
-
-// Consecutive values of k: A's pointers move by `a_offset` to reach the first, B's by `k` steps.
-struct Run {
-  int64_t a_offset, k, length;
-};
 
 #if defined(TINYDL_TIER_avx512)
 constexpr int kMaxVectors = 4;

@@ -26,6 +26,7 @@ void set_cache_limit(int64_t bytes);
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
+  Scratch(Scratch&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;

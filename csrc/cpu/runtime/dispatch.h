@@ -2,12 +2,13 @@
 //
 // Every csrc/cpu/<family>/kernels.cpp is compiled once per tier, inside namespace tinydl::<tier>, and defines a
 // constant table of function pointers there. TINYDL_KERNELS, in the family's contract header, declares the
-// tables and the accessor that returns the active tier's.
+// tables and the accessor that returns the active tier's. The tier amx is avx512 with matrix tiles, which only products
+// have a use for: families of products say TINYDL_PRODUCT_KERNELS, and the other families' tables are avx512's.
 #pragma once
 
 namespace tinydl {
 
-enum class Tier { portable, avx2, avx512 };
+enum class Tier { portable, avx2, avx512, amx };
 
 const char* tier_name(Tier tier);
 
@@ -37,22 +38,23 @@ const Kernels<double>& pick(const ByType<Kernels>& tables, double) {
 }  // namespace tinydl
 
 #if defined(__x86_64__)
-#define TINYDL_KERNELS(Kernels, family)                                                            \
-  namespace portable {                                                                             \
-  extern const ByType<Kernels> family##_table;                                                     \
-  }                                                                                                \
-  namespace avx2 {                                                                                 \
-  extern const ByType<Kernels> family##_table;                                                     \
-  }                                                                                                \
-  namespace avx512 {                                                                               \
-  extern const ByType<Kernels> family##_table;                                                     \
-  }                                                                                                \
+#define TINYDL_TABLE(Kernels, tier, family)    \
+  namespace tier {                             \
+  extern const ByType<Kernels> family##_table; \
+  }
+#define TINYDL_TABLES(Kernels, family, best)                                                       \
+  TINYDL_TABLE(Kernels, portable, family)                                                          \
+  TINYDL_TABLE(Kernels, avx2, family)                                                              \
+  TINYDL_TABLE(Kernels, avx512, family)                                                            \
+  TINYDL_TABLE(Kernels, best, family)                                                              \
   template <class T>                                                                               \
   const Kernels<T>& family##_kernels() {                                                           \
     constexpr const ByType<Kernels>* tables[] = {&portable::family##_table, &avx2::family##_table, \
-                                                 &avx512::family##_table};                         \
+                                                 &avx512::family##_table, &best::family##_table};  \
     return pick(*tables[static_cast<int>(active_tier())], T());                                    \
   }
+#define TINYDL_KERNELS(Kernels, family) TINYDL_TABLES(Kernels, family, avx512)
+#define TINYDL_PRODUCT_KERNELS(Kernels, family) TINYDL_TABLES(Kernels, family, amx)
 #else
 #define TINYDL_KERNELS(Kernels, family)         \
   namespace portable {                          \
@@ -62,4 +64,5 @@ const Kernels<double>& pick(const ByType<Kernels>& tables, double) {
   const Kernels<T>& family##_kernels() {        \
     return pick(portable::family##_table, T()); \
   }
+#define TINYDL_PRODUCT_KERNELS TINYDL_KERNELS
 #endif

@@ -1,0 +1,78 @@
+// The microkernel of the matrix tiles: 32 x 32 of C in four tile registers, sums of products of bfloat16 planes.
+//
+// Of the eight tile registers four hold C, two a plane of 32 rows of A, two a plane of 32 columns of B. A tile load
+// costs as much as half a product where the caches are quiet and three products where another thread keeps the load
+// ports busy, so the products of planes are ordered such that each changes one operand only: 14 loads for 24 products
+// (six pairs of planes), 8 for 12 (three), 4 for 4 (one).
+#pragma once
+#include "cpu/matmul/planes.h"
+
+namespace tinydl::TINYDL_TIER {
+
+// Tile registers configured as 16 rows of 64 bytes, on this thread, for the length of a scope.
+class TileRegisters {
+ public:
+  TileRegisters() {
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } config;
+    _tile_loadconfig(&config);
+  }
+  ~TileRegisters() { _tile_release(); }
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+};
+
+// Plane p of a step of 32 rows of A, or of 32 columns of B: two tiles.
+TINYDL_INLINE void load_a(const Bfloat16* step, int plane) {
+  _tile_loadd(4, step + plane * 2 * kTileValues, 64);
+  _tile_loadd(5, step + (plane * 2 + 1) * kTileValues, 64);
+}
+TINYDL_INLINE void load_b(const Bfloat16* step, int plane) {
+  _tile_loadd(6, step + plane * 2 * kTileValues, 64);
+  _tile_loadd(7, step + (plane * 2 + 1) * kTileValues, 64);
+}
+TINYDL_INLINE void multiply_tiles() {
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(1, 4, 7);
+  _tile_dpbf16ps(2, 5, 6);
+  _tile_dpbf16ps(3, 5, 7);
+}
+
+template <int planes>
+TINYDL_INLINE void multiply_step(const Bfloat16* a, const Bfloat16* b) {
+  if constexpr (planes == 3) {
+    load_a(a, 2), load_b(b, 0), multiply_tiles();
+    load_a(a, 1), multiply_tiles();
+    load_b(b, 1), multiply_tiles();
+    load_a(a, 0), multiply_tiles();
+    load_b(b, 2), multiply_tiles();
+    load_b(b, 0), multiply_tiles();
+  } else if constexpr (planes == 2) {
+    load_a(a, 1), load_b(b, 0), multiply_tiles();
+    load_a(a, 0), multiply_tiles();
+    load_b(b, 1), multiply_tiles();
+  } else {
+    load_a(a, 0), load_b(b, 0), multiply_tiles();
+  }
+}
+
+// c (32, 32) = A B over `steps` steps; an operand's step is [plane][tile] and `planes * 2` tiles long.
+template <int planes>
+void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, float* c) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  constexpr int64_t kStep = planes * 2 * kTileValues;
+  for (int64_t s = 0; s < steps; ++s, a += kStep, b += kStep) multiply_step<planes>(a, b);
+  constexpr int64_t kRow = kPairEdge * static_cast<int64_t>(sizeof(float));
+  _tile_stored(0, c, kRow);
+  _tile_stored(1, c + kTileEdge, kRow);
+  _tile_stored(2, c + kTileEdge * kPairEdge, kRow);
+  _tile_stored(3, c + kTileEdge * kPairEdge + kTileEdge, kRow);
+}
+
+}  // namespace tinydl::TINYDL_TIER

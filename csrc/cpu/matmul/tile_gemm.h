@@ -1,0 +1,246 @@
+// Float32 products on the matrix tiles: both operands split into bfloat16 planes, block by block.
+//
+//   B is split once, in parallel, as [k block][32 columns][step][plane][tile]. Tasks are blocks of kTileBlockRows rows
+//   x kTileBlockPanels panels of C:
+//
+//     for each k block of 512     (A's rows split to scratch memory: three planes take 768 KB of the second-level
+//     cache)
+//       for each panel            (B's 96 KB: from the second- or third-level cache)
+//         for each 32 rows        (A's 96 KB: from the second-level cache)
+//           32 x 32 of C += A B
+//
+// Blocks depend on the problem's shape alone. While splitting, the exponents of both operands are watched: where a
+// partial product could overflow or be flushed, where an operand holds an infinity or a NaN, the result is discarded
+// and the caller computes the product with fused multiply-adds.
+#pragma once
+#include "cpu/matmul/amx_tile.h"
+#include "cpu/matmul/dense_block.h"
+#include "cpu/matmul/gemm.h"
+#include "cpu/matmul/matrix.h"
+
+namespace tinydl::TINYDL_TIER {
+
+constexpr int64_t kTileDepth = 512;
+constexpr int64_t kTileBlockRows = 256;
+constexpr int64_t kTileBlockPanels = 32;
+
+// What the exponents of an operand must obey, gathered over all tasks.
+class SharedRange {
+ public:
+  void add(const ExponentRange& range) {
+    raise(&largest_, range.largest());
+    raise(&margin_, 255 - range.smallest());
+  }
+  int largest() const { return largest_; }
+  int smallest() const { return 255 - margin_; }
+
+ private:
+  static void raise(int* value, int candidate) {
+    int seen = __atomic_load_n(value, __ATOMIC_RELAXED);
+    while (candidate > seen &&
+           !__atomic_compare_exchange_n(value, &seen, candidate, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+  }
+  int largest_ = 0, margin_ = 0;
+};
+
+// Whether sums of k products stay finite and no partial product is lost.
+//
+// With biased exponents a and b, |x y| lies in [2^(a + b - 254), 2^(a + b - 252)). Of x y the planes' products that
+// count reach down to 2^-24 of it, and tiles flush what is below 2^-126; the third plane of x itself lies 2^-16 below
+// it.
+inline bool split_is_exact(const SharedRange& a, const SharedRange& b, int64_t k) {
+  if (a.largest() == 0 || b.largest() == 0) return true;
+  int sum_bits = 0;
+  while ((int64_t(1) << sum_bits) < k) ++sum_bits;
+  constexpr int kInfinity = 255, kSmallestFactor = 1 + 24, kSmallestProduct = 254 - 126 + 28;
+  return a.largest() < kInfinity && b.largest() < kInfinity && a.largest() + b.largest() - 252 + sum_bits <= 127 &&
+         a.smallest() >= kSmallestFactor && b.smallest() >= kSmallestFactor &&
+         a.smallest() + b.smallest() >= kSmallestProduct;
+}
+
+// The tiles of 16 rows, or 16 columns, of a step of an operand: [step][plane][two tiles][16][32].
+template <int planes>
+constexpr int64_t kStepValues = planes * 2 * kTileValues;
+
+// Splits 16 dense rows of `steps` steps of k.
+template <int planes>
+void split_rows(const float* dense, int64_t pitch, int64_t steps, Bfloat16* to, ExponentRange& range) {
+  for (int64_t s = 0; s < steps; ++s, to += kStepValues<planes>)
+    for (int i = 0; i < kTileEdge; ++i) {
+      const float* row = dense + i * pitch + s * kStepDepth;
+      split<planes>(Vec<float>::load(row), Vec<float>::load(row + 16), to + i * kStepDepth, 2 * kTileValues, range);
+    }
+}
+
+// Splits a dense step of 32 values of k x 32 columns.
+template <int planes>
+void split_columns(const float* dense, Bfloat16* to, ExponentRange& range) {
+  for (int tile = 0; tile < 2; ++tile)
+    for (int i = 0; i < kTileEdge; ++i) {
+      const float* low = dense + i * kPairEdge + tile * kTileEdge;
+      split<planes>(Vec<float>::load(low), Vec<float>::load(low + 16 * kPairEdge),
+                    to + tile * kTileValues + i * kStepDepth, 2 * kTileValues, range);
+    }
+}
+
+inline void clear(float* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = 0;
+}
+
+// B's 32 columns from `column` over one block of k; see gemm.h for `columns`.
+template <int planes, class Columns>
+void split_panel(const Columns& columns, const DepthBlock& block, int64_t column, int64_t n, Bfloat16* to,
+                 ExponentRange& range) {
+  alignas(64) float dense[kStepDepth * kPairEdge];
+  const int64_t width = smaller(kPairEdge, n - column);
+  for (int64_t k = 0; k < block.length; k += kStepDepth, to += kStepValues<planes>) {
+    const int64_t depth = smaller(kStepDepth, block.length - k);
+    if (depth < kStepDepth || width <= kTileEdge) clear(dense, kStepDepth * kPairEdge);
+    for (int64_t at = 0; at < depth;) {
+      const float* from;
+      const int64_t same = smaller(smaller(columns.at(block.first_k + k + at, &from), depth - at), 16);
+      copy_block(from + column * columns.n_stride, columns.k_stride, columns.n_stride, same, width,
+                 dense + at * kPairEdge, kPairEdge);
+      at += same;
+    }
+    split_columns<planes>(dense, to, range);
+  }
+}
+
+template <int planes, class Columns>
+void split_b(const Columns& columns, const Depth& depth, int64_t n, Bfloat16* to, SharedRange& shared) {
+  const int64_t panels = div_up(n, kPairEdge);
+  parallel_for(panels * depth.block_count(), depth.total() * n / 2, [&](int64_t begin, int64_t end, int) {
+    ExponentRange range;
+    for (int64_t task = begin; task < end; ++task) {
+      const DepthBlock& block = depth.block(static_cast<int>(task / panels));
+      const int64_t panel = task % panels, steps = div_up(block.length, kStepDepth);
+      Bfloat16* at = to + (block.first_k / kStepDepth * panels + panel * steps) * kStepValues<planes>;
+      split_panel<planes>(columns, block, panel * kPairEdge, n, at, range);
+    }
+    shared.add(range);
+  });
+}
+
+// Adds a finished 32 x 32 product to C, or overwrites C with it; then bias and activation, if this completes C.
+struct TileSink {
+  bool accumulate;
+  const Epilogue<float>* epilogue;  // null before the last block of k
+
+  void put(const float* product, float* const* c, int64_t count, int64_t column, int64_t width) const {
+    for (int64_t j = 0; j < width; j += kTileEdge) {
+      const int lanes = static_cast<int>(smaller(kTileEdge, width - j));
+      const float* bias = epilogue && epilogue->bias ? epilogue->bias + column + j : nullptr;
+      for (int64_t i = 0; i < count; ++i) {
+        float* to = c[i] + column + j;
+        Vec<float> x = Vec<float>::load(product + i * kPairEdge + j);
+        if (accumulate) x = x + Vec<float>::load(to, lanes);
+        if (bias) x = x + Vec<float>::load(bias, lanes);
+        if (epilogue) x = activate(x, epilogue->activation);
+        x.store(to, lanes);
+      }
+    }
+  }
+};
+
+// to[i * pitch + k] = A's row first + i, for i < count <= 16, over a block of k.
+template <class Rows>
+void copy_rows(const Rows& rows, int64_t first, int64_t count, const DepthBlock& block, const Run* runs, float* to,
+               int64_t pitch) {
+  const float* from[kTileEdge];
+  float* unused[kTileEdge];
+  rows.locate(first, count, from, unused);
+  copy_runs(from, count, block, runs, to, pitch);
+}
+inline void copy_rows(const StagedRows<float>& rows, int64_t first, int64_t count, const DepthBlock& block, const Run*,
+                      float* to, int64_t pitch) {
+  const PlainRows<float>& plain = rows.plain;
+  copy_block(plain.a + first * plain.a_stride + block.first_k * rows.k_stride, plain.a_stride, rows.k_stride, count,
+             block.length, to, pitch);
+}
+
+template <int planes, class Rows>
+struct TileGemm {
+  const Rows& rows;
+  const Depth& depth;
+  const Bfloat16* b;
+  int64_t m, n;
+  const Epilogue<float>& epilogue;
+  SharedRange& a_range;
+
+  // What a worker needs to itself.
+  struct Memory {
+    alignas(64) Bfloat16 a[kTileBlockRows * kTileDepth * planes];
+    alignas(64) float dense[kTileEdge * kTileDepth];
+    alignas(64) float product[kPairEdge * kPairEdge];
+  };
+
+  // A's rows [first, first + count) over a block of k, as [32 rows][step][plane][tile].
+  void split_a(int64_t first, int64_t count, const DepthBlock& block, Memory& memory) const {
+    const int64_t steps = div_up(block.length, kStepDepth);
+    ExponentRange range;
+    for (int64_t i = 0; i < div_up(count, kPairEdge) * kPairEdge; i += kTileEdge) {
+      const int64_t present = larger(0, smaller(kTileEdge, count - i));
+      if (present < kTileEdge || block.length % kStepDepth != 0) clear(memory.dense, kTileEdge * kTileDepth);
+      if (present > 0) copy_rows(rows, first + i, present, block, depth.runs(block), memory.dense, kTileDepth);
+      Bfloat16* to = memory.a + i / kPairEdge * steps * kStepValues<planes> + i / kTileEdge % 2 * kTileValues;
+      split_rows<planes>(memory.dense, kTileDepth, steps, to, range);
+    }
+    a_range.add(range);
+  }
+
+  // C's rows [first, first + count) x panels [panel, panel_end).
+  void task(int64_t first, int64_t count, int64_t panel, int64_t panel_end, Memory& memory) const {
+    const float* unused[kTileBlockRows];
+    float* c[kTileBlockRows];
+    rows.locate(first, count, unused, c);
+    const int64_t panels = div_up(n, kPairEdge);
+    for (int k = 0; k < depth.block_count(); ++k) {
+      const DepthBlock& block = depth.block(k);
+      const int64_t steps = div_up(block.length, kStepDepth);
+      split_a(first, count, block, memory);
+      const TileSink sink{k > 0, k + 1 == depth.block_count() ? &epilogue : nullptr};
+      for (int64_t p = panel; p < panel_end; ++p) {
+        const Bfloat16* b_panel = b + (block.first_k / kStepDepth * panels + p * steps) * kStepValues<planes>;
+        for (int64_t i = 0; i < count; i += kPairEdge) {
+          tile_product<planes>(memory.a + i / kPairEdge * steps * kStepValues<planes>, b_panel, steps, memory.product);
+          sink.put(memory.product, c + i, smaller(kPairEdge, count - i), p * kPairEdge,
+                   smaller(kPairEdge, n - p * kPairEdge));
+        }
+      }
+    }
+  }
+
+  void run() const {
+    const int64_t panels = div_up(n, kPairEdge);
+    const int64_t row_blocks = div_up(m, kTileBlockRows), panel_blocks = div_up(panels, kTileBlockPanels);
+    const int64_t tasks = row_blocks * panel_blocks, work = m * n / 64 * depth.total();
+    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers_for(tasks, work)));
+    Memory* memory = static_cast<Memory*>(scratch.data());
+    parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+      const FlushDenormals flush;
+      const TileRegisters registers;
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t first = t / panel_blocks * kTileBlockRows, panel = t % panel_blocks * kTileBlockPanels;
+        task(first, smaller(kTileBlockRows, m - first), panel, smaller(panels, panel + kTileBlockPanels),
+             memory[worker]);
+      }
+    });
+  }
+};
+
+// C (m, n) = activation(A B + bias); false, with C undefined, where float32's accuracy would be lost.
+template <int planes, class Rows, class Columns>
+bool tile_gemm(const Rows& rows, const Columns& columns, const Depth& depth, int64_t m, int64_t n,
+               const Epilogue<float>& epilogue) {
+  const int64_t steps = div_up(depth.total(), kStepDepth), panels = div_up(n, kPairEdge);
+  Scratch packed(static_cast<size_t>(steps * panels * kStepValues<planes>) * sizeof(Bfloat16));
+  Bfloat16* b = static_cast<Bfloat16*>(packed.data());
+  SharedRange a_range, b_range;
+  split_b<planes>(columns, depth, n, b, b_range);
+  TileGemm<planes, Rows>{rows, depth, b, m, n, epilogue, a_range}.run();
+  return split_is_exact(a_range, b_range, depth.total());
+}
+
+}  // namespace tinydl::TINYDL_TIER
