@@ -5,63 +5,95 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 import bench
-import tinydl
 from tinydl import backend
 
-from .harness import format_row, have_torch, measure
+from .harness import Result, Row, format_row, have_torch, measure
+from .machine import describe, measure_limits, openmp_libraries
+from .report import compare, plot
 
-MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("__main__", "harness")]
+NOT_ROWS = ("__main__", "harness", "machine", "report")
+MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in NOT_ROWS]
 
 
-def machine() -> dict[str, object]:
-    """What a result must be read with."""
-    info: dict[str, object] = {
-        "tinydl": tinydl.__version__,
-        "isa": backend.isa(),
-        "threads": backend.num_threads(),
-        "python": platform.python_version(),
-    }
-    if have_torch():
-        import torch
+def print_machine(info: dict[str, object]) -> None:
+    print("  ".join(f"{key} {value}" for key, value in info.items() if key != "limits"))
+    limits = info["limits"]
+    assert isinstance(limits, dict)
+    for name, rate in limits.items():
+        unit = "GB/s" if "load" in name.split()[1] or "copy" in name else "GFLOP/s"
+        print(f"  limit  {name:44} {rate / 1e9:9.1f} {unit}")
 
-        torch.set_num_threads(backend.num_threads())
-        info["torch"] = torch.__version__
-    return info
+
+def rows_of(families: tuple[str, ...], quick: bool) -> Iterator[Row]:
+    for name in families or MODULES:
+        for row in importlib.import_module(f"bench.{name}").rows():
+            if row.quick or not quick:
+                yield row
+
+
+def peers() -> dict[str, str]:
+    """The versions of the peers that are installed; the others are named."""
+    if not have_torch():
+        print("PyTorch is not installed: rows stand alone (pip install 'tinydl[peers]')")
+        return {}
+    import torch
+
+    torch.set_num_threads(backend.num_threads())
+    return {"torch": torch.__version__}
 
 
 @click.command()
 @click.argument("families", nargs=-1)
 @click.option(
     "--rounds",
-    default=15,
     type=click.IntRange(min=2),
-    show_default=True,
-    help="How often each contender is timed, in turn.",
+    help="How often each contender is timed, in turn.  [default: 15, or 5 with --quick]",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the medians to this file.")
-def main(families: tuple[str, ...], rounds: int, json_path: Path | None) -> None:
+@click.option("--quick", is_flag=True, help="The rows that matter most, in about three minutes.")
+@click.option("--isa", type=click.Choice(backend.ISAS), help="Cap the instruction set that tinydl uses.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file.")
+@click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Also draw them into this PNG.")
+@click.option(
+    "--compare",
+    "old_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Afterwards, print what changed since this JSON file was written.",
+)
+def main(
+    families: tuple[str, ...],
+    rounds: int | None,
+    quick: bool,
+    isa: str | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+    old_path: Path | None,
+) -> None:
     """Time the rows of FAMILIES (all by default)."""
     for name in families:
         if name not in MODULES:
             raise click.BadParameter(f"'{name}' is not one of {', '.join(MODULES)}")
-    info = machine()
-    print("  ".join(f"{key} {value}" for key, value in info.items()))
-    if not have_torch():
-        print("PyTorch is not installed: rows stand alone (pip install 'tinydl[peers]')")
-    results: dict[str, dict[str, float]] = {}
-    for name in families or MODULES:
-        for row in importlib.import_module(f"bench.{name}").rows():
-            timings = measure(row, rounds)
-            results[row.name] = {who: timing.median for who, timing in timings.items()}
-            print(format_row(row, timings), flush=True)
+    if isa:
+        backend.set_isa(isa)
+    info = {**describe(), **peers(), "limits": measure_limits()}
+    print_machine(info)
+    results: list[Result] = []
+    for row in rows_of(families, quick):
+        results.append(measure(row, rounds or (5 if quick else 15), 0.005 if quick else 0.02))
+        print(format_row(results[-1]), flush=True)
+    print("OpenMP libraries in this process:", ", ".join(openmp_libraries()) or "none")
+    written = {"machine": info, "rows": {result.row.name: result.as_json() for result in results}}
     if json_path:
-        json_path.write_text(json.dumps({"machine": info, "seconds": results}, indent=1) + "\n")
+        json_path.write_text(json.dumps(written, indent=1) + "\n")
+    if plot_path:
+        plot(written, plot_path)
+    if old_path:
+        print(compare(json.loads(old_path.read_text()), written))
 
 
 if __name__ == "__main__":

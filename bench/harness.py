@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from operator import truediv
 from typing import Any
 
 import numpy as np
 
+from .machine import COPY, FMA_LOAD, Limit
+
 Call = Callable[[], Any]
+CACHE = 8 << 20  # bytes; a row that moves several times as much is served by memory
 
 
 @dataclass
@@ -24,6 +28,16 @@ class Row:
     flops: float = 0  # floating-point operations of a call
     bytes: float = 0  # bytes that a call must read and write
     check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
+    bounded: bool = True  # whether a limit of the machine is timed beside it
+    quick: bool = False  # whether --quick times it
+
+    def limit(self) -> Limit | None:
+        """What the machine can do at most of the row's work; None for work that caches serve."""
+        if not self.bounded:
+            return None
+        if self.flops:
+            return FMA_LOAD
+        return COPY if self.bytes >= 4 * CACHE else None
 
 
 @dataclass
@@ -37,6 +51,43 @@ class Timing:
     def of(samples: list[float]) -> Timing:
         low, middle, high = statistics.quantiles(samples, n=4)
         return Timing(middle, (high - low) / 2 / middle)
+
+
+@dataclass
+class Result:
+    """A row's timings: ours, each peer's, and the rate of its limit in the same rounds."""
+
+    row: Row
+    ours: Timing
+    peers: dict[str, Timing]
+    ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
+    limit_rate: float | None  # FLOP/s or B/s
+
+    @property
+    def rate(self) -> float:
+        """FLOP/s, or B/s of a row that counts bytes; 0 of one that counts neither."""
+        return (self.row.flops or self.row.bytes) / self.ours.median
+
+    @property
+    def share(self) -> float | None:
+        """The rate as a share of the limit's."""
+        return self.rate / self.limit_rate if self.limit_rate else None
+
+    @property
+    def best(self) -> float | None:
+        """The ratio to the fastest peer."""
+        return min(self.ratios.values(), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seconds": self.ours.median,
+            "spread": self.ours.spread,
+            "flops": self.row.flops,
+            "bytes": self.row.bytes,
+            "limit rate": self.limit_rate,
+            "peers": {name: timing.median for name, timing in self.peers.items()},
+            "ratios": self.ratios,
+        }
 
 
 def have_torch() -> bool:
@@ -68,13 +119,14 @@ def settle(call: Call) -> None:
     call()
 
 
-def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> dict[str, Timing]:
+def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
     """Time every contender `rounds` times in turn; each sample averages over about `seconds` of calls."""
     contenders = {"tinydl": row.ours, **row.peers}
     if row.check:
         ours = row.ours()
         for peer in row.peers.values():
             row.check(ours, peer())
+    limit, limit_rates = row.limit(), []
     counts = {}
     for name, call in contenders.items():
         settle(call)
@@ -87,7 +139,17 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> dict[str, Timi
             for _ in range(counts[name]):
                 call()
             samples[name].append((time.perf_counter() - start) / counts[name])
-    return {name: Timing.of(times) for name, times in samples.items()}
+            if name == "tinydl" and limit:
+                limit_rates.append(limit.rate(seconds / 10, samples=2))
+    ours = samples.pop("tinydl")
+    ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
+    return Result(
+        row,
+        Timing.of(ours),
+        {name: Timing.of(theirs) for name, theirs in samples.items()},
+        ratios,
+        statistics.median(limit_rates) if limit_rates else None,
+    )
 
 
 def close(got: Any, expected: Any) -> None:
@@ -98,20 +160,20 @@ def close(got: Any, expected: Any) -> None:
         raise AssertionError("the contenders' results differ")
 
 
-def format_row(row: Row, timings: dict[str, Timing]) -> str:
-    """name, our time, rate, and each peer's time as a multiple of ours."""
-    ours = timings["tinydl"]
+def format_row(result: Result) -> str:
+    """Name, our time, rate, share of the limit, and each peer's time as a multiple of ours, the best peer's last."""
+    row, ours = result.row, result.ours
     rate = ""
     if row.flops:
-        rate = f"{row.flops / ours.median / 1e9:8.1f} GFLOP/s"
+        rate = f"{result.rate / 1e9:8.1f} GFLOP/s"
     elif row.bytes:
-        rate = f"{row.bytes / ours.median / 1e9:8.1f} GB/s   "
+        rate = f"{result.rate / 1e9:8.1f} GB/s   "
+    share = f"{result.share:4.0%}" if result.share else ""
     peers = "  ".join(
-        f"{name} {timing.median * 1e6:9.1f} us = {timing.median / ours.median:5.2f} x"
-        for name, timing in timings.items()
-        if name != "tinydl"
+        f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
     )
-    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17}  {peers}"
+    best = f"{result.best:5.2f} x" if result.best else ""
+    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {best:8} {peers}"
 
 
 def channels_last(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

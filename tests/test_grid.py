@@ -10,8 +10,8 @@ FAMILIES = re.search(r"set\(FAMILIES ([^)]+)\)", (ROOT / "CMakeLists.txt").read_
 
 # Layers with a better name than their family's, or none.
 LAYERS = {"elementwise": "activation", "index": "padding", "matmul": "linear", "random": "dropout"}
-NO_LAYER = {"reduce", "optimizer"}
-NO_OP = {"optimizer"}  # tinydl.optim calls its kernels
+NO_LAYER = {"reduce", "optimizer", "limits"}
+NO_OP = {"optimizer", "limits"}  # tinydl.optim calls the one, the benchmark the other
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -14,6 +14,7 @@ void bind_reduce(pybind11::module_& m);
 void bind_resample(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
+void bind_limits(pybind11::module_& m);
 void bind_loss(pybind11::module_& m);
 void bind_pair_losses(pybind11::module_& m);  // called by bind_loss
 void bind_softmax(pybind11::module_& m);

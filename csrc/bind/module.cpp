@@ -57,6 +57,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_random(m);
   bind_optimizer(m);
   bind_softmax(m);
+  bind_limits(m);
   bind_loss(m);
   bind_pool(m);
   bind_index(m);

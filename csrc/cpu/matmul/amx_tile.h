@@ -9,21 +9,27 @@
 
 namespace tinydl::TINYDL_TIER {
 
-// Tile registers configured as 16 rows of 64 bytes, on this thread, for the length of a scope.
+struct TileConfig {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+};
+// Eight registers of 16 rows of 64 bytes. A constant: the compiler does not know that the instruction reads all of it,
+// and would leave out stores to a local one.
+alignas(64) constexpr TileConfig kFullTiles = {
+    1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+
+// Tile registers configured on this thread for the length of a scope.
 class TileRegisters {
  public:
-  TileRegisters() {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    _tile_loadconfig(&config);
-  }
+  TileRegisters() { _tile_loadconfig(&kFullTiles); }
   ~TileRegisters() { _tile_release(); }
   TileRegisters(const TileRegisters&) = delete;
   TileRegisters& operator=(const TileRegisters&) = delete;
 };
+
+// Keeps stores before tile loads, whose intrinsics do not tell the compiler that they read memory.
+TINYDL_INLINE void finish_stores() { asm volatile("" ::: "memory"); }
 
 // Plane p of a step of 32 rows of A, or of 32 columns of B: two tiles.
 TINYDL_INLINE void load_a(const Bfloat16* step, int plane) {
@@ -62,6 +68,7 @@ TINYDL_INLINE void multiply_step(const Bfloat16* a, const Bfloat16* b) {
 // c (32, 32) = A B over `steps` steps; an operand's step is [plane][tile] and `planes * 2` tiles long.
 template <int planes>
 void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, float* c) {
+  finish_stores();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);

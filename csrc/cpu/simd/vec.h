@@ -60,6 +60,10 @@ struct Vec {
   static TINYDL_INLINE Vec load(const T* p) { return Vec(Native(*reinterpret_cast<const Unaligned*>(p))); }
   TINYDL_INLINE void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
 
+  // Stores to memory without fetching it into the caches; p is aligned to the vector. stream_fence() orders such stores
+  // before the thread's later ones.
+  TINYDL_INLINE void stream(T* p) const;
+
   // The first n elements (0 <= n <= size); the other lanes are zero, and memory behind them is not touched.
   static TINYDL_INLINE Vec load(const T* p, int n);
   TINYDL_INLINE void store(T* p, int n) const;
@@ -143,9 +147,9 @@ TINYDL_INLINE T sum_lanes(Vec<T> a) {
 
 }  // namespace tinydl::TINYDL_TIER
 
-// What the vector extensions lack: load and store of a tail, fma(a, b, c) = a*b + c (rounded once where the tier has
-// the instruction), sqrt, round_even; and on 64-bit lanes multiply_low32(a, b), the 64-bit products of the lower
-// halves, and interleave_even(a, b) = a0 b0 a2 b2 ..., interleave_odd(a, b) = a1 b1 a3 b3 ...
+// What the vector extensions lack: stream; load and store of a tail, fma(a, b, c) = a*b + c (rounded once where the
+// tier has the instruction), sqrt, round_even; and on 64-bit lanes multiply_low32(a, b), the 64-bit products of the
+// lower halves, and interleave_even(a, b) = a0 b0 a2 b2 ..., interleave_odd(a, b) = a1 b1 a3 b3 ...
 #if defined(TINYDL_TIER_avx512)
 #include "cpu/simd/vec_avx512.h"
 #elif defined(TINYDL_TIER_avx2)

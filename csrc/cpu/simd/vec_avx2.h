@@ -21,6 +21,10 @@ template <> TINYDL_INLINE void Vec<double>::store(double* p, int n) const { _mm2
 template <> TINYDL_INLINE void Vec<int32_t>::store(int32_t* p, int n) const { _mm256_maskstore_epi32(p, first8(n), __m256i(v)); }
 template <> TINYDL_INLINE void Vec<int64_t>::store(int64_t* p, int n) const { _mm256_maskstore_epi64(as_long_long(p), first4(n), __m256i(v)); }
 
+template <> TINYDL_INLINE void Vec<float>::stream(float* p) const { _mm256_stream_ps(p, v); }
+template <> TINYDL_INLINE void Vec<double>::stream(double* p) const { _mm256_stream_pd(p, v); }
+TINYDL_INLINE void stream_fence() { _mm_sfence(); }
+
 template <> TINYDL_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return Vec<float>::Native(_mm256_max_ps(a.v, b.v)); }
 template <> TINYDL_INLINE Vec<double> max(Vec<double> a, Vec<double> b) { return Vec<double>::Native(_mm256_max_pd(a.v, b.v)); }
 template <> TINYDL_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return Vec<float>::Native(_mm256_min_ps(a.v, b.v)); }

@@ -17,6 +17,10 @@ template <> TINYDL_INLINE void Vec<double>::store(double* p, int n) const { _mm5
 template <> TINYDL_INLINE void Vec<int32_t>::store(int32_t* p, int n) const { _mm512_mask_storeu_epi32(p, first16(n), __m512i(v)); }
 template <> TINYDL_INLINE void Vec<int64_t>::store(int64_t* p, int n) const { _mm512_mask_storeu_epi64(p, first8(n), __m512i(v)); }
 
+template <> TINYDL_INLINE void Vec<float>::stream(float* p) const { _mm512_stream_ps(p, v); }
+template <> TINYDL_INLINE void Vec<double>::stream(double* p) const { _mm512_stream_pd(p, v); }
+TINYDL_INLINE void stream_fence() { _mm_sfence(); }
+
 template <> TINYDL_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return Vec<float>::Native(_mm512_maskz_max_ps(0xffff, a.v, b.v)); }
 template <> TINYDL_INLINE Vec<double> max(Vec<double> a, Vec<double> b) { return Vec<double>::Native(_mm512_maskz_max_pd(0xff, a.v, b.v)); }
 template <> TINYDL_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return Vec<float>::Native(_mm512_maskz_min_ps(0xffff, a.v, b.v)); }

@@ -12,6 +12,24 @@ TINYDL_INLINE void Vec<T>::store(T* p, int n) const {
   scatter(p, 1, n);
 }
 
+#if defined(__SSE2__)
+template <>
+TINYDL_INLINE void Vec<float>::stream(float* p) const {
+  _mm_stream_ps(p, v);
+}
+template <>
+TINYDL_INLINE void Vec<double>::stream(double* p) const {
+  _mm_stream_pd(p, v);
+}
+TINYDL_INLINE void stream_fence() { _mm_sfence(); }
+#else
+template <class T>
+TINYDL_INLINE void Vec<T>::stream(T* p) const {
+  store(p);
+}
+TINYDL_INLINE void stream_fence() {}
+#endif
+
 // Rounded twice: without the instruction a fused product is a slow library call.
 template <class T>
 TINYDL_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
