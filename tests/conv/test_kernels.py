@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.conftest import TIERS
 from tests.support.arrays import layouts, normal
 from tests.support.compare import assert_close
 from tinydl import _cpu, backend
@@ -35,11 +36,21 @@ CASES = {
     "groups of eight": ((1, 40, 6, 19), (40, 1, 3), (1, 1), (0, 0, 1, 1), (1, 1), 5),
     "pointwise": ((3, 20, 5, 5), (33, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "one pixel": ((1, 1, 1, 1), (1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    # From here on large enough for matrix tiles, forward and both gradients.
+    "tiles": ((2, 32, 19, 17), (48, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    "tiles, stride and dilation": ((3, 50, 23, 25), (70, 3, 2), (2, 1), (0, 1, 2, 1), (1, 2), 1),
+    "tiles, groups": ((2, 66, 21, 20), (70, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2),
+    "few channels, but forward on tiles": ((2, 5, 40, 40), (40, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1),
     "padding over kernel": ((1, 2, 4, 4), (3, 2, 2), (1, 2), (5, 0, 3, 3), (1, 1), 1),
     "same, even kernel": ((1, 3, 6, 7), (5, 4, 2), (1, 1), (1, 2, 0, 1), (1, 1), 1),
     "empty batch": ((0, 3, 6, 6), (5, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "no channels": ((2, 0, 6, 6), (5, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
 }
+
+
+def gradient_for(y):
+    """Some upstream gradient, the same for every tier."""
+    return normal(np.random.default_rng(1), y.shape, y.dtype)
 
 
 def check(rng, dtype, x_shape, filters, stride, padding, dilation, groups, every_layout=False):
@@ -61,6 +72,20 @@ def check(rng, dtype, x_shape, filters, stride, padding, dilation, groups, every
         assert_close(got, dx, "conv", length=count * kh * kw, scale=dx_scale)
         got = _cpu.conv2d_weight_grad(lx, lg, weight.shape, *options)
         assert_close(got, dw, "conv", length=max(1, grad[:, 0].size), scale=dw_scale)
+
+
+@pytest.mark.skipif("amx" not in TIERS, reason="this machine has no matrix tiles")
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("tiles")])
+def test_the_large_cases_run_on_tiles(case, rng):
+    x_shape, (count, kh, kw), *options = CASES[case]
+    x, weight = normal(rng, x_shape), normal(rng, (count, x_shape[1] // options[-1], kh, kw))
+    results = []
+    for isa in ("avx512", "amx"):
+        with backend.use_isa(isa):
+            y = _cpu.conv2d(x, weight, None, *options, "none")
+            dx = _cpu.conv2d_input_grad(gradient_for(y), weight, x.shape, *options)
+            results.append((y, dx, _cpu.conv2d_weight_grad(x, gradient_for(y), weight.shape, *options)))
+    assert not any(np.array_equal(*pair) for pair in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

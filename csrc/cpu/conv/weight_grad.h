@@ -3,10 +3,12 @@
 // Row (r, s, c) of X^T is a pointer into the padded image that moves by one output pixel's stride for each k; dY's
 // pixels are rows of B as they lie. The pixels are cut into blocks whose operands fit in the first-level cache; a few
 // splits of the blocks, chosen by the shape alone, sum into partial results of their own, which are added in order.
+// On matrix tiles both operands are copied to them instead, as those of any product.
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/padded.h"
-#include "cpu/matmul/gemm.h"
+#include "cpu/matmul/matrix.h"
+#include "cpu/matmul/product.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -21,6 +23,7 @@ struct WeightGrad {
   const T* dy;      // of the group's first filter
   int64_t channel;  // the group's first
 
+  int64_t step() const { return g.w.stride * x.pixel(); }
   int64_t row_count() const { return g.h.kernel * g.w.kernel * g.group_channels(); }
 
   void locate(int64_t first, int64_t count, const T** rows) const {
@@ -29,6 +32,54 @@ struct WeightGrad {
       const int64_t r = tap / g.w.kernel, s = tap % g.w.kernel;
       rows[i] = x.data() + r * g.h.dilation * x.row() + s * g.w.dilation * x.pixel() + channel + c;
     }
+  }
+};
+
+// The weight gradient's rows as those of a product.
+template <class T>
+struct GradRows {
+  const WeightGrad<T>& grad;
+  T* c;
+  int64_t c_stride;
+
+  void locate(int64_t first, int64_t count, const T** a_rows, T** c_rows) const {
+    grad.locate(first, count, a_rows);
+    for (int64_t i = 0; i < count; ++i) c_rows[i] = c + (first + i) * c_stride;
+  }
+};
+
+#if defined(TINYDL_TIER_amx)
+// Neighbouring rows of one tap are neighbouring channels of a pixel.
+inline void copy_rows(const GradRows<float>& rows, int64_t first, int64_t count, const DepthBlock& block,
+                      const Run* runs, float* to, int64_t pitch) {
+  const float* from[kTileEdge];
+  const int64_t channels = rows.grad.g.group_channels(), step = rows.grad.step();
+  rows.grad.locate(first, count, from);
+  for (int64_t i = 0; i < count;) {
+    const int64_t same = smaller(count - i, channels - (first + i) % channels);
+    for (int r = 0; r < block.run_count; ++r)
+      copy_block(from[i] + runs[r].a_offset, 1, step, same, runs[r].length, to + i * pitch + runs[r].k, pitch);
+    i += same;
+  }
+}
+#endif
+
+// The output pixels, line by line, as the k of a product.
+template <class T>
+struct PixelRuns {
+  const WeightGrad<T>& grad;
+
+  int64_t total() const { return grad.g.batch * grad.g.h.output * grad.g.w.output; }
+  Depth cut(int64_t limit) const {
+    const ConvGeometry& g = grad.g;
+    const int64_t lines = g.batch * g.h.output, most = total() / limit + 2;
+    Depth depth(lines * 2 + most, most);
+    for (int64_t line = 0; line < lines; ++line) {
+      const int64_t offset = line / g.h.output * grad.x.image() + line % g.h.output * g.h.stride * grad.x.row();
+      depth.add(offset, grad.step(), g.w.output, limit);
+    }
+    depth.finish();
+    return depth;
   }
 };
 
@@ -47,7 +98,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
       const int64_t width = smaller(kPanel<T>, n - column);
       const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
       TileJob<T> job;
-      job.a_step = grad.g.w.stride * grad.x.pixel();
+      job.a_step = grad.step();
       job.b = grad.dy + pixels.first_k * grad.g.filters + column;
       job.b_step = grad.g.filters;
       job.runs = depth.runs(pixels);
@@ -108,17 +159,14 @@ template <class T>
 void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
-  const int64_t lines = g.batch * g.h.output, step = g.w.stride * images.pixel();
-  const int64_t most = lines * g.w.output / kGradPixels + 2;
-  Depth depth(lines * 2 + most, most);
-  for (int64_t line = 0; line < lines; ++line) {
-    const int64_t offset = line / g.h.output * images.image() + line % g.h.output * g.h.stride * images.row();
-    depth.add(offset, step, g.w.output, kGradPixels);
-  }
-  depth.finish();
   for (int64_t group = 0; group < g.groups; ++group) {
     const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
-    weight_grad_group(WeightGrad<T>{g, images, dy + filter, channel}, depth, dw + filter);
+    const WeightGrad<T> grad{g, images, dy + filter, channel};
+    const PixelRuns<T> pixels{grad};
+    const GradRows<T> rows{grad, dw + filter, g.filters};
+    const MatrixColumns<T> columns{dy + filter, g.filters, 1, pixels.total()};
+    if (multiply_on_tiles(rows, columns, pixels, grad.row_count(), g.group_filters(), Epilogue<T>())) continue;
+    weight_grad_group(grad, pixels.cut(kGradPixels), dw + filter);
   }
 }
 

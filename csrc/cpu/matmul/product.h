@@ -18,14 +18,15 @@ template <class Rows, class Columns, class Runs>
 bool multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
                        const Epilogue<float>& epilogue) {
   if (!tiles_pay(m, n, runs.total())) return false;
-  const Depth depth = runs.cut(kTileDepth);
+  const TilePlan plan(m, n, runs.total());
+  const Depth depth = runs.cut(plan.depth);
   switch (float32_precision()) {
     case Float32Precision::medium:
-      return tile_gemm<1>(rows, columns, depth, m, n, epilogue);
+      return tile_gemm<1>(rows, columns, depth, plan, n, epilogue);
     case Float32Precision::high:
-      return tile_gemm<2>(rows, columns, depth, m, n, epilogue);
+      return tile_gemm<2>(rows, columns, depth, plan, n, epilogue);
     default:
-      return tile_gemm<3>(rows, columns, depth, m, n, epilogue);
+      return tile_gemm<3>(rows, columns, depth, plan, n, epilogue);
   }
 }
 #endif

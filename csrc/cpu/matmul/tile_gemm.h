@@ -1,10 +1,9 @@
 // Float32 products on the matrix tiles: both operands split into bfloat16 planes, block by block.
 //
-//   B is split once, in parallel, as [k block][32 columns][step][plane][tile]. Tasks are blocks of kTileBlockRows rows
-//   x kTileBlockPanels panels of C:
+//   B is split once, in parallel, as [k block][32 columns][step][plane][tile]. Tasks are blocks of up to kTileBlockRows
+//   rows x kTileBlockPanels panels of C, and where these are few, parts of k too:
 //
-//     for each k block of 512     (A's rows split to scratch memory: three planes take 768 KB of the second-level
-//     cache)
+//     for each k block            (A's rows split to scratch memory: up to 768 KB of the second-level cache)
 //       for each panel            (B's 96 KB: from the second- or third-level cache)
 //         for each 32 rows        (A's 96 KB: from the second-level cache)
 //           32 x 32 of C += A B
@@ -20,9 +19,29 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kTileDepth = 512;
+constexpr int64_t kTileDepth = 512;  // most k of a block
+constexpr int64_t kDensePitch = kTileDepth + 16;  // copies of rows end on a whole vector, past the last k
 constexpr int64_t kTileBlockRows = 256;
 constexpr int64_t kTileBlockPanels = 32;
+constexpr int64_t kTileTasks = 8;  // enough to share among a few threads
+
+// How a product is cut into tasks: by its shape alone.
+struct TilePlan {
+  int64_t m, panels, block_rows, row_blocks, panel_blocks;
+  int64_t splits;  // parts of k that are summed at the end
+  int64_t depth;   // k of a block
+
+  TilePlan(int64_t rows, int64_t n, int64_t k)
+      : m(rows), panels(div_up(n, kPairEdge)), panel_blocks(div_up(panels, kTileBlockPanels)) {
+    const int64_t even = div_up(div_up(m, div_up(kTileTasks, panel_blocks)), kPairEdge) * kPairEdge;
+    block_rows = larger(2 * kPairEdge, smaller(kTileBlockRows, even));
+    row_blocks = div_up(m, block_rows);
+    const int64_t wanted = larger(1, kTileTasks / tasks_of_a_split());
+    depth = smaller(kTileDepth, larger(4 * kStepDepth, div_up(div_up(k, wanted), kStepDepth) * kStepDepth));
+    splits = smaller(wanted, larger(1, div_up(k, depth)));
+  }
+  int64_t tasks_of_a_split() const { return row_blocks * panel_blocks; }
+};
 
 // What the exponents of an operand must obey, gathered over all tasks.
 class SharedRange {
@@ -116,7 +135,7 @@ void split_b(const Columns& columns, const Depth& depth, int64_t n, Bfloat16* to
     for (int64_t task = begin; task < end; ++task) {
       const DepthBlock& block = depth.block(static_cast<int>(task / panels));
       const int64_t panel = task % panels, steps = div_up(block.length, kStepDepth);
-      Bfloat16* at = to + (block.first_k / kStepDepth * panels + panel * steps) * kStepValues<planes>;
+      Bfloat16* at = to + (div_up(block.first_k, kStepDepth) * panels + panel * steps) * kStepValues<planes>;
       split_panel<planes>(columns, block, panel * kPairEdge, n, at, range);
     }
     shared.add(range);
@@ -164,15 +183,17 @@ template <int planes, class Rows>
 struct TileGemm {
   const Rows& rows;
   const Depth& depth;
+  const TilePlan& plan;
   const Bfloat16* b;
-  int64_t m, n;
+  int64_t n;
   const Epilogue<float>& epilogue;
+  float* parts;  // [split][m][n], or null where C is written at once
   SharedRange& a_range;
 
   // What a worker needs to itself.
   struct Memory {
     alignas(64) Bfloat16 a[kTileBlockRows * kTileDepth * planes];
-    alignas(64) float dense[kTileEdge * kTileDepth];
+    alignas(64) float dense[kTileEdge * kDensePitch];
     alignas(64) float product[kPairEdge * kPairEdge];
   };
 
@@ -182,27 +203,37 @@ struct TileGemm {
     ExponentRange range;
     for (int64_t i = 0; i < div_up(count, kPairEdge) * kPairEdge; i += kTileEdge) {
       const int64_t present = larger(0, smaller(kTileEdge, count - i));
-      if (present < kTileEdge || block.length % kStepDepth != 0) clear(memory.dense, kTileEdge * kTileDepth);
-      if (present > 0) copy_rows(rows, first + i, present, block, depth.runs(block), memory.dense, kTileDepth);
+      if (present < kTileEdge || block.length % kStepDepth != 0) clear(memory.dense, kTileEdge * kDensePitch);
+      if (present > 0) copy_rows(rows, first + i, present, block, depth.runs(block), memory.dense, kDensePitch);
       Bfloat16* to = memory.a + i / kPairEdge * steps * kStepValues<planes> + i / kTileEdge % 2 * kTileValues;
-      split_rows<planes>(memory.dense, kTileDepth, steps, to, range);
+      split_rows<planes>(memory.dense, kDensePitch, steps, to, range);
     }
     a_range.add(range);
   }
 
-  // C's rows [first, first + count) x panels [panel, panel_end).
-  void task(int64_t first, int64_t count, int64_t panel, int64_t panel_end, Memory& memory) const {
+  void locate(int64_t first, int64_t count, int64_t split, float** c) const {
     const float* unused[kTileBlockRows];
+    if (parts)
+      for (int64_t i = 0; i < count; ++i) c[i] = parts + (split * plan.m + first + i) * n;
+    else
+      rows.locate(first, count, unused, c);
+  }
+
+  // C's rows [first, first + count) x panels [panel, panel_end), over one part of k.
+  void task(int64_t first, int64_t count, int64_t panel, int64_t panel_end, int64_t split, Memory& memory) const {
     float* c[kTileBlockRows];
-    rows.locate(first, count, unused, c);
-    const int64_t panels = div_up(n, kPairEdge);
-    for (int k = 0; k < depth.block_count(); ++k) {
+    locate(first, count, split, c);
+    const int64_t blocks = depth.block_count();
+    const int begin = static_cast<int>(blocks * split / plan.splits);
+    const int end = static_cast<int>(blocks * (split + 1) / plan.splits);
+    for (int k = begin; k < end; ++k) {
       const DepthBlock& block = depth.block(k);
       const int64_t steps = div_up(block.length, kStepDepth);
       split_a(first, count, block, memory);
-      const TileSink sink{k > 0, k + 1 == depth.block_count() ? &epilogue : nullptr};
+      const TileSink sink{k > begin, k + 1 == end && !parts ? &epilogue : nullptr};
       for (int64_t p = panel; p < panel_end; ++p) {
-        const Bfloat16* b_panel = b + (block.first_k / kStepDepth * panels + p * steps) * kStepValues<planes>;
+        const Bfloat16* b_panel =
+            b + (div_up(block.first_k, kStepDepth) * plan.panels + p * steps) * kStepValues<planes>;
         for (int64_t i = 0; i < count; i += kPairEdge) {
           tile_product<planes>(memory.a + i / kPairEdge * steps * kStepValues<planes>, b_panel, steps, memory.product);
           sink.put(memory.product, c + i, smaller(kPairEdge, count - i), p * kPairEdge,
@@ -213,33 +244,61 @@ struct TileGemm {
   }
 
   void run() const {
-    const int64_t panels = div_up(n, kPairEdge);
-    const int64_t row_blocks = div_up(m, kTileBlockRows), panel_blocks = div_up(panels, kTileBlockPanels);
-    const int64_t tasks = row_blocks * panel_blocks, work = m * n / 64 * depth.total();
+    const int64_t tasks = plan.tasks_of_a_split() * plan.splits, work = plan.m * n / 64 * depth.total();
     Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers_for(tasks, work)));
     Memory* memory = static_cast<Memory*>(scratch.data());
     parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
       const FlushDenormals flush;
       const TileRegisters registers;
       for (int64_t t = begin; t < end; ++t) {
-        const int64_t first = t / panel_blocks * kTileBlockRows, panel = t % panel_blocks * kTileBlockPanels;
-        task(first, smaller(kTileBlockRows, m - first), panel, smaller(panels, panel + kTileBlockPanels),
-             memory[worker]);
+        const int64_t split = t / plan.tasks_of_a_split(), place = t % plan.tasks_of_a_split();
+        const int64_t first = place / plan.panel_blocks * plan.block_rows;
+        const int64_t panel = place % plan.panel_blocks * kTileBlockPanels;
+        task(first, smaller(plan.block_rows, plan.m - first), panel, smaller(plan.panels, panel + kTileBlockPanels),
+             split, memory[worker]);
       }
     });
+  }
+
+  // C = activation(sum of the parts + bias)
+  void add_parts() const {
+    parallel_for(plan.m, plan.m * n * plan.splits, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const float* unused;
+        float *c, *from = parts + i * n;
+        rows.locate(i, 1, &unused, &c);
+        for (int64_t s = 0; s < plan.splits; ++s, from += plan.m * n) add_row(from, s, c);
+      }
+    });
+  }
+  void add_row(const float* from, int64_t split, float* c) const {
+    const bool last = split + 1 == plan.splits;
+    for (int64_t j = 0; j < n; j += Vec<float>::size) {
+      const int lanes = static_cast<int>(smaller(Vec<float>::size, n - j));
+      Vec<float> x = Vec<float>::load(from + j, lanes);
+      if (split > 0) x = x + Vec<float>::load(c + j, lanes);
+      if (last && epilogue.bias) x = x + Vec<float>::load(epilogue.bias + j, lanes);
+      if (last) x = activate(x, epilogue.activation);
+      x.store(c + j, lanes);
+    }
   }
 };
 
 // C (m, n) = activation(A B + bias); false, with C undefined, where float32's accuracy would be lost.
 template <int planes, class Rows, class Columns>
-bool tile_gemm(const Rows& rows, const Columns& columns, const Depth& depth, int64_t m, int64_t n,
+bool tile_gemm(const Rows& rows, const Columns& columns, const Depth& depth, const TilePlan& plan, int64_t n,
                const Epilogue<float>& epilogue) {
-  const int64_t steps = div_up(depth.total(), kStepDepth), panels = div_up(n, kPairEdge);
-  Scratch packed(static_cast<size_t>(steps * panels * kStepValues<planes>) * sizeof(Bfloat16));
+  int64_t steps = 0;
+  for (int b = 0; b < depth.block_count(); ++b) steps += div_up(depth.block(b).length, kStepDepth);
+  Scratch packed(static_cast<size_t>(steps * plan.panels * kStepValues<planes>) * sizeof(Bfloat16));
+  Scratch parts(plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.m * n) * sizeof(float) : 0);
   Bfloat16* b = static_cast<Bfloat16*>(packed.data());
   SharedRange a_range, b_range;
   split_b<planes>(columns, depth, n, b, b_range);
-  TileGemm<planes, Rows>{rows, depth, b, m, n, epilogue, a_range}.run();
+  float* sums = plan.splits > 1 ? static_cast<float*>(parts.data()) : nullptr;
+  const TileGemm<planes, Rows> gemm{rows, depth, plan, b, n, epilogue, sums, a_range};
+  gemm.run();
+  if (sums) gemm.add_parts();
   return split_is_exact(a_range, b_range, depth.total());
 }
 
