@@ -5,6 +5,7 @@
 #include "cpu/runtime/dispatch.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/precision.h"
+#include "cpu/runtime/trace.h"
 
 namespace tinydl {
 
@@ -27,6 +28,8 @@ void bind_runtime(py::module_& m) {
   m.def("set_isa", &set_active_tier, py::arg("name"));
   m.def("float32_matmul_precision", &float32_precision_name);
   m.def("set_float32_matmul_precision", &set_float32_precision, py::arg("precision"));
+  m.def("start_trace", &start_trace);
+  m.def("stop_trace", &stop_trace);
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
   m.def("memory_stats", &memory_stats_dict);

@@ -41,6 +41,7 @@ from .creation import (
     zeros_like,
 )
 from .devices import device
+from .explanation import explain
 from .dtypes import (
     bool,
     double,

@@ -44,6 +44,8 @@ from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded 
     set_cache_limit,
     set_isa,
     set_num_threads,
+    start_trace,
+    stop_trace,
 )
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "set_float32_matmul_precision",
     "set_isa",
     "set_num_threads",
+    "start_trace",
+    "stop_trace",
     "use_isa",
     "use_threads",
 ]

@@ -165,7 +165,9 @@ void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
     const PixelRuns<T> pixels{grad};
     const GradRows<T> rows{grad, dw + filter, g.filters};
     const MatrixColumns<T> columns{dy + filter, g.filters, 1, pixels.total()};
-    if (multiply_on_tiles(rows, columns, pixels, grad.row_count(), g.group_filters(), Epilogue<T>())) continue;
+    const char* refused = multiply_on_tiles(rows, columns, pixels, grad.row_count(), g.group_filters(), Epilogue<T>());
+    if (!refused) continue;
+    trace_product(grad.row_count(), g.group_filters(), pixels.total(), "fused multiply-adds", refused);
     weight_grad_group(grad, pixels.cut(kGradPixels), dw + filter);
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "cpu/matmul/gemm.h"
 #include "cpu/runtime/precision.h"
+#include "cpu/runtime/trace.h"
 #if defined(TINYDL_TIER_amx)
 #include "cpu/matmul/tile_gemm.h"
 #endif
@@ -9,37 +10,58 @@
 namespace tinydl::TINYDL_TIER {
 
 #if defined(TINYDL_TIER_amx)
-// From here on splitting the operands costs less than the tiles save.
-inline bool tiles_pay(int64_t m, int64_t n, int64_t k) {
-  return m >= 32 && n >= 32 && k >= 32 && m * n * k >= 128 * 128 * 128;
+// Why a product is too small for tiles, or null: splitting the operands must cost less than the tiles save.
+inline const char* tiles_refused(int64_t m, int64_t n, int64_t k) {
+  if (m < 32 || n < 32 || k < 32) return "no matrix tiles: a side is shorter than 32";
+  if (m * n * k < 128 * 128 * 128) return "no matrix tiles: fewer than 128^3 multiply-adds";
+  return nullptr;
 }
 
+// Returns null, or why C is still to be computed.
 template <class Rows, class Columns, class Runs>
-bool multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
-                       const Epilogue<float>& epilogue) {
-  if (!tiles_pay(m, n, runs.total())) return false;
-  const TilePlan plan(m, n, runs.total());
+const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
+                              const Epilogue<float>& epilogue) {
+  const int64_t k = runs.total();
+  if (const char* refused = tiles_refused(m, n, k)) return refused;
+  const TilePlan plan(m, n, k);
   const Depth depth = runs.cut(plan.depth);
+  bool done;
+  const char* how;
   switch (float32_precision()) {
     case Float32Precision::medium:
-      return tile_gemm<1>(rows, columns, depth, plan, n, epilogue);
+      done = tile_gemm<1>(rows, columns, depth, plan, n, epilogue);
+      how = "matrix tiles, one product of bfloat16 parts (precision medium)";
+      break;
     case Float32Precision::high:
-      return tile_gemm<2>(rows, columns, depth, plan, n, epilogue);
+      done = tile_gemm<2>(rows, columns, depth, plan, n, epilogue);
+      how = "matrix tiles, three products of bfloat16 parts (precision high)";
+      break;
     default:
-      return tile_gemm<3>(rows, columns, depth, plan, n, epilogue);
+      done = tile_gemm<3>(rows, columns, depth, plan, n, epilogue);
+      how = "matrix tiles, six products of bfloat16 parts";
   }
+  if (!done) return "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+  trace_product(m, n, k, how, nullptr);
+  return nullptr;
+}
+template <class Rows, class Columns, class Runs>
+const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<double>&) {
+  return "no matrix tiles: they have no float64";
+}
+#else
+template <class Rows, class Columns, class Runs, class T>
+const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<T>&) {
+  return "no matrix tiles: the instruction set in use has none";
 }
 #endif
-template <class Rows, class Columns, class Runs, class T>
-bool multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<T>&) {
-  return false;
-}
 
 // C (m, n) = activation(A B + bias). `runs` describes k: total() values, cut(limit) into blocks.
 template <class T, class Rows, class Columns, class Runs>
 void multiply(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
               const Epilogue<T>& epilogue) {
-  if (multiply_on_tiles(rows, columns, runs, m, n, epilogue)) return;
+  const char* refused = multiply_on_tiles(rows, columns, runs, m, n, epilogue);
+  if (!refused) return;
+  trace_product(m, n, runs.total(), "fused multiply-adds", refused);
   const Depth depth = runs.cut(kBlockDepth<T>);
   Scratch packed(static_cast<size_t>(padded_columns<T>(n) * depth.total()) * sizeof(T));
   T* b = static_cast<T*>(packed.data());
