@@ -41,7 +41,6 @@ from .creation import (
     zeros_like,
 )
 from .devices import device
-from .explanation import explain
 from .dtypes import (
     bool,
     double,
@@ -62,6 +61,7 @@ from .dtypes import (
     uint8,
 )
 from .exchange import asarray, from_dlpack, frombuffer
+from .explanation import explain
 from .ops.activation import celu, prelu, relu, selu, sigmoid, tanh
 from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
 from .ops.bounds import clamp, clamp_max, clamp_min, clip, fmax, fmin, maximum, minimum
