@@ -81,14 +81,6 @@ DIFFERENT = {
         "defaults generator to None, not <torch._C.Generator>",
         "None stands for the default generator",
     ),
-    "autograd.backward": (
-        "lacks tensors; lacks grad_tensors; lacks grad_variables; adds root; adds gradient",
-        "it is the tensor's method, for one tensor",
-    ),
-    "autograd.grad": (
-        "lacks only_inputs; lacks allow_unused; lacks is_grads_batched; lacks materialize_grads",
-        "unused inputs get zeros",
-    ),
     "autograd.gradcheck": (
         "lacks raise_exception; lacks nondet_tol; lacks check_undefined_grad; lacks check_grad_dtypes; "
         "lacks check_batched_grad; lacks check_batched_forward_grad; lacks check_forward_ad; lacks check_backward_ad; "
@@ -104,6 +96,7 @@ ADDED = {
     "reset_peak_memory": "likewise",
     "set_cache_limit": "likewise",
     "one_hot": "TensorFlow's tf.one_hot, which the documents' scripts call; PyTorch's is nn.functional.one_hot",
+    "autograd.backward_from": "the tensor's method",
     "autograd.is_grad_enabled": "PyTorch has it in the main module only",
     "autograd.register_hook": "the tensor's method",
     "autograd.retain_grad": "the tensor's method",
@@ -175,6 +168,7 @@ BEHAVIOUR = {
     "floor_divide": "passes a gradient of 0, as div(rounding_mode='floor') does; PyTorch refuses",
     "nn.functional.soft_margin_loss": "has a gradient for its target; PyTorch refuses",
     "nn.functional.interpolate": "antialiased images of width 1 are right; PyTorch repeats their first row",
+    "autograd.grad": "hooks change what it returns of their tensor; in PyTorch only if nothing before it is asked for",
     "sort": "always stable",
     "x[i] = v": "a tensor with views cannot be changed in place while it is recorded; PyTorch rebases the views",
     "optim": "parameters must be dense: one with gaps is refused at the first step",

@@ -63,7 +63,7 @@ def _clone(self: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    "backward": autograd.backward,
+    "backward": autograd.backward_from,
     "register_hook": autograd.register_hook,
     "retain_grad": autograd.retain_grad,
     **elementwise_methods.METHODS,
