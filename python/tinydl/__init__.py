@@ -147,10 +147,21 @@ from .ops.mask import (
     triu_indices,
 )
 from .ops.matmul import matmul
+from .ops.matrices import (
+    chain_matmul,
+    cholesky,
+    cholesky_solve,
+    det,
+    inverse,
+    logdet,
+    matrix_power,
+    pinverse,
+    slogdet,
+)
 from .ops.order import median, mode, nanmedian, nanquantile, quantile
 from .ops.piecewise import hardshrink, threshold
 from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
-from .ops.powers import float_power, hypot, pow, reciprocal, rsqrt, square
+from .ops.powers import float_power, hypot, pow, reciprocal, rsqrt, square, vander
 from .ops.products import (
     addbmm,
     addmm,
@@ -159,6 +170,7 @@ from .ops.products import (
     baddbmm,
     bilinear,
     bmm,
+    cross,
     dot,
     inner,
     kron,

@@ -97,6 +97,7 @@ def in_place(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         return change(name, self, op, *args, **kwargs)
 
     changed.__name__ = name
+    changed.__wrapped__ = op  # type: ignore[attr-defined]  # whose signature it has
     changed.__doc__ = f"`{op.__name__}` in place."
     return changed
 
