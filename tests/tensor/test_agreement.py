@@ -245,3 +245,10 @@ def test_histograms_of_edges(torch, rng):
     x = np.concatenate([rng.integers(0, 7, 50) / 2, [np.nan]]).astype(np.float32)
     for arguments in ((6, 0, 3), (5, 0.5, 2.5), (7, 0, 3.5)):
         same(tinydl.histc(tinydl.tensor(x), *arguments), torch.histc(torch.tensor(x), *arguments), 1)
+
+
+def test_the_step_function_has_no_gradient(torch):
+    for lib in (tinydl, torch):
+        y = lib.heaviside(lib.ones(2, requires_grad=True), lib.zeros(1))
+        with pytest.raises(RuntimeError, match="heaviside"):
+            y.sum().backward()

@@ -148,16 +148,16 @@ def matrix_norm(
     return out if keepdim else out.squeeze(axes)
 
 
-def linalg_norm(A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def linalg_norm(input: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """`matrix_norm` where `ord` is given and `dim` names two axes (or none, of a matrix), else `vector_norm`."""
     if ord is None:
-        return _norm("linalg.norm", A, 2, dim, keepdim, dtype)
-    if dim is None and A.ndim not in (1, 2):
-        raise ValueError(f"linalg.norm: got ord={ord} and no dim for shape {A.shape}, wanted one axis or two")
-    axes = axes_of("linalg.norm", dim, A.ndim)
+        return _norm("linalg.norm", input, 2, dim, keepdim, dtype)
+    if dim is None and input.ndim not in (1, 2):
+        raise ValueError(f"linalg.norm: got ord={ord} and no dim for shape {input.shape}, wanted one axis or two")
+    axes = axes_of("linalg.norm", dim, input.ndim)
     if len(axes) == 2:
-        return matrix_norm(A, ord, axes, keepdim, dtype=dtype)
-    return _norm("linalg.norm", A, ord, axes, keepdim, dtype)
+        return matrix_norm(input, ord, axes, keepdim, dtype=dtype)
+    return _norm("linalg.norm", input, ord, axes, keepdim, dtype)
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:

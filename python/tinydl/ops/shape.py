@@ -259,16 +259,16 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 # -- Another dtype for the same bytes ---------------------------------------------------------------------------
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *size: Any) -> Tensor:
     """The elements in row-major order under another shape, as `reshape`; or, given a dtype, the same bytes read as it.
 
     >>> import tinydl
     >>> tinydl.tensor([1.0]).view(tinydl.int32)
     tensor([1065353216], dtype=int32)
     """
-    if len(shape) != 1 or not isinstance(shape[0], np.dtype | type | str):
-        return views.reshape(input, *shape)
-    dtype = backend.conversion((shape[0],))
+    if len(size) != 1 or not isinstance(size[0], np.dtype | type | str):
+        return views.reshape(input, *size)
+    dtype = backend.conversion((size[0],))
     try:
         out = Tensor(input._data.view(dtype))
     except ValueError:
