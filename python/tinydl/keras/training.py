@@ -117,6 +117,9 @@ class Model(nn.Module):
             on_logits = self._loss.on_logits() if self._loss and self._layers[-1].ends_in_softmax else None
             forward = self.logits if on_logits else self.forward
             bound = self.optimizer.bind(p for p in self.parameters() if p.requires_grad)  # type: ignore[union-attr]
+            constrained = [variable for layer in self._layers for variable in layer.constrained]
+            if constrained:
+                bound.register_step_post_hook(lambda *_: [variable.constrain() for variable in constrained])
             measured = [self._metrics, self._weighted_metrics]
             if on_logits:
                 measured = [[self._on_probabilities(metric) for metric in group] for group in measured]
