@@ -31,6 +31,8 @@ class Configured:
         bound.apply_defaults()
         config: dict[str, Any] = {}
         for name, parameter in bound.signature.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                continue  # of a class without a constructor
             if parameter.kind is parameter.VAR_KEYWORD:
                 config.update(bound.arguments.get(name, {}))
             else:

@@ -16,6 +16,7 @@ from ..train.metrics import Accuracy, MeanLoss, Scores
 from ..utils.data import Dataset
 from . import losses, metrics, optimizers
 from .callbacks import BackupAndRestore
+from .compiling import config_of, options_of
 from .data import (
     ARRAYS,
     ArrayDataset,
@@ -102,8 +103,17 @@ class Model(nn.Module):
         self._loss = None if loss is None else losses.get(loss)
         self._metrics = _metrics("metrics", metrics)
         self._weighted_metrics = _metrics("weighted_metrics", weighted_metrics)
+        self._chosen = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}
         self._trainer = None
         self.compiled = True
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` chose, as plain values for `compile_from_config`; empty before."""
+        return config_of({"optimizer": self.optimizer, **self._chosen}) if self.compiled else {}
+
+    def compile_from_config(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> None:
+        """Compile as `get_compile_config` says; `custom_objects` has the classes and functions that are not Keras's."""
+        self.compile(**options_of(config, custom_objects))
 
     def _need_compiled(self, op: str) -> None:
         if not self.compiled:
