@@ -46,7 +46,7 @@ def state_of(model: Any) -> dict[str, Any]:
     return {
         "compile": model.get_compile_config(),
         "optimizer": None if trainer is None else trainer.optimizer.state_dict(),
-        "streams": {name: stream.state() for name, stream in _streams(model).items()},
+        "streams": {name: stream.state() for name, stream in model.generators().items()},
     }
 
 
@@ -54,7 +54,7 @@ def restore(
     model: Any, state: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None, compile: bool = True
 ) -> None:
     """Give a model what `state_of` returned for its twin; warns of an optimiser's state that does not fit."""
-    streams = _streams(model)
+    streams = model.generators()
     for name, place in state.get("streams", {}).items():
         streams[name].set_state(place)
     if not compile or not state.get("compile"):
@@ -67,11 +67,6 @@ def restore(
     except ValueError as error:
         model._trainer = None  # a fresh one
         warnings.warn(f"load_model: the optimizer starts afresh, its state does not fit: {error}", stacklevel=4)
-
-
-def _streams(model: Any) -> dict[str, Any]:
-    """The generators of the layers that have a seed of their own."""
-    return {layer.name: layer.generator for layer in model.layers if getattr(layer, "seed", None) is not None}
 
 
 def _plain(where: str, value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..random import Generator, default_generator
 from ..tensor import Array, Tensor
 from ..train import Trainer
 from ..train.callbacks import Callback, History
@@ -156,6 +157,11 @@ class Model(nn.Module):
     def losses(self) -> list[Tensor]:
         """The losses that the layers add, such as those of regularisers."""
         return [loss for layer in self._layers for loss in layer.losses]
+
+    def generators(self) -> dict[str, Generator]:
+        """The random generators of the layers that have a seed of their own, by the layers' names."""
+        found = {layer.name: getattr(layer, "generator", None) for layer in self._layers}
+        return {name: g for name, g in found.items() if isinstance(g, Generator) and g is not default_generator}
 
     @property
     def stop_training(self) -> bool:
