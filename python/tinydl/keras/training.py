@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..random import Generator, default_generator
 from ..tensor import Array, Tensor
 from ..train import Trainer
 from ..train.callbacks import Callback, History
@@ -16,6 +17,7 @@ from ..train.metrics import Accuracy, MeanLoss, Scores
 from ..utils.data import Dataset
 from . import losses, metrics, optimizers
 from .callbacks import BackupAndRestore
+from .compiling import config_of, options_of
 from .data import (
     ARRAYS,
     ArrayDataset,
@@ -102,8 +104,17 @@ class Model(nn.Module):
         self._loss = None if loss is None else losses.get(loss)
         self._metrics = _metrics("metrics", metrics)
         self._weighted_metrics = _metrics("weighted_metrics", weighted_metrics)
+        self._chosen = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}
         self._trainer = None
         self.compiled = True
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` chose, as plain values for `compile_from_config`; empty before."""
+        return config_of({"optimizer": self.optimizer, **self._chosen}) if self.compiled else {}
+
+    def compile_from_config(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> None:
+        """Compile as `get_compile_config` says; `custom_objects` has the classes and functions that are not Keras's."""
+        self.compile(**options_of(config, custom_objects))
 
     def _need_compiled(self, op: str) -> None:
         if not self.compiled:
@@ -117,6 +128,9 @@ class Model(nn.Module):
             on_logits = self._loss.on_logits() if self._loss and self._layers[-1].ends_in_softmax else None
             forward = self.logits if on_logits else self.forward
             bound = self.optimizer.bind(p for p in self.parameters() if p.requires_grad)  # type: ignore[union-attr]
+            constrained = [variable for layer in self._layers for variable in layer.constrained]
+            if constrained:
+                bound.register_step_post_hook(lambda *_: [variable.constrain() for variable in constrained])
             measured = [self._metrics, self._weighted_metrics]
             if on_logits:
                 measured = [[self._on_probabilities(metric) for metric in group] for group in measured]
@@ -143,6 +157,11 @@ class Model(nn.Module):
     def losses(self) -> list[Tensor]:
         """The losses that the layers add, such as those of regularisers."""
         return [loss for layer in self._layers for loss in layer.losses]
+
+    def generators(self) -> dict[str, Generator]:
+        """The random generators of the layers that have a seed of their own, by the layers' names."""
+        found = {layer.name: getattr(layer, "generator", None) for layer in self._layers}
+        return {name: g for name, g in found.items() if isinstance(g, Generator) and g is not default_generator}
 
     @property
     def stop_training(self) -> bool:

@@ -18,7 +18,7 @@ from ... import nn
 from ...autograd import enable_grad, no_grad
 from ...creation import as_tensor, zeros
 from ...tensor import Array, Tensor
-from .. import activations, initializers, regularizers
+from .. import activations, constraints, initializers, regularizers
 from ..config import Configured
 from ..lookup import supported
 
@@ -42,11 +42,18 @@ class Variable(NamedTuple):
     tensor: Tensor
     turn: Callable[[Tensor], Tensor] | None
     regularizer: Callable[[Tensor], Tensor] | None
+    constraint: Callable[[Tensor], Tensor] | None
     trainable: bool
 
     def view(self) -> Tensor:
         """The weight in Keras's order of axes, recorded for gradients."""
         return self.tensor if self.turn is None else self.turn(self.tensor)
+
+    def constrain(self) -> None:
+        """Put the weight within its limits."""
+        with no_grad():
+            view = self.view().detach()
+            view.copy_(self.constraint(view))  # type: ignore[misc]
 
 
 class Layer(Configured):
@@ -89,7 +96,7 @@ class Layer(Configured):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._activity_loss: Tensor | None = None
         self._trainable = trainable
-        self._choices: dict[str, tuple[Callable[..., Any], Callable[[Tensor], Tensor] | None]] = {}
+        self._choices: dict[str, tuple[Any, Any, Any]] = {}
         self._variables: list[Variable] = []
         self.given_shape = None if input_shape is None else _shape(input_shape)
         if input_dim is not None:
@@ -120,16 +127,17 @@ class Layer(Configured):
             return x
         return self.activation(x) if self._elementwise else by_channels_last(self.activation, x)
 
-    def choose(self, name: str, initializer: Any, regularizer: Any = None) -> None:
-        """How the weight of a name is to be initialised and regularised."""
-        self._choices[name] = initializers.get(initializer), regularizers.get(regularizer)
+    def choose(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
+        """How the weight of a name is to be initialised, regularised and constrained."""
+        chosen = initializers.get(initializer), regularizers.get(regularizer), constraints.get(constraint)
+        self._choices[name] = chosen
 
     def hold(
         self, name: str, tensor: Tensor, turn: Callable[[Tensor], Tensor] | None = None, trainable: bool = True
     ) -> None:
         """Name a tensor of `inner` as a weight, and fill it as was chosen. `turn` gives the view in Keras's axes."""
-        initializer, regularizer = self._choices.get(name, (None, None))
-        variable = Variable(name, tensor, turn, regularizer, trainable)
+        initializer, regularizer, constraint = self._choices.get(name, (None, None, None))
+        variable = Variable(name, tensor, turn, regularizer, constraint, trainable)
         self._variables.append(variable)
         if initializer is not None:
             view = variable.view().detach()
@@ -171,6 +179,11 @@ class Layer(Configured):
         if self._trainable:
             found += [v.regularizer(v.view()) for v in self._variables if v.regularizer is not None and v.trainable]
         return found
+
+    @property
+    def constrained(self) -> list[Variable]:
+        """The trained weights that are kept within limits."""
+        return [v for v in self._variables if v.constraint is not None and v.trainable] if self._trainable else []
 
     # -- What users call --------------------------------------------------------------------------------------
 
