@@ -233,6 +233,7 @@ from .sampling import (
     randn_like,
     randperm,
 )
+from .serialization import load, save
 from .tensor import Tensor
 from .typed import BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor, LongTensor
 
