@@ -184,7 +184,6 @@ BEHAVIOUR = {
     "nn.functional.interpolate": "antialiased images of width 1 are right; PyTorch repeats their first row",
     "sort": "always stable",
     "x[i] = v": "a tensor with views cannot be changed in place while it is recorded; PyTorch rebases the views",
-    "optim": "parameters must be dense: one with gaps is refused at the first step",
     "labels": "of any integer dtype; PyTorch takes int64 and uint8",
 }
 """What the same arguments do otherwise."""
