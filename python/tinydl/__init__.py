@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import (
     autograd,
     ops,  # attaches the tensor's methods
+    refusal,
 )
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
@@ -240,6 +241,8 @@ from .typed import BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor,
 __version__ = "0.1.0"
 
 newaxis = None
+
+refusal.guard(globals())
 
 _SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from operator import attrgetter
+from operator import attrgetter, index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +117,10 @@ class Tensor:
         return self._data.shape if dim is None else self._data.shape[self._axis("size", dim)]
 
     def _axis(self, op: str, dim: int) -> int:
+        try:
+            dim = index(dim)
+        except TypeError:
+            raise TypeError(f"{op}: got dim {dim!r}, wanted an integer") from None
         if not -self._data.ndim <= dim < self._data.ndim:
             raise IndexError(f"{op}: dim {dim} is out of range for shape {self.shape}")
         return dim

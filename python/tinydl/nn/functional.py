@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from warnings import warn
 
+from .. import refusal
 from ..ops import activation
 from ..ops import softmax as _softmax
 from ..ops.activation import (
@@ -200,3 +201,5 @@ selu_ = in_place(selu, "selu_")
 celu_ = in_place(celu, "celu_")
 hardtanh_ = in_place(hardtanh, "hardtanh_")
 threshold_ = in_place(threshold, "threshold_")
+
+refusal.guard(globals())

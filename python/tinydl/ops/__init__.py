@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend, creation, exchange, sampling
+from .. import autograd, backend, creation, exchange, refusal, sampling
 from ..tensor import Tensor
 from . import (
     counting,
@@ -246,5 +246,6 @@ METHODS: dict[str, Any] = {
     "copy_": inplace.copy_,
 }
 
+refusal.guard(METHODS, refusal.TRAINING)
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)
