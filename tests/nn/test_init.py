@@ -28,7 +28,7 @@ def check_uniform(tensor, bound):
 
 
 def check_normal(tensor, std, mean=0.0):
-    values = np.asarray(tensor.detach(), np.float64)
+    values = np.asarray(tensor, np.float64)
     assert abs(values.std() / std - 1) < 0.02
     assert abs(values.mean() - mean) < 0.03 * std
     assert np.abs(values - mean).max() > 3 * std
