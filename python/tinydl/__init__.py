@@ -242,7 +242,7 @@ __version__ = "0.1.0"
 
 newaxis = None
 
-refusal.guard(globals())
+refusal.guard(globals(), aliased=True)
 
 _SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 

@@ -6,4 +6,4 @@ from .ops.distance import matrix_norm, vector_norm
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
-refusal.guard(globals())
+refusal.guard(globals(), aliased=True)

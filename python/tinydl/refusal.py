@@ -33,6 +33,7 @@ _TRAINING = """
     unsqueeze expand contiguous cat stack maximum minimum where backward register_hook retain_grad
 """
 TRAINING = QUICK | frozenset(_TRAINING.split())
+WITH_DIM = frozenset(("sum", "mean", "softmax", "log_softmax", "squeeze", "unsqueeze"))  # guarded as methods, too
 
 ACCIDENTS = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError)
 _FOLDER = str(Path(__file__).parent)
@@ -44,14 +45,19 @@ _SIGNATURE = re.compile(r"1\. \((.*)\) ->")
 
 
 @functools.cache
-def guarded(function: Callable[..., Any]) -> Any:
-    """The function with errors about the call. Adds 0.1 us to it, so that the most called ones go without."""
+def guarded(function: Callable[..., Any], aliased: bool = False) -> Any:
+    """The function with errors about the call. Adds 0.1 us to it, so that the most called ones go without.
+
+    `aliased` lets it take NumPy's names `axis` and `keepdims` for `dim` and `keepdim`.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except ACCIDENTS as error:
+            if aliased and not ALIASES.keys().isdisjoint(kwargs):
+                return call(*args, **_renamed(function, error, kwargs))
             better = explained(function, error, args, kwargs)
             if better is error:
                 raise
@@ -60,12 +66,26 @@ def guarded(function: Callable[..., Any]) -> Any:
     return call
 
 
-def guard(space: dict[str, Any], skip: frozenset[str] = QUICK) -> None:
+# NumPy's names, which PyTorch's compiled functions take too; found out after the call has failed.
+ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+NOT_ALIASED = frozenset(("split", "split_method", "norm", "unique"))  # which PyTorch has in Python
+
+
+def _renamed(function: Callable[..., Any], error: Exception, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments under PyTorch's names; the error again where the function has no such argument, or has it twice."""
+    own = inspect.signature(function).parameters
+    for alias in ALIASES.keys() & kwargs.keys():
+        if function.__name__ in NOT_ALIASED or alias in own or ALIASES[alias] not in own or ALIASES[alias] in kwargs:
+            raise error
+    return {ALIASES.get(name, name): value for name, value in kwargs.items()}
+
+
+def guard(space: dict[str, Any], skip: frozenset[str] = QUICK, aliased: bool = False) -> None:
     """Put guarded functions in the place of a module's public ones, there and in the modules that define them."""
     for name, function in list(space.items()):
         public = inspect.isfunction(function) and not name.startswith("_") and function.__name__ not in skip
         if public and function.__module__.startswith("tinydl.") and not _is_guarded(function):
-            space[name] = guarded(function)
+            space[name] = guarded(function, aliased)
             home, own = vars(sys.modules[function.__module__]), function.__name__
             if own not in TRAINING and home.get(own) is function:
                 home[own] = space[name]

@@ -148,7 +148,7 @@ def rows():
         (lambda: F.linear(rows(), 3), "linear: got int, wanted a tensor"),
         (lambda: F.elu(rows(), (2, 0)), r"elu: alpha is the tuple \(2, 0\), wanted a number"),
         (lambda: F.dropout(rows(), "x"), "dropout: p is 'x', wanted a number"),
-        (lambda: rows().sum(keepdim="a"), r"sum: an argument is of the wrong kind, wanted \(x: .*keepdims: bool\)"),
+        (lambda: rows().sum(keepdim="a"), "sum: keepdim is 'a', wanted a bool"),
         (lambda: rows() @ None, "matmul: got None, wanted a tensor"),
         (lambda: tinydl.zeros(2, dtype="zz"), "zeros: data type 'zz' not understood .got size"),
         (lambda: tinydl.relu(rows(), 3), r"relu\(\) takes 1 positional argument but 2 were given"),

@@ -246,6 +246,6 @@ METHODS: dict[str, Any] = {
     "copy_": inplace.copy_,
 }
 
-refusal.guard(METHODS, refusal.TRAINING)
+refusal.guard(METHODS, refusal.TRAINING - refusal.WITH_DIM, aliased=True)
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)
