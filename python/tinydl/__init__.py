@@ -10,6 +10,7 @@ from . import (
     autograd,
     dtypes,
     ops,  # attaches the tensor's methods
+    refusal,
 )
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import empty_cache, memory_stats, reset_peak_memory, set_cache_limit, set_num_threads
@@ -286,6 +287,7 @@ from .sampling import (
     seed,
     set_rng_state,
 )
+from .serialization import load, save
 from .settings import (
     are_deterministic_algorithms_enabled,
     get_float32_matmul_precision,
@@ -310,6 +312,8 @@ __version__ = "0.1.0"
 newaxis = None
 Size = tuple  # type: ignore[type-arg]  # what a shape is
 dtype = dtypes.dtype
+
+refusal.guard(globals(), aliased=True)
 
 _SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 

@@ -40,6 +40,18 @@ def bfloat16() -> np.dtype[Any]:
     return out
 
 
+def wanted(op: str, value: Any) -> np.dtype[Any]:
+    """The dtype that an argument asks for; TypeError where it names none that tensors have."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+        _kind(dtype)
+    except (TypeError, KeyError):
+        raise TypeError(f"{op}: got dtype {value!r}, wanted a dtype such as float32") from None
+    if dtype.names is not None or not dtype.itemsize:
+        raise TypeError(f"{op}: got dtype {value!r}, wanted a dtype such as float32")
+    return dtype
+
+
 def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:
     """Whether `dtype` is float16, bfloat16, float32 or float64."""
     return _kind(dtype) == _FLOAT

@@ -1,5 +1,6 @@
 """Norms, decompositions, inverses and linear systems, under the names of `torch.linalg`."""
 
+from . import refusal
 from .ops.decomposition import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
 from .ops.diagonal import linalg_diagonal as diagonal
 from .ops.distance import cond, matrix_norm, vector_norm
@@ -49,3 +50,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+refusal.guard(globals(), aliased=True)

@@ -288,15 +288,20 @@ class _Elementwise:
 
 class Tensor(_Elementwise, _Conversions):
     requires_grad: bool
-    grad: Tensor | None
+    @property
+    def grad(self) -> Tensor | None: ...
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None: ...
     grad_fn: Function | None
+    _grad: Tensor | None
+    _listed: list[Any] | None
     _data: Array
     _version: list[Any]
     _output_index: int
     _hooks: dict[int, Any] | None
     __array_priority__: int
 
-    def __init__(self, data: Array, requires_grad: bool = ...) -> None: ...
+    def __init__(self, data: Array | Tensor | Sequence[Any], requires_grad: bool = ...) -> None: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property

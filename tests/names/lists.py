@@ -28,6 +28,7 @@ _STARRED = "PyTorch's is declared with *args; these are the arguments that it do
 _BOTH = "one function instead of one for each spelling of the sections"
 _VARIANCE = "unbiased is another spelling of correction, and refused beside it"
 _INPLACE = "PyTorch has the argument in nn.functional only; here both names are one function"
+_PICKLE = "files are safetensors, never pickles"
 _ORDER = "seed: an order that does not depend on the random numbers drawn before"
 
 DIFFERENT = {
@@ -36,11 +37,17 @@ DIFFERENT = {
     "conv1d": ("adds activation", _FUSED),
     "conv2d": ("adds activation", _FUSED),
     "isin": ("lacks element; lacks test_element", "numbers may be given as elements and test_elements"),
+    "load": ("lacks pickle_module; lacks mmap", _PICKLE),
     "linspace": ("defaults steps to 'required', not None", "PyTorch's stub: it too refuses a call without steps"),
     "logspace": ("defaults steps to 'required', not None", "PyTorch's stub: it too refuses a call without steps"),
     "max_pool1d": ("adds return_indices", _INDICES),
     "max_pool2d": ("adds return_indices", _INDICES),
     "numel": ("adds input", "PyTorch's stub forgets it"),
+    "save": (
+        "lacks pickle_module; lacks pickle_protocol; lacks _use_new_zipfile_serialization; "
+        "lacks _disable_byteorder_record",
+        _PICKLE,
+    ),
     "selu": ("adds inplace", _INPLACE),
     "std": ("defaults unbiased to None, not True", _VARIANCE),
     "std_mean": ("defaults unbiased to None, not True", _VARIANCE),
@@ -265,7 +272,6 @@ BEHAVIOUR = {
     "Size": "tuple itself: shapes have no numel()",
     "sort": "always stable",
     "x[i] = v": "a tensor with views cannot be changed in place while it is recorded; PyTorch rebases the views",
-    "optim": "parameters must be dense: one with gaps is refused at the first step",
     "labels": "of any integer dtype; PyTorch takes int64 and uint8",
 }
 """What the same arguments do otherwise."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from warnings import warn
 
+from .. import refusal
 from ..ops import activation
 from ..ops import softmax as _softmax
 from ..ops.activation import (
@@ -211,3 +212,11 @@ selu_ = _always_in_place(selu)
 celu_ = _always_in_place(celu)
 hardtanh_ = _always_in_place(hardtanh)
 threshold_ = _always_in_place(threshold)
+leaky_relu_ = in_place(leaky_relu, "leaky_relu_")
+elu_ = in_place(elu, "elu_")
+selu_ = in_place(selu, "selu_")
+celu_ = in_place(celu, "celu_")
+hardtanh_ = in_place(hardtanh, "hardtanh_")
+threshold_ = in_place(threshold, "threshold_")
+
+refusal.guard(globals())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend, creation, exchange, sampling
+from .. import autograd, backend, creation, exchange, refusal, sampling
 from ..tensor import Tensor
 from . import (
     counting,
@@ -290,5 +290,6 @@ METHODS: dict[str, Any] = {
     "map_": inplace.map_,
 }
 
+refusal.guard(METHODS, refusal.TRAINING - refusal.WITH_DIM, aliased=True)
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)

@@ -212,7 +212,7 @@ def _whole(op: str, function: type[Binary], input: Operand, other: Operand) -> T
 def rounded_div(input: Operand, other: Operand, rounding_mode: str) -> Tensor:
     """`div` with a rounding mode: "trunc" or "floor"."""
     functions: dict[str, type[Binary]] = {"trunc": TruncDivide, "floor": FloorDivide}
-    if rounding_mode not in functions:
+    if not isinstance(rounding_mode, str) or rounding_mode not in functions:
         raise ValueError(f"div: got rounding_mode={rounding_mode!r}, wanted None, 'trunc' or 'floor'")
     return _whole("div", functions[rounding_mode], input, other)
 
