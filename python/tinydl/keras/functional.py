@@ -45,12 +45,33 @@ class KerasTensor:
 
     def _refuse(self, *_: Any) -> Any:
         raise TypeError(
-            f"{self!r} has no values yet: only layers take it, such as `layers.Add`, or `layers.Lambda` for a function"
+            f"{self!r} has no values yet: layers and operators take it; `layers.Lambda` makes a layer of a function"
         )
 
-    __array__ = __bool__ = __float__ = __int__ = __iter__ = __len__ = __getitem__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __matmul__ = __rmatmul__ = __pow__ = __neg__ = _refuse
+    __array__ = __bool__ = __float__ = __int__ = __iter__ = __len__ = _refuse
+
+
+def _operator(operation: str, reflected: bool = False) -> Callable[..., Any]:
+    def method(self: KerasTensor, *others: Any) -> Any:
+        from .layers.operation import Operation
+
+        return Operation(operation, reflected)(self, *others)
+
+    return method
+
+
+for _name, _operation in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "pow": "power",
+    "matmul": "matmul",
+}.items():
+    setattr(KerasTensor, f"__{_name}__", _operator(_operation))
+    setattr(KerasTensor, f"__r{_name}__", _operator(_operation, reflected=True))
+for _name, _operation in {"neg": "negative", "getitem": "getitem"}.items():
+    setattr(KerasTensor, f"__{_name}__", _operator(_operation))
 
 
 class Node:

@@ -49,8 +49,9 @@ class Model(Training, nn.Module):
             raise ValueError(f"{type(self).__name__}: got inputs or outputs alone, wanted both or neither")
         nn.Module.__init__(self)
         functional = inputs is not None and not self._calls
-        name = name or ("functional" if functional and type(self) is Model else None)
         Layer.__init__(self, name=name, **options)
+        if functional and type(self) is Model and name is None:
+            self.name = "functional"
         self._init_training()
         self._graph: Graph | None = None
         self._bare_plan: Function | None = None
@@ -165,9 +166,9 @@ class Model(Training, nn.Module):
         if name in ("_graph", "_trainer"):
             raise RuntimeError(f"{type(self).__name__}: call super().__init__() first, in the model's own __init__")
         try:
-            return Layer.__getattr__(self, name)
-        except AttributeError:
             return nn.Module.__getattr__(self, name)
+        except AttributeError:
+            return Layer.__getattr__(self, name)
 
     def make(self, input_shape: Any) -> Any:
         """The shape of the output, of a subclass; one without `call` trains by its `train_step` alone."""
@@ -251,15 +252,14 @@ class Model(Training, nn.Module):
     def _misfit(self, number: int, wanted: Any, found: Any) -> ValueError:
         return self.incompatible(f"shape={wanted}", f"shape={tuple(found)}", number)
 
-    def _function(self, bare: Container[int] = ()) -> Callable[[Any], Any]:
+    def _function(self, bare: Container[int], penalized: Sequence[Layer]) -> Callable[[Any], Any]:
         """The model for a trainer: from a tensor, or a list of them, to the same; images are N, H, W, C.
 
-        The outputs with the numbers in `bare` come without the softmax at their ends.
+        The outputs with the numbers in `bare` come without the softmax at their ends. The `penalized` layers forget the
+        penalties of the batch before.
         """
-        penalized = [layer for layer in self.all_layers() if layer.may_lose]
-        self._penalized = penalized
         if self._graph is None:
-            return self._by_call
+            return lambda x: self._by_call(x, penalized)
         plan = self._graph.plan(bare)
         wanted = self.inputs[0].shape[1:]
         single = self._single_output and len(self.inputs) == 1
@@ -274,10 +274,10 @@ class Model(Training, nn.Module):
 
         return run
 
-    def _by_call(self, x: Any) -> Any:
-        for layer in self._penalized:
+    def _by_call(self, x: Any, penalized: Sequence[Layer]) -> Any:
+        for layer in penalized:
             layer._losses.clear()
-        out = self._called(tree.pack(self._in, x) if isinstance(x, list) else x)
+        out = self._called(self.unpacked(x))
         return out if type(out) is Tensor else tree.flatten(out)
 
     # -- The weights ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from .functional import Graph
 from .layers.base import Layer
 from .layers.layout import map_shapes
 from .progress import Progress
-from .steps import OwnSteps, StepScores
+from .steps import NoSteps, OwnSteps, StepScores
 
 __all__ = ["Training"]
 
@@ -41,9 +42,8 @@ class Training(Layer):
 
     output_names: list[str]
     _graph: Graph | None
-    _penalized: list[Layer]
 
-    def _function(self, bare: Container[int] = ()) -> Callable[[Any], Any]:
+    def _function(self, bare: Container[int], penalized: Sequence[Layer]) -> Callable[[Any], Any]:
         """The model for a trainer: from a tensor, or a list of them, to the same."""
         raise NotImplementedError(f"{type(self).__name__} does not define _function")
 
@@ -96,14 +96,18 @@ class Training(Layer):
             aims = self._aims
             aims.name(self.output_names)
             ends = self._graph.logits_layer if self._graph else lambda number: None
-            forward = self._function(aims.take_logits(ends))
-            penalized = self._penalized
+            penalized = [layer for layer in self.all_layers() if layer.may_lose]
+            forward = self._function(aims.take_logits(ends), penalized)
             if aims.loss is None and not penalized and not self._steps_itself():
                 raise ValueError(f"{op}: no loss to compute: pass a `loss` to `compile()`")
             self.adopt()
-            bound = self.optimizer.bind(v.tensor for v in self._held() if v.tensor.requires_grad)  # type: ignore[union-attr]
-            loss = with_penalties(aims.loss, penalized)
             kind, scores = (OwnSteps, StepScores(self)) if self._steps_itself() else (Trainer, aims.scores())
+            params = [p for p in self.inner.parameters() if p.requires_grad]  # type: ignore[union-attr]
+            if not params:
+                warnings.warn(f'Model "{self.name}" has no weights that are trained', stacklevel=3)
+                kind = NoSteps
+            bound = self.optimizer.bind(params) if params else None  # type: ignore[union-attr]
+            loss = with_penalties(aims.loss, penalized)
             self._trainer = kind(self, bound, loss, forward=forward, scores=scores)
         return self._trainer
 

@@ -63,6 +63,8 @@ class Trainer:
     [2.0, 1.0]
     """
 
+    needs_optimizer = True
+
     def __init__(
         self,
         model: Any,
@@ -134,7 +136,7 @@ class Trainer:
             ValueError: no data; inputs and targets of different length; a checkpoint that does not fit (nothing is
                 changed then).
         """
-        if self.loss is None or self.optimizer is None:
+        if self.loss is None or (self.optimizer is None and self.needs_optimizer):
             raise ValueError("fit: the trainer needs a loss and an optimizer")
         self._loader = loader_of("fit", data, batch_size, shuffle)
         if validation_data is not None:

@@ -31,6 +31,7 @@ from .normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from .operation import Operation
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -125,6 +126,7 @@ __all__ = [
     "Minimum",
     "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
     "Permute",
     "RMSNormalization",

@@ -149,13 +149,11 @@ class Layer(Called):
 
     def call(self, inputs: Any) -> Any:
         """The output, from and to N, H, W, C where the tensors are images."""
-        if type(self).logits is Layer.logits:
-            raise NotImplementedError(f'Layer "{self.name}": {type(self).__name__} does not define `call`')
         return all_last(self.activate(self.logits(all_first(inputs))))
 
     def logits(self, x: Tensor) -> Tensor:
         """The output without a softmax at its end, from and to N, C, H, W where the tensors are images."""
-        raise NotImplementedError(f"{type(self).__name__} does not define logits")
+        raise NotImplementedError(f'Layer "{self.name}": {type(self).__name__} does not define `call`')
 
     # -- What subclasses use ----------------------------------------------------------------------------------
 
@@ -211,18 +209,12 @@ class Layer(Called):
         Its values may be set by `assign`, `assign_add` and `assign_sub`. autocast and aggregation have no effect.
         """
         supported("add_weight", {"constraint": constraint})
-        kind = np.dtype(dtype or np.float32)
-        if trainable and kind != np.float32:
-            raise ValueError(f'Layer "{self.name}": add_weight: weights that are trained are float32, got {kind}')
-        sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
-        if any(n is None for n in sizes):
-            raise ValueError(f'Layer "{self.name}": add_weight: got shape {sizes}, wanted numbers')
         if self.inner is None:
             self.inner = nn.Module()
         name = own.numbered((name or "variable").replace(".", "_"), {v.name for v in self._variables})
-        weight = own.new_weight(np.zeros(sizes, kind), trainable)
+        weight = own.new_weight(self, () if shape is None else shape, dtype, trainable)
         (self.inner._parameters if trainable else self.inner._buffers)[name] = weight
-        self.choose(name, initializer or ("glorot_uniform" if kind.kind == "f" else "zeros"), regularizer)
+        self.choose(name, initializer or ("glorot_uniform" if weight.is_floating_point() else "zeros"), regularizer)
         self.hold(name, weight, trainable=trainable)
         return weight
 
@@ -325,26 +317,6 @@ class Layer(Called):
         if not self._trainable:
             self.trainable = False
 
-    def adopt(self) -> None:
-        """Let `inner` have the modules of the layers within this one."""
-        if self.inner is None:
-            self.inner = nn.Module()
-        if not isinstance(self.inner, nn.Module):
-            raise ValueError(f'Layer "{self.name}": an attribute must not have the name `inner`: choose another one')
-        for path, layer in self.sublayers().items():
-            if layer.inner is not None:
-                self.inner._modules[path] = layer.inner
-
-    @property
-    def input_shape(self) -> Any:
-        """The shape of a sample that goes in."""
-        return self._in
-
-    @property
-    def output_shape(self) -> Any:
-        """The shape of a sample that comes out."""
-        return self._out
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of a batch of outputs for that of a batch of inputs; builds the layer."""
         self.build(input_shape)
@@ -382,6 +354,9 @@ class Layer(Called):
         for variable in self.__dict__.get("_variables", ()):
             if variable.name == name:
                 return variable.view()
+        described = getattr(type(self), name, None)
+        if isinstance(described, property) and described.fget:  # its own AttributeError led here
+            return described.fget(self)
         if "_variables" not in self.__dict__ and name[:1] == "_" != name[1:2]:
             raise RuntimeError(f"{type(self).__name__}: call super().__init__() first, in the layer's own __init__")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")

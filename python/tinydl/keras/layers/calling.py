@@ -27,6 +27,26 @@ class Called(Configured):
     _losses: list[Tensor]
     _beside: own.Beside
 
+    def adopt(self: Any) -> None:
+        """Let `inner` have the modules of the layers within this one."""
+        if self.inner is None:
+            self.inner = nn.Module()
+        if not isinstance(self.inner, nn.Module):
+            raise ValueError(f'Layer "{self.name}": an attribute must not have the name `inner`: choose another one')
+        for path, layer in self.sublayers().items():
+            if layer.inner is not None:
+                self.inner._modules[path] = layer.inner
+
+    @property
+    def input_shape(self: Any) -> Any:
+        """The shape of a sample that goes in."""
+        return self._in
+
+    @property
+    def output_shape(self: Any) -> Any:
+        """The shape of a sample that comes out."""
+        return self._out
+
     def __call__(self: Any, inputs: Any, *others: Any, training: bool | None = None, **options: Any) -> Any:
         """The output for a batch; only with `training` are the operations recorded for gradients.
 

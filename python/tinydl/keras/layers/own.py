@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,7 @@ import numpy as np
 from ...autograd import no_grad
 from ...creation import as_tensor, zeros
 from ...nn.parameter import Parameter
-from ...random import default_generator
-from ...tensor import Array, Tensor
+from ...tensor import Tensor
 from .. import tree
 from ..functional import KerasTensor
 from .layout import batched, map_shapes
@@ -77,9 +76,15 @@ class KeptWeight(_Assigned):
     """A weight of `add_weight` that is not."""
 
 
-def new_weight(values: Array, trainable: bool) -> Any:
-    """A weight with some values."""
-    return TrainedWeight(values) if trainable else KeptWeight(values)
+def new_weight(layer: Layer, shape: int | Sequence[int], dtype: Any, trainable: bool) -> Any:
+    """A weight of zeros. ValueError for other dtypes than float32 where it is trained, and shapes with None."""
+    kind = np.dtype(dtype or np.float32)
+    if trainable and kind != np.float32:
+        raise ValueError(f'Layer "{layer.name}": add_weight: weights that are trained are float32, got {kind}')
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(n is None for n in sizes):
+        raise ValueError(f'Layer "{layer.name}": add_weight: got shape {sizes}, wanted numbers')
+    return (TrainedWeight if trainable else KeptWeight)(np.zeros(sizes, kind))
 
 
 def numbered(name: str, taken: Any) -> str:
@@ -154,7 +159,9 @@ def building(build: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def output_shapes(layer: Layer, shapes: Any, others: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """The shapes of a layer's outputs as batches, found by calling it on two samples of zeros; it is left unchanged.
+    """The shapes of a layer's outputs as batches, found by calling it on two samples of zeros.
+
+    What the call does to weights that are not trained is undone.
 
     Args:
         layer: the layer.
@@ -165,7 +172,6 @@ def output_shapes(layer: Layer, shapes: Any, others: tuple[Any, ...], options: d
     others, options = tree.map_leaves(_stand_in, (others, options))
     held = [v.tensor for owner in layer.all_layers() for v in owner._variables if not v.trainable]
     kept = [(tensor, np.array(tensor._data)) for tensor in held]
-    generator = default_generator.state()
     try:
         with within(NESTED), no_grad():
             outputs = layer._called(inputs, *others, **options)
@@ -173,7 +179,6 @@ def output_shapes(layer: Layer, shapes: Any, others: tuple[Any, ...], options: d
         with no_grad():
             for tensor, before in kept:
                 tensor.copy_(Tensor(before))
-        default_generator.set_state(generator)
         layer.forget_losses()
     return tree.map_leaves(lambda out: _batch_shape(layer, out), outputs)
 
