@@ -1,5 +1,7 @@
 """Models made of symbolic tensors: their graph, values and gradients, names, printed form and files."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -245,6 +247,24 @@ def test_files_of_graphs(tmp_path, pair):
     assert np.array_equal(wanted["left"], found["left"])
     assert all(np.array_equal(w, f) for w, f in zip(wanted["rows"], found["rows"], strict=True))
     assert Model.from_config(model.get_config()).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_a_copy_is_another_model(rng, kind):
+    x, y = rng.standard_normal((12, 8, 6, 2)).astype(np.float32), rng.integers(0, 3, 12)
+    row = [layers.Flatten(), layers.Dense(3, kernel_regularizer="l2", activation="softmax")]
+    model = residual() if kind == "functional" else Sequential([Input((8, 6, 2)), *row])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, verbose=0)
+    twin = copy.deepcopy(model)
+    ends = []
+    for each in (model, twin):
+        history = each.fit(x, y, epochs=2, shuffle=False, verbose=0).history
+        ends.append((history, [w.tobytes() for w in each.get_weights()]))
+    assert ends[0] == ends[1]
+    twin.set_weights([np.zeros_like(w) for w in twin.get_weights()])
+    assert_close(twin(x), np.full((12, 3), 1 / 3), "gradient", length=3)
+    assert [w.tobytes() for w in model.get_weights()] == ends[0][1]
 
 
 # -- Wrong use --------------------------------------------------------------------------------------------------

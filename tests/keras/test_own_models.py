@@ -214,6 +214,11 @@ class Returns(Stepping):
     ("action", "kind", "message"),
     [
         (lambda: Unready()(np.zeros((2, 3))), RuntimeError, "Unready: call super().__init__() first"),
+        (
+            lambda: Rows.__base__.__init__(Rows([]), x := Input((2,)), x),
+            ValueError,
+            "Rows: got inputs and outputs, but",
+        ),
         (lambda: Net().build(), ValueError, 'Model "net" does not know the shape of its input: pass input_shape'),
         (lambda: Net().count_params(), ValueError, 'count_params: model "net" has no weights yet'),
         (lambda: Net().get_layer("none"), ValueError, "No such layer: none. Existing layers are: ['dense', 'batch_n"),

@@ -162,16 +162,20 @@ class Graph:
                 raise ValueError(f"{owner}: got no {what}")
         if len({id(tensor) for tensor in self.inputs}) < len(self.inputs):
             raise ValueError(f"{owner}: an input is there twice")
-        self._given = {id(tensor) for tensor in self.inputs}
         self.nodes, visited = self._ordered(owner)
         self.layers = self._layers(visited)
+
+    @property
+    def _given(self) -> set[int]:
+        return {id(tensor) for tensor in self.inputs}  # not kept: a copy has other ids
 
     def _ordered(self, owner: str) -> tuple[list[Node], list[Node]]:
         """The nodes in an order to compute them, and in the order of a walk from the outputs."""
         done: list[Node] = []
         visited: list[Node] = []
         seen: set[int] = set()
-        stack: list[tuple[Node, bool]] = [(t.node, False) for t in reversed(self.outputs) if id(t) not in self._given]
+        given = self._given
+        stack: list[tuple[Node, bool]] = [(t.node, False) for t in reversed(self.outputs) if id(t) not in given]
         while stack:
             node, ready = stack.pop()
             if ready:
@@ -185,7 +189,7 @@ class Graph:
                         f"is not among the inputs {[tensor.name for tensor in self.inputs]}"
                     )
                 stack.append((node, True))
-                stack += [(t.node, False) for t in reversed(node.sources) if id(t) not in self._given]
+                stack += [(t.node, False) for t in reversed(node.sources) if id(t) not in given]
         used = {id(tensor) for node in done for tensor in node.sources} | {id(tensor) for tensor in self.outputs}
         for tensor in self.inputs:
             if id(tensor) not in used:
@@ -195,10 +199,11 @@ class Graph:
     def _layers(self, visited: list[Node]) -> list[Layer]:
         """Input layers and the nodes' layers; a layer's depth is the most steps from one of its calls to an output."""
         depth: dict[int, int] = {}
+        given = self._given
         for node in reversed(self.nodes):
             own = depth.setdefault(id(node), 0)
             for tensor in node.sources:
-                if id(tensor) not in self._given:
+                if id(tensor) not in given:
                     depth[id(tensor.node)] = max(depth.get(id(tensor.node), 0), own + 1)
         layers: dict[int, tuple[int, Layer]] = {}
         for node in visited:

@@ -47,13 +47,16 @@ class Model(Training, nn.Module):
     def __init__(self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, **options: Any) -> None:
         if (inputs is None) != (outputs is None):
             raise ValueError(f"{type(self).__name__}: got inputs or outputs alone, wanted both or neither")
+        functional = inputs is not None
+        if functional and self._calls:
+            raise ValueError(f"{type(self).__name__}: got inputs and outputs, but defines a `call` of its own")
         nn.Module.__init__(self)
-        functional = inputs is not None and not self._calls
         Layer.__init__(self, name=name, **options)
         if functional and type(self) is Model and name is None:
             self.name = "functional"
         self._init_training()
         self._graph: Graph | None = None
+        self._plan: Function | None = None
         self._bare_plan: Function | None = None
         self.eval()
         if functional:
@@ -69,12 +72,17 @@ class Model(Training, nn.Module):
         graph = Graph(f'Model "{self.name}"', tree.flatten(inputs), tree.flatten(outputs))
         _give_names(self.name, graph.layers)
         self._graph, self._structure = graph, (inputs, outputs)
-        self._plan, self._bare_plan = graph.plan(), None
+        self._plan = self._bare_plan = None
         shapes = [tree.map_leaves(lambda leaf: leaf.shape[1:], each) for each in self._structure]
         self._in, self._out = shapes
         self._built = True
-        self._trainer = None
+        self._trainer, self._goes_on = None, False
         self.adopt()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy gets: not the functions, which would be those of this model's layers."""
+        kept = self.__dict__ | {"_plan": None, "_bare_plan": None, "_trainer": None}
+        return kept | {"_goes_on": self._goes_on or self._trainer is not None}
 
     # -- The layers -------------------------------------------------------------------------------------------
 
@@ -187,6 +195,8 @@ class Model(Training, nn.Module):
         """The output, from and to N, C, H, W where the tensors are images."""
         if self._graph is None:
             return super().forward(x, *others, **options)
+        if self._plan is None:
+            self._plan = self._graph.plan()
         outputs = self._plan(self._in_order(x))
         return outputs[0] if self._single_output else tree.pack(self._structure[1], outputs)
 
@@ -194,7 +204,7 @@ class Model(Training, nn.Module):
         """The output without the last layer's softmax, if it has one; from and to N, C, H, W."""
         graph = self._need_graph("logits")
         if self._bare_plan is None:
-            self._bare_plan = graph.plan((0,)) if self.ends_in_softmax else self._plan
+            self._bare_plan = graph.plan((0,) if self.ends_in_softmax else ())
         return self._bare_plan(self._in_order(x))[0]
 
     def activate(self, x: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class Training(Layer):
         self.optimizer: optimizers.Optimizer | None = None
         self.compiled = False
         self._trainer: Trainer | None = None
+        self._goes_on = False  # whether a copy has its optimiser's state from the model that was copied
 
     # -- Training ---------------------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class Training(Layer):
         self._aims = Aims(loss, loss_weights, metrics, weighted_metrics)
         if self._outputs_known():
             self._aims.name(self.output_names)
-        self._trainer = None
+        self._trainer, self._goes_on = None, False
         self.compiled = True
 
     def _outputs_known(self) -> bool:
@@ -106,7 +107,9 @@ class Training(Layer):
             if not params:
                 warnings.warn(f'Model "{self.name}" has no weights that are trained', stacklevel=3)
                 kind = NoSteps
-            bound = self.optimizer.bind(params) if params else None  # type: ignore[union-attr]
+            if params and not self._goes_on:
+                self.optimizer.bind(params)  # type: ignore[union-attr]
+            bound = self.optimizer.bound if params else None  # type: ignore[union-attr]
             loss = with_penalties(aims.loss, penalized)
             self._trainer = kind(self, bound, loss, forward=forward, scores=scores)
         return self._trainer
