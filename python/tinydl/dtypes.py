@@ -8,6 +8,7 @@ from builtins import int as builtins_int
 from typing import Any
 
 import numpy as np
+from numpy import dtype as dtype
 
 bool = np.dtype(np.bool_)
 uint8 = np.dtype(np.uint8)

@@ -5,7 +5,7 @@ import pytest
 
 import tinydl
 from tinydl import keras
-from tinydl.keras import Input, Model, layers, metrics
+from tinydl.keras import Input, Model, layers, metrics, models
 from tinydl.utils.data import DataLoader, TensorDataset
 
 from ..support.compare import assert_close
@@ -155,6 +155,18 @@ def test_a_loader_of_one_input_is_as_before(rng):
         np.float32([*logs.values()]), np.array([(error**2).mean() / 2, np.abs(error).mean()]), "loss", length=N
     )
     assert made.evaluate({"input_layer": x}, [y], verbose=0)[0] == pytest.approx(logs["loss"], rel=1e-6)
+
+
+def test_training_goes_on_from_a_file(tmp_path, data):
+    made = model(optimizer="adam", loss_weights={"left": 0.5}, metrics={"right": ["accuracy"]})
+    made.fit(*data, verbose=0)
+    made.save(tmp_path / "m.safetensors")
+    ends = []
+    for each in (made, models.load_model(tmp_path / "m.safetensors")):
+        tinydl.manual_seed(4)
+        history = each.fit(*data, epochs=2, verbose=0).history
+        ends.append((history, [w.tobytes() for w in each.get_weights()]))
+    assert ends[0] == ends[1]
 
 
 # -- Wrong use --------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Layers that users define: their weights, gradients, penalties, parts, settings and files."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -300,6 +302,23 @@ def test_a_regularizer_of_a_weight(rng):
     model.compile(keras.optimizers.SGD(0.1))
     assert model.fit(np.ones((4, 3)), verbose=0).history["loss"] == [pytest.approx(1.5)]
     assert_close(model.get_weights()[0], np.full(3, 0.9), "gradient", length=1)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_constraint_of_a_weight(copied):
+    class Positive(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=input_shape[1:], initializer="ones", constraint="non_neg")
+
+        def call(self, inputs):
+            return inputs * self.w
+
+    model = Sequential([layers.Input((3,)), Positive()])
+    model.compile(keras.optimizers.SGD(10.0), "mse")
+    model.evaluate(np.ones((2, 3)), np.zeros((2, 3)), verbose=0)
+    model = copy.deepcopy(model) if copied else model
+    model.fit(np.ones((4, 3)), np.full((4, 3), -1.0), verbose=0)
+    assert model.get_weights()[0].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_a_model_without_weights_is_evaluated():

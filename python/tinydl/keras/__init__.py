@@ -11,6 +11,7 @@ Names, arguments, defaults, initial values and printed forms are those of Keras 
 from . import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -33,6 +34,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "layers",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from ..random import Generator, default_generator
 from ..tensor import Tensor
 from ..train import Trainer
 from ..train.callbacks import Callback, History
@@ -15,6 +17,7 @@ from ..utils.data import Dataset
 from . import optimizers, tree
 from .aims import Aims, with_penalties
 from .callbacks import BackupAndRestore
+from .compiling import config_of, options_of
 from .data import (
     ARRAYS,
     ArrayDataset,
@@ -29,15 +32,16 @@ from .data import (
     three,
 )
 from .functional import Graph
-from .layers.base import Layer
+from .layers.base import Layer, Variable
 from .layers.layout import map_shapes
+from .layers.own import numbered
 from .progress import Progress
-from .steps import NoSteps, OwnSteps, StepScores
+from .steps import NoSteps, OwnSteps, Stepped, StepScores
 
 __all__ = ["Training"]
 
 
-class Training(Layer):
+class Training(Stepped):
     """What models have for it."""
 
     output_names: list[str]
@@ -81,11 +85,22 @@ class Training(Layer):
         self._aims = Aims(loss, loss_weights, metrics, weighted_metrics)
         if self._outputs_known():
             self._aims.name(self.output_names)
+        self._chosen = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        if loss_weights is not None:
+            self._chosen["loss_weights"] = loss_weights
         self._trainer, self._goes_on = None, False
         self.compiled = True
 
     def _outputs_known(self) -> bool:
         return self._graph is not None or (not self._calls and not self._steps_itself())
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` chose, as plain values for `compile_from_config`; empty before."""
+        return config_of({"optimizer": self.optimizer, **self._chosen}) if self.compiled else {}
+
+    def compile_from_config(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> None:
+        """Compile as `get_compile_config` says; `custom_objects` has the classes and functions that are not Keras's."""
+        self.compile(**options_of(config, custom_objects))
 
     def _need_compiled(self, op: str) -> None:
         if not self.compiled:
@@ -103,16 +118,33 @@ class Training(Layer):
                 raise ValueError(f"{op}: no loss to compute: pass a `loss` to `compile()`")
             self.adopt()
             kind, scores = (OwnSteps, StepScores(self)) if self._steps_itself() else (Trainer, aims.scores())
-            params = [p for p in self.inner.parameters() if p.requires_grad]  # type: ignore[union-attr]
-            if not params:
-                warnings.warn(f'Model "{self.name}" has no weights that are trained', stacklevel=3)
-                kind = NoSteps
-            if params and not self._goes_on:
-                self.optimizer.bind(params)  # type: ignore[union-attr]
-            bound = self.optimizer.bound if params else None  # type: ignore[union-attr]
+            bound = self._bound()
             loss = with_penalties(aims.loss, penalized)
-            self._trainer = kind(self, bound, loss, forward=forward, scores=scores)
+            self._trainer = (kind if bound else NoSteps)(self, bound, loss, forward=forward, scores=scores)
         return self._trainer
+
+    def _bound(self) -> Any:
+        """The optimiser of `optim` for the weights that are trained; None where there are none."""
+        params = [p for p in self.inner.parameters() if p.requires_grad]  # type: ignore[union-attr]
+        if not params:
+            warnings.warn(f'Model "{self.name}" has no weights that are trained', stacklevel=4)
+            return None
+        optimizer: Any = self.optimizer
+        if not self._goes_on:
+            bound = optimizer.bind(params)
+            constrained = [variable for layer in self.all_layers() for variable in layer.constrained]
+            if constrained:
+                bound.register_step_post_hook(partial(_constrain, constrained))
+        return optimizer.bound
+
+    def generators(self) -> dict[str, Generator]:
+        """The random generators of the layers that have a seed of their own, by the layers' names."""
+        found: dict[str, Generator] = {}
+        for layer in self.all_layers():
+            generator = getattr(layer, "generator", None)
+            if isinstance(generator, Generator) and generator is not default_generator:
+                found[numbered(layer.name, found)] = generator
+        return found
 
     @property
     def stop_training(self) -> bool:
@@ -353,46 +385,6 @@ class Training(Layer):
         self._inputs("predict_on_batch", x)
         return tree.map_leaves(lambda out: out.numpy(), self(x))
 
-    # -- Steps of one's own -----------------------------------------------------------------------------------
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One step on a batch (x, y) or (x, y, sample_weight) of tensors; returns what to log, by name.
-
-        A subclass may do this its own way. Where Keras's guides write a tape and `apply_gradients`, write
-        `self.optimizer.minimize(loss)`, which computes the gradients and takes the step.
-        """
-        x, y, weight = unpack(data)
-        y_pred = self(x, training=True)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        self.optimizer.minimize(loss)  # type: ignore[union-attr]
-        return {"loss": loss.item(), **self.compute_metrics(x, y, y_pred, weight)}
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """What to log of a batch (x, y) or (x, y, sample_weight) of tensors that is evaluated."""
-        x, y, weight = unpack(data)
-        y_pred = self(x, training=False)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        return {"loss": loss.item(), **self.compute_metrics(x, y, y_pred, weight)}
-
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Tensor:
-        """The compiled loss of a batch, with the penalties of the layers."""
-        beside = () if sample_weight is None else (sample_weight,)
-        penalized = [layer for layer in self.all_layers() if layer.may_lose]
-        return with_penalties(self._aims.plain(), penalized)(y_pred, y, *beside)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Let the compiled metrics count a batch; their results by name."""
-        return self._aims.count(y_pred, y, sample_weight)
-
-    def _steps_itself(self) -> bool:
-        return type(self).train_step is not Training.train_step
-
-    def unpacked(self, inputs: Any) -> Any:
-        """The inputs of a batch in the structure in which the model takes them."""
-        if isinstance(inputs, list) and self._graph is None:
-            return tree.pack(map_shapes(lambda shape: None, self._in), inputs)
-        return inputs
-
     @property
     def metrics(self) -> list[Any]:
         """The mean loss, and the metrics of `compile`, with their values in the last epoch or single batch."""
@@ -412,9 +404,9 @@ class Training(Layer):
             self._trainer.scores.reset()
 
 
-def unpack(data: Any) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight) of what `train_step` is given, with None for what is not there."""
-    return (*data, None, None)[:3] if isinstance(data, list | tuple) else (data, None, None)
+def _constrain(variables: Sequence[Variable], *_: Any) -> None:
+    for variable in variables:
+        variable.constrain()
 
 
 def _with_progress(verbose: str | int, callbacks: Sequence[Callback] | None) -> list[Callback]:

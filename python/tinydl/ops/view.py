@@ -139,9 +139,9 @@ def reshape_view(input: Tensor, shape: Shape) -> Tensor:
     return Reshape(shape).apply(input)  # type: ignore[no-any-return]
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
-    """Axes of size 1 repeated to `sizes` without a copy; -1 keeps a size."""
-    wanted = list(_sizes("expand", sizes))
+def expand(input: Tensor, *size: Any) -> Tensor:
+    """Axes of size 1 repeated to `size` without a copy; -1 keeps a size."""
+    wanted = list(_sizes("expand", size))
     extra = len(wanted) - input.ndim
     for d in range(len(wanted)):
         if wanted[d] == -1 and d >= extra:

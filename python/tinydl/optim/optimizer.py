@@ -241,9 +241,12 @@ class Optimizer:
     # -- For subclasses --------------------------------------------------------------------------------------
 
     _numbers: tuple[str, ...] = ("step",)  # the states that are numbers, not arrays
+    _ranges: tuple[str, ...] = ()  # the hyperparameters that must be at least 0, and "betas"
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for hyperparameters out of range."""
+        for key in self._ranges:
+            check_betas(self, group) if key == "betas" else check_range(self, group, key)
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         """Update parameters of one dtype, all of which have gradients: those at the same step together."""
@@ -288,11 +291,10 @@ def arrays(params: list[Tensor]) -> tuple[list[Array], list[Array]]:
     return [p._data for p in params], [p.grad._data for p in params if p.grad is not None]
 
 
-def check_range(owner: Optimizer, group: dict[str, Any], key: str, below: float = math.inf) -> None:
-    """Raise ValueError unless 0 <= group[key] < below; what a schedule's rounding takes just below 0 passes."""
-    if not -_ROUNDING <= group[key] < below:
-        limit = "a finite number" if below == math.inf else f"less than {below}"
-        raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and {limit}")
+def check_range(owner: Optimizer, group: dict[str, Any], key: str) -> None:
+    """Raise ValueError unless 0 <= group[key] < ∞; what a schedule's rounding takes just below 0 passes."""
+    if not -_ROUNDING <= group[key] < math.inf:
+        raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and a finite number")
 
 
 def check_betas(owner: Optimizer, group: dict[str, Any]) -> None:

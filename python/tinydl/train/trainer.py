@@ -329,6 +329,7 @@ class Trainer:
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "optimizer_class": type(self.optimizer).__name__,
             "generator": random.default_generator.state(),
+            "streams": {name: stream.state() for name, stream in _streams(self.model).items()},
             "loader": self._loader.state_dict() if hasattr(self._loader, "state_dict") else None,
             "steps": length(self._loader),
             "progress": {name: getattr(self, name) for name in _PROGRESS},
@@ -372,6 +373,9 @@ class Trainer:
         for callback, saved in zip(callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved["state"])
         random.default_generator.set_state(state["generator"])
+        streams = _streams(self.model)
+        for name, place in state.get("streams", {}).items():
+            streams[name].set_state(place)
         for name in _PROGRESS:
             setattr(self, name, progress[name])
         self.history.history, self.history.epoch = history, epochs
@@ -394,6 +398,11 @@ class Trainer:
 
 
 _PROGRESS = ("epoch", "batch", "step", "samples", "stop_training")
+
+
+def _streams(model: Any) -> dict[str, random.Generator]:
+    """The random generators that parts of a model have for themselves, by name."""
+    return model.generators() if hasattr(model, "generators") else {}
 
 
 def _metric(metric: Metric | str) -> Metric:

@@ -1,6 +1,7 @@
 """The layers, with Keras's arguments and defaults."""
 
 from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from .augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from .base import Layer
 from .conv import Conv1D, Conv2D
 from .conv_transpose import Conv1DTranspose, Conv2DTranspose
@@ -42,7 +43,7 @@ from .pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from .preprocessing import Normalization, RandomFlip, Rescaling
+from .preprocessing import Normalization, Rescaling
 from .regularization import (
     AlphaDropout,
     Dropout,
@@ -131,6 +132,9 @@ __all__ = [
     "Permute",
     "RMSNormalization",
     "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

@@ -17,7 +17,7 @@ from ... import nn
 from ...autograd import no_grad
 from ...creation import as_tensor
 from ...tensor import Array, Tensor
-from .. import activations, functional, initializers, regularizers
+from .. import activations, constraints, functional, initializers, regularizers
 from ..lookup import supported
 from . import own
 from .calling import Called
@@ -58,11 +58,18 @@ class Variable(NamedTuple):
     tensor: Tensor
     turn: Callable[[Tensor], Tensor] | None
     regularizer: Callable[[Tensor], Tensor] | None
+    constraint: Callable[[Tensor], Tensor] | None
     trainable: bool
 
     def view(self) -> Tensor:
         """The weight in Keras's order of axes, recorded for gradients."""
         return self.tensor if self.turn is None else self.turn(self.tensor)
+
+    def constrain(self) -> None:
+        """Put the weight within its limits."""
+        with no_grad():
+            view = self.view().detach()
+            view.copy_(self.constraint(view))  # type: ignore[misc]
 
 
 class Layer(Called):
@@ -124,7 +131,7 @@ class Layer(Called):
         self._losses: list[Tensor] = []  # of the last call: on its outputs, and those of add_loss
         self._nodes: list[functional.Node] = []
         self._trainable = trainable
-        self._choices: dict[str, tuple[Callable[..., Any], Callable[[Tensor], Tensor] | None]] = {}
+        self._choices: dict[str, tuple[Any, Any, Any]] = {}
         self._variables: list[Variable] = []
         self.given_shape = None if input_shape is None else sample_shape(input_shape)
         if input_dim is not None:
@@ -170,16 +177,17 @@ class Layer(Called):
             return x
         return self.activation(x) if self._elementwise else by_channels_last(self.activation, x)
 
-    def choose(self, name: str, initializer: Any, regularizer: Any = None) -> None:
-        """How the weight of a name is to be initialised and regularised."""
-        self._choices[name] = initializers.get(initializer), regularizers.get(regularizer)
+    def choose(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
+        """How the weight of a name is to be initialised, regularised and constrained."""
+        chosen = initializers.get(initializer), regularizers.get(regularizer), constraints.get(constraint)
+        self._choices[name] = chosen
 
     def hold(
         self, name: str, tensor: Tensor, turn: Callable[[Tensor], Tensor] | None = None, trainable: bool = True
     ) -> None:
         """Name a tensor of `inner` as a weight, and fill it as was chosen. `turn` gives the view in Keras's axes."""
-        initializer, regularizer = self._choices.get(name, (None, None))
-        variable = Variable(name, tensor, turn, regularizer, trainable)
+        initializer, regularizer, constraint = self._choices.get(name, (None, None, None))
+        variable = Variable(name, tensor, turn, regularizer, constraint, trainable)
         self._variables.append(variable)
         if initializer is not None:
             view = variable.view().detach()
@@ -208,13 +216,14 @@ class Layer(Called):
         Weights that are not trained may have another dtype, and are 0 by default where that is no floating-point one.
         Its values may be set by `assign`, `assign_add` and `assign_sub`. autocast and aggregation have no effect.
         """
-        supported("add_weight", {"constraint": constraint})
         if self.inner is None:
             self.inner = nn.Module()
         name = own.numbered((name or "variable").replace(".", "_"), {v.name for v in self._variables})
         weight = own.new_weight(self, () if shape is None else shape, dtype, trainable)
         (self.inner._parameters if trainable else self.inner._buffers)[name] = weight
-        self.choose(name, initializer or ("glorot_uniform" if weight.is_floating_point() else "zeros"), regularizer)
+        self.choose(
+            name, initializer or ("glorot_uniform" if weight.is_floating_point() else "zeros"), regularizer, constraint
+        )
         self.hold(name, weight, trainable=trainable)
         return weight
 
@@ -271,11 +280,6 @@ class Layer(Called):
         regularized = any(v.regularizer is not None for v in self._variables)
         return self._calls or self._loses or regularized or self.activity_regularizer is not None
 
-    def forget_losses(self) -> None:
-        """Drop the penalties of the last call."""
-        for layer in self.all_layers():
-            layer._losses.clear()
-
     # -- Layers within ----------------------------------------------------------------------------------------
 
     def sublayers(self) -> dict[str, Layer]:
@@ -288,6 +292,11 @@ class Layer(Called):
         for part in self.sublayers().values():
             found.update((id(layer), layer) for layer in part.all_layers() if id(layer) not in found)
         return list(found.values())
+
+    @property
+    def constrained(self) -> list[Variable]:
+        """The trained weights that are kept within limits."""
+        return [v for v in self._variables if v.constraint is not None and v.trainable] if self._trainable else []
 
     # -- What users call --------------------------------------------------------------------------------------
 

@@ -27,6 +27,11 @@ class Called(Configured):
     _losses: list[Tensor]
     _beside: own.Beside
 
+    def forget_losses(self: Any) -> None:
+        """Drop the penalties of the last call."""
+        for layer in self.all_layers():
+            layer._losses.clear()
+
     def adopt(self: Any) -> None:
         """Let `inner` have the modules of the layers within this one."""
         if self.inner is None:

@@ -75,14 +75,16 @@ class Dense(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = positive(self, "units", units)
         self.use_bias = use_bias
         self.activate_by(activation)
-        self.choose("kernel", kernel_initializer, kernel_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """W (units, in) and b."""
@@ -125,10 +127,10 @@ class Embedding(Layer):
         **options: Any,
     ) -> None:
         options.pop("input_length", None)  # of Keras 2; the shape of the input says it
-        super().__init__(embeddings_constraint=embeddings_constraint, mask_zero=mask_zero, **options)
+        super().__init__(mask_zero=mask_zero, **options)
         self.input_dim = positive(self, "input_dim", input_dim)
         self.output_dim = positive(self, "output_dim", output_dim)
-        self.choose("embeddings", embeddings_initializer, embeddings_regularizer)
+        self.choose("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         self._given = weights
 
     def make(self, input_shape: Shape) -> Shape:
