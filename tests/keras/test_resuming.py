@@ -211,7 +211,7 @@ def test_a_function_with_a_known_name_is_not_taken_for_the_known(tmp_path):
     with pytest.raises(ValueError, match="'mean_squared_error', which compile was given, is unknown"):
         models.load_model(tmp_path / "m.safetensors")
     custom = {"mean_squared_error": mean_squared_error}
-    assert models.load_model(tmp_path / "m.safetensors", custom)._loss.function is mean_squared_error
+    assert models.load_model(tmp_path / "m.safetensors", custom)._aims.losses[0].function is mean_squared_error
 
 
 def test_what_cannot_be_saved(tmp_path):

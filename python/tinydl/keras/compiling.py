@@ -45,7 +45,7 @@ def state_of(model: Any) -> dict[str, Any]:
     trainer = model._trainer
     return {
         "compile": model.get_compile_config(),
-        "optimizer": None if trainer is None else trainer.optimizer.state_dict(),
+        "optimizer": trainer.optimizer.state_dict() if trainer and trainer.optimizer else None,
         "streams": {name: stream.state() for name, stream in model.generators().items()},
     }
 

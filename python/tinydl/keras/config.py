@@ -74,6 +74,8 @@ def _plain(value: Any) -> Any:
         return serialize(value)
     if isinstance(value, Tensor):
         return value.numpy()
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(each) for each in value)
     name = getattr(value, "__name__", None)
     known = name is not None and getattr(value, "__module__", "").endswith("keras.activations")
     return name if known else value

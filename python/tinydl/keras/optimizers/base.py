@@ -73,6 +73,14 @@ class Optimizer(Configured):
         self.bound = bound
         return bound
 
+    def minimize(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss, and take a step: for a model's own `train_step`."""
+        if self.bound is None:
+            raise ValueError(f"{type(self).__name__}.minimize: no model has been compiled with the optimizer and built")
+        self.bound.zero_grad()
+        loss.backward()
+        self.bound.step()
+
     def _before_step(self, bound: Any, *_: Any) -> None:
         groups = bound.param_groups
         if self.schedule is not None:
