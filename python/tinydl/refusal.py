@@ -68,7 +68,7 @@ def guarded(function: Callable[..., Any], aliased: bool = False) -> Any:
 
 # NumPy's names, which PyTorch's compiled functions take too; found out after the call has failed.
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}
-NOT_ALIASED = frozenset(("split", "split_method", "norm", "unique"))  # which PyTorch has in Python
+NOT_ALIASED = frozenset(("split", "split_method", "norm", "unique", "unique_consecutive"))  # which PyTorch has in Python
 
 
 def _renamed(function: Callable[..., Any], error: Exception, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def explained(
     op = op or function.__name__.strip("_")
     vague = _VAGUE in str(error)
     if not vague and not _by_accident(error):
-        return error if _says_where(error) else type(error)(f"{op}: {error}")
+        return error if _says_where(error) else _built_in(error)(f"{op}: {error}")
     try:
         given = inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -124,11 +124,14 @@ def explained(
     if vague:
         return error
     got = ", ".join(f"{name}: {kind_of(value)}" for name, value in given.arguments.items())
-    cause = type(error) if isinstance(error, ValueError | TypeError | IndexError) else _CLASSES.get(type(error))
-    return (cause or ValueError)(f"{op}: {told(error)} (got {got})")
+    return _built_in(error)(f"{op}: {told(error)} (got {got})")
 
 
-_CLASSES = {AttributeError: TypeError, OverflowError: ValueError, KeyError: ValueError}
+def _built_in(error: Exception) -> type[Exception]:
+    """What to raise for an error, which may be of a class that takes other arguments than a message."""
+    if isinstance(error, AttributeError):
+        return TypeError
+    return next((kind for kind in (IndexError, TypeError, ValueError) if isinstance(error, kind)), ValueError)
 
 
 def _says_where(error: Exception) -> bool:
@@ -170,7 +173,7 @@ def told(error: Exception) -> str:
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(inspect.unwrap(function))
     except (NameError, TypeError):  # names that exist for type checkers only
         return {}
 

@@ -74,7 +74,7 @@ def test_weights_are_made_in_build():
     assert [w.shape for w in layer.weights] == [(3, 4), (4,)]
     assert layer.count_params() == 16
     assert np.array_equal(layer.get_weights()[1], np.ones(4))
-    assert np.array_equal(layer.b, np.ones(4))
+    assert np.array_equal(layer.b.detach(), np.ones(4))
     x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
     layer.set_weights([np.full((3, 4), 2.0), np.arange(4.0)])
     assert_close(layer(x), 2 * x.astype(np.float64).sum(1, keepdims=True) + np.arange(4.0), "gradient", length=3)

@@ -137,7 +137,6 @@ _FACTORS = "NumPy has no such factors; linalg has the common ones"
 
 MISSING = {
     "": {
-        "come with the files of tensors": "load save",
         "functions in place: the methods are there": "*_",
         _COMPLEX: "angle chalf cdouble cfloat complex complex[0-9]* conj conj_physical imag is_conj is_neg isreal "
         "polar real resolve_* view_as_complex view_as_real",

@@ -270,6 +270,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
             [0., 1.]])
     """
     check_matrix("linalg.matrix_power", square=True, A=A)
+    if not isinstance(n, (int, np.integer)):
+        raise TypeError(f"linalg.matrix_power: n is {n!r}, wanted an integer")
     if n < 0:
         return matrix_power(inv(A), -n)
     out: Tensor | None = None
