@@ -68,7 +68,8 @@ def guarded(function: Callable[..., Any], aliased: bool = False) -> Any:
 
 # NumPy's names, which PyTorch's compiled functions take too; found out after the call has failed.
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}
-NOT_ALIASED = frozenset(("split", "split_method", "norm", "unique", "unique_consecutive"))  # which PyTorch has in Python
+# Which PyTorch has in Python.
+NOT_ALIASED = frozenset(("split", "split_method", "norm", "unique", "unique_consecutive"))
 
 
 def _renamed(function: Callable[..., Any], error: Exception, kwargs: Mapping[str, Any]) -> dict[str, Any]:

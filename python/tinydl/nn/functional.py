@@ -212,7 +212,5 @@ selu_ = _always_in_place(selu)
 celu_ = _always_in_place(celu)
 hardtanh_ = _always_in_place(hardtanh)
 threshold_ = _always_in_place(threshold)
-hardtanh_ = in_place(hardtanh, "hardtanh_")
-threshold_ = in_place(threshold, "threshold_")
 
 refusal.guard(globals())
