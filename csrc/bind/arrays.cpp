@@ -24,6 +24,25 @@ Layout layout_of(const char* op, const py::array& a) {
   return out;
 }
 
+namespace {
+
+[[noreturn]] void fail_memory(const char* what, const Layout& layout, const py::dtype& dtype) {
+  const std::string message =
+      text(what, " for an array of shape ", layout, " and dtype ", py::str(dtype).cast<std::string>());
+  py::set_error(PyExc_MemoryError, message.c_str());
+  throw py::error_already_set();
+}
+
+void* allocate_for(size_t bytes, const Layout& layout, const py::dtype& dtype) {
+  try {
+    return allocate(bytes);
+  } catch (const OutOfMemory& error) {
+    fail_memory(error.what(), layout, dtype);
+  }
+}
+
+}  // namespace
+
 py::array empty(const Layout& layout, const py::dtype& dtype) {
   const auto size = static_cast<int64_t>(dtype.itemsize());
   int64_t bytes = size;
@@ -31,9 +50,10 @@ py::array empty(const Layout& layout, const py::dtype& dtype) {
   for (int d = 0; d < layout.ndim; ++d) {
     shape[d] = layout.shape[d];
     strides[d] = layout.stride[d] * size;
-    if (__builtin_mul_overflow(bytes, layout.shape[d], &bytes)) throw std::bad_alloc();
+    if (__builtin_mul_overflow(bytes, layout.shape[d], &bytes))
+      fail_memory("cannot allocate more bytes than can be counted", layout, dtype);
   }
-  void* data = allocate(static_cast<size_t>(bytes));
+  void* data = allocate_for(static_cast<size_t>(bytes), layout, dtype);
   PyObject* owner =
       PyCapsule_New(data, nullptr, [](PyObject* capsule) { release(PyCapsule_GetPointer(capsule, nullptr)); });
   if (!owner) {

@@ -204,8 +204,18 @@ py::array from_dlpack(const py::object& capsule) {
 
 // -- The buffer protocol
 
-// The view of an instance is that of its array.
+// The view of an instance is that of its array, unless a gradient would be lost.
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+  view->obj = nullptr;
+  PyObject* requires_grad = PyObject_GetAttrString(self, "requires_grad");
+  if (!requires_grad) return -1;
+  const int recorded = PyObject_IsTrue(requires_grad);
+  Py_DECREF(requires_grad);
+  if (recorded) {
+    if (recorded > 0)
+      PyErr_SetString(PyExc_BufferError, "buffer: the tensor requires a gradient; call detach() before sharing it");
+    return -1;
+  }
   PyObject* array = PyObject_GetAttrString(self, "_data");
   if (!array) return -1;
   const int failed = PyObject_GetBuffer(array, view, flags);  // the view keeps the array alive

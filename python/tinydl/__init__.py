@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import (
     autograd,
+    dtypes,
     ops,  # attaches the tensor's methods
+    refusal,
 )
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import (
@@ -88,7 +90,8 @@ from .ops.comparison import (
 )
 from .ops.conv import conv1d, conv2d
 from .ops.conv_transpose import conv_transpose1d, conv_transpose2d
-from .ops.counting import bincount, isin
+from .ops.counting import bincount, histc, isin, unravel_index
+from .ops.covariance import corrcoef, cov
 from .ops.diagonal import diag, diag_embed, diagflat, diagonal, trace
 from .ops.distance import cdist, cosine_similarity, dist, norm, pairwise_distance, pdist
 from .ops.einsum import einsum
@@ -117,21 +120,41 @@ from .ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .ops.index import gather, index_add, index_copy, index_fill, index_select, repeat_interleave, take_along_dim
 from .ops.index import take_flat as take
-from .ops.inspection import is_floating_point, is_nonzero, is_same_size, is_tensor, numel
+from .ops.inspection import (
+    can_cast,
+    clone,
+    detach,
+    is_complex,
+    is_floating_point,
+    is_nonzero,
+    is_same_size,
+    is_signed,
+    is_tensor,
+    numel,
+    promote_types,
+    result_type,
+)
+from .ops.integrate import cumulative_trapezoid, trapezoid, trapz
 from .ops.join import (
+    block_diag,
     cat,
     chunk,
     column_stack,
     concat,
     concatenate,
+    dsplit,
     dstack,
+    hsplit,
     hstack,
     split,
+    split_with_sizes,
     stack,
     tensor_split,
     unbind,
+    vsplit,
     vstack,
 )
+from .ops.join import vstack as row_stack
 from .ops.logical import (
     bitwise_and,
     bitwise_left_shift,
@@ -156,10 +179,21 @@ from .ops.mask import (
     triu_indices,
 )
 from .ops.matmul import matmul
+from .ops.matrices import (
+    chain_matmul,
+    cholesky,
+    cholesky_solve,
+    det,
+    inverse,
+    logdet,
+    matrix_power,
+    pinverse,
+    slogdet,
+)
 from .ops.order import median, mode, nanmedian, nanquantile, quantile
 from .ops.piecewise import hardshrink, threshold
 from .ops.pool import avg_pool1d, max_pool1d, max_pool2d
-from .ops.powers import float_power, hypot, pow, reciprocal, rsqrt, square
+from .ops.powers import float_power, hypot, pow, reciprocal, rsqrt, square, vander
 from .ops.products import (
     addbmm,
     addmm,
@@ -168,6 +202,7 @@ from .ops.products import (
     baddbmm,
     bilinear,
     bmm,
+    cross,
     dot,
     inner,
     kron,
@@ -178,13 +213,29 @@ from .ops.products import (
     vdot,
 )
 from .ops.products import outer as ger
-from .ops.rearrange import cartesian_prod, flip, fliplr, flipud, meshgrid, roll, rot90, tile
+from .ops.put import index_put
+from .ops.rearrange import cartesian_prod, combinations, flip, fliplr, flipud, meshgrid, roll, rot90, tile
 from .ops.reduce import all, any, count_nonzero, mean, nanmean, nansum, prod, sum
-from .ops.rounding import ceil, fix, floor, floor_divide, fmod, frac, remainder, round, sign, signbit, trunc
+from .ops.rounding import (
+    ceil,
+    fix,
+    floor,
+    floor_divide,
+    fmod,
+    frac,
+    heaviside,
+    remainder,
+    round,
+    sgn,
+    sign,
+    signbit,
+    trunc,
+)
 from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
 from .ops.scatter import scatter, scatter_add, scatter_reduce
 from .ops.selection import nan_to_num, where
 from .ops.shape import (
+    adjoint,
     atleast_1d,
     atleast_2d,
     atleast_3d,
@@ -201,7 +252,7 @@ from .ops.shape import (
     unflatten,
 )
 from .ops.softmax import log_softmax, softmax
-from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique
+from .ops.sort import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk, unique, unique_consecutive
 from .ops.statistics import logsumexp, std, std_mean, var, var_mean
 from .ops.trigonometry import (
     acos,
@@ -227,11 +278,12 @@ from .ops.trigonometry import (
     sinh,
     tan,
 )
-from .ops.view import flatten, permute, reshape, squeeze, transpose, unsqueeze
+from .ops.view import flatten, permute, reshape, squeeze, t, transpose, unsqueeze
 from .ops.weighted import addcdiv, addcmul, lerp
-from .random import Generator, initial_seed, manual_seed
+from .random import Generator, default_generator, initial_seed, manual_seed
 from .sampling import (
     bernoulli,
+    get_rng_state,
     multinomial,
     normal,
     rand,
@@ -241,13 +293,36 @@ from .sampling import (
     randn,
     randn_like,
     randperm,
+    seed,
+    set_rng_state,
+)
+from .serialization import load, save
+from .settings import (
+    are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision,
+    set_float32_matmul_precision,
+    use_deterministic_algorithms,
 )
 from .tensor import Tensor
-from .typed import BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor, LongTensor
+from .typed import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 
 __version__ = "0.1.0"
 
 newaxis = None
+Size = tuple  # type: ignore[type-arg]  # what a shape is
+dtype = dtypes.dtype
+
+refusal.guard(globals(), aliased=True)
 
 _SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
 
@@ -259,6 +334,8 @@ def __getattr__(name: str) -> Any:
     """The subpackages, imported on first use."""
     if name in _SUBPACKAGES:
         return import_module(f"{__name__}.{name}")
+    if name == "bfloat16":  # which needs ml_dtypes
+        return dtypes.bfloat16()
     raise AttributeError(f"module 'tinydl' has no attribute '{name}'")
 
 

@@ -92,7 +92,7 @@ def _trainer(recipe: Any, style: str, lr: float | None = None) -> Any:
 
     model = build(recipe.name)
     trainer = recipe.trainer(model, lr)
-    trainer.forward = lambda images: model.logits(images.permute(0, 2, 3, 1))
+    trainer.forward = model.logits
     model.summary()
     return trainer
 

@@ -8,6 +8,7 @@ from builtins import int as builtins_int
 from typing import Any
 
 import numpy as np
+from numpy import dtype as dtype
 
 bool = np.dtype(np.bool_)
 uint8 = np.dtype(np.uint8)
@@ -37,6 +38,18 @@ def bfloat16() -> np.dtype[Any]:
 
     out: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
     return out
+
+
+def wanted(op: str, value: Any) -> np.dtype[Any]:
+    """The dtype that an argument asks for; TypeError where it names none that tensors have."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+        _kind(dtype)
+    except (TypeError, KeyError):
+        raise TypeError(f"{op}: got dtype {value!r}, wanted a dtype such as float32") from None
+    if dtype.names is not None or not dtype.itemsize:
+        raise TypeError(f"{op}: got dtype {value!r}, wanted a dtype such as float32")
+    return dtype
 
 
 def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:

@@ -155,6 +155,8 @@ def _shared(obj: Any, dtype: DTypeLike) -> Tensor | None:
 
 def buffer(self: Tensor, flags: int) -> memoryview:
     """The tensor's memory for the buffer protocol (Python calls this from 3.12 on)."""
+    if self.requires_grad:
+        raise BufferError("buffer: the tensor requires a gradient; call detach() before sharing it")
     return memoryview(self._data)  # type: ignore[arg-type]
 
 

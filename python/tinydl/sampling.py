@@ -6,6 +6,8 @@ and the order of the calls alone.
 
 from __future__ import annotations
 
+import secrets
+import struct
 from typing import Any
 
 import numpy as np
@@ -290,3 +292,27 @@ def _race(weights: Array, count: int, generator: random.Generator | None) -> Arr
     rings = np.divide(clocks, weights, out=np.full(weights.shape, np.inf), where=weights > 0)
     order: Array = np.argsort(rings, axis=-1, kind="stable")[..., :count].astype(np.int64)
     return order
+
+
+# -- The state of the default generator ------------------------------------------------------------------------------
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's seed and position, as 16 bytes (uint8)."""
+    state = struct.pack("<QQ", *random.default_generator.state())
+    return Tensor(np.frombuffer(state, np.uint8).copy())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Go on from where `get_rng_state` was called."""
+    require_tensor("set_rng_state", new_state)
+    if new_state.dtype != np.uint8 or new_state.shape != (16,):
+        raise ValueError(f"set_rng_state: got {new_state.dtype} of shape {new_state.shape}, wanted get_rng_state()'s")
+    random.default_generator.set_state(struct.unpack("<QQ", new_state._data.tobytes()))
+
+
+def seed() -> int:
+    """Seed the default generator with a number of the operating system's, and return it."""
+    number = secrets.randbits(64)
+    random.manual_seed(number)
+    return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from operator import attrgetter, index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,28 @@ if TYPE_CHECKING:
     from .autograd import Function
 
 Array = np.ndarray[Any, Any]
+_ndarray = np.ndarray
+
+
+def _set_grad(self: Tensor, value: Tensor | None) -> None:
+    """Take a gradient that fits; the engine, whose gradients do, writes `_grad`."""
+    if value is not None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"grad: got {type(value).__name__}, wanted a tensor or None")
+        if value is self:
+            raise ValueError("grad: a tensor cannot be its own gradient")
+        if value.shape != self.shape:
+            raise ValueError(f"grad: got shape {value.shape} for a tensor of shape {self.shape}")
+        if value.dtype != self.dtype:
+            raise TypeError(f"grad: got dtype {value.dtype} for a tensor of dtype {self.dtype}")
+    self._grad = value
 
 
 class Tensor:
     """An n-dimensional array that can record the operations on it.
 
-    The elements live in a `numpy.ndarray`. Create tensors with `tinydl.tensor`, `tinydl.zeros` and their kind.
+    The elements live in a `numpy.ndarray`. Create tensors with `tinydl.tensor`, `tinydl.zeros` and their kind; called
+    itself, the class takes over an array or a tensor, and makes float32 of lists.
 
     Attributes:
         requires_grad: whether operations on the tensor are recorded, and gradients computed for it.
@@ -28,17 +45,22 @@ class Tensor:
     """
 
     requires_grad: bool = False
-    grad: Tensor | None = None
+    grad = property(attrgetter("_grad"), _set_grad)
     grad_fn: Function | None = None
+    _grad: Tensor | None = None
     _output_index = 0  # which of grad_fn's outputs this is
+    _listed: list[Any] | None = None  # the version counter that holds a reference to this tensor
     _hooks: dict[int, Any] | None = None  # what is called with a leaf's gradient
 
     __array_priority__ = 1000  # numpy_array * tensor is ours
     __hash__ = object.__hash__
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        self._data = data
-        self._version: list[Any] = [0]  # shared by all views of the storage: [changes in place, views]
+        self._version: list[Any]  # shared by all views of the storage: [changes in place, views]
+        if type(data) is _ndarray:
+            self._data, self._version = data, [0]
+        else:
+            self._data, self._version = _given(data)
         if requires_grad:
             self.requires_grad_()
 
@@ -95,6 +117,10 @@ class Tensor:
         return self._data.shape if dim is None else self._data.shape[self._axis("size", dim)]
 
     def _axis(self, op: str, dim: int) -> int:
+        try:
+            dim = index(dim)
+        except TypeError:
+            raise TypeError(f"{op}: got dim {dim!r}, wanted an integer") from None
         if not -self._data.ndim <= dim < self._data.ndim:
             raise IndexError(f"{op}: dim {dim} is out of range for shape {self.shape}")
         return dim
@@ -125,6 +151,8 @@ class Tensor:
         return self._data
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise RuntimeError("numpy: the tensor requires a gradient; call detach() before making an array of it")
         return np.array(self._data, dtype=dtype) if copy else np.asarray(self._data, dtype=dtype)
 
     def item(self) -> Any:
@@ -178,12 +206,14 @@ class Tensor:
     def _share_version(self, view: Tensor) -> None:
         """Note that `view` shares the storage: its version counter is ours, and holds weak references to both."""
         version = self._version
-        if len(version) > 16:
+        length = len(version)
+        if length > 16 and not length & (length - 1):  # at powers of two, so that n views cost n steps
             version[1:] = [ref for ref in version[1:] if ref() is not None]
-        if len(version) == 1 or all(ref() is not self for ref in version[1:]):
+        if self._listed is not version:
             version.append(weakref.ref(self))
+            self._listed = version
         version.append(weakref.ref(view))
-        view._version = version
+        view._version = view._listed = version
 
     def _aliases(self) -> list[Tensor]:
         """The other tensors, alive and on the tape's books, that share the storage as views or as their base."""
@@ -226,3 +256,20 @@ class Tensor:
         if self.grad is not None:
             out.grad = Tensor(self.grad._data.copy(order="K"))
         return out
+
+
+def _given(data: Any) -> tuple[Array, list[Any]]:
+    """The storage and the version counter of a tensor that a user makes with the class."""
+    if isinstance(data, Tensor):
+        return data._data, data._version
+    if isinstance(data, np.ndarray):  # of a subclass
+        return data, [0]
+    if isinstance(data, np.generic):
+        return np.asarray(data), [0]
+    if isinstance(data, list | tuple):
+        from .creation import tensor
+
+        return tensor(data, dtypes.float32)._data, [0]
+    raise TypeError(
+        f"Tensor: got {data!r}, wanted an array or a list; tinydl.tensor(5) holds a number, tinydl.empty(5) has a size"
+    )

@@ -32,8 +32,6 @@ def test_inference_mode():
     assert tinydl.is_grad_enabled()
     with tinydl.inference_mode(False):
         assert (x * 2).requires_grad
-    with pytest.raises(TypeError, match="with parentheses"):
-        tinydl.inference_mode(lambda: None)
 
 
 def test_grad_retains_the_graph_and_refuses_second_derivatives():
@@ -42,3 +40,19 @@ def test_grad_retains_the_graph_and_refuses_second_derivatives():
     assert autograd.grad(y, x, retain_graph=True)[0].item() == autograd.grad(y, x)[0].item() == 6
     with pytest.raises(NotImplementedError, match="create_graph=True, gradients of gradients"):
         autograd.grad(x * x, x, create_graph=True)
+
+
+@pytest.mark.parametrize(("name", "enabled"), [("no_grad", False), ("enable_grad", True), ("inference_mode", False)])
+def test_decorators_need_no_parentheses(torch, name, enabled):
+    for lib in (tinydl, torch):
+        mode = getattr(lib, name)
+
+        @mode
+        def bare(a, *, b, lib=lib):
+            return lib.is_grad_enabled(), a + b
+
+        assert bare(1, b=2) == mode()(bare)(1, b=2) == (enabled, 3)
+        assert bare.__name__ == "bare"
+        with lib.no_grad():
+            assert bare(1, b=2) == (enabled, 3)
+        assert lib.is_grad_enabled()

@@ -239,7 +239,7 @@ def test_grad_leaves_other_gradients_alone():
     assert x.grad is None
     assert y.grad is None
     grad(x.sum(), x)[0].add_(1)
-    with pytest.raises(ValueError, match="leaf"):
+    with pytest.raises(RuntimeError, match="do not depend on input 0"):
         grad((x * y).sum(), x * 1)
 
 
@@ -304,7 +304,7 @@ def test_backward_into_some_leaves():
     (a * b).backward(tinydl.ones(2), inputs=[a])
     assert a.grad.tolist() == [2, 3]
     assert b.grad is None
-    with pytest.raises(ValueError, match="backward: every input must be a leaf"):
-        (a * b).sum().backward(inputs=a * b)
+    with pytest.raises(ValueError, match=r"backward: an input of shape \(2,\) requires no gradient"):
+        (a * b).sum().backward(inputs=tinydl.ones(2))
     with pytest.raises(NotImplementedError, match="create_graph=True, gradients of gradients, is not supported"):
         (a * b).sum().backward(create_graph=True)

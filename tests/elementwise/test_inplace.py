@@ -12,6 +12,7 @@ from tinydl import ops
 WITH_OTHER = """
     add sub mul div subtract multiply divide true_divide pow float_power floor_divide remainder fmod hypot atan2 arctan2
     xlogy eq ne lt le gt ge not_equal less less_equal greater greater_equal logical_and logical_or logical_xor
+    heaviside
 """
 ARGUMENTS = {
     **dict.fromkeys(WITH_OTHER.split(), ("other",)),
@@ -30,7 +31,8 @@ NAMES = sorted(
 )
 BITS = [name for name in NAMES if name.startswith("bitwise")]
 FLAT = (
-    "eq ne lt le gt ge not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not"
+    "eq ne lt le gt ge not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not "
+    "heaviside sgn"
 )
 NOT_IN_TORCH = ("acosh", "asinh", "atanh", "arccosh", "arcsinh", "arctanh")  # no derivative in place
 

@@ -251,7 +251,8 @@ def test_backup_and_restore(tmp_path, save_freq, steps):
 
     def run(seed, *others, restore=True):
         tinydl.manual_seed(seed)
-        made = Sequential([layers.Input((1,)), layers.Dense(4), layers.Dropout(0.5), layers.Dense(1)])
+        noise = [layers.Dropout(0.5), layers.GaussianNoise(0.1, seed=3)]
+        made = Sequential([layers.Input((1,)), layers.Dense(4), *noise, layers.Dense(1)])
         made.compile("adam", "mse")
         watch = [callbacks.BackupAndRestore(folder, save_freq)] if restore else []
         options = {"epochs": 4, "batch_size": 8, "steps_per_epoch": steps, "sample_weight": X[:, 0], "verbose": 0}

@@ -190,7 +190,7 @@ def test_a_model_of_words():
     y = (x < 25).sum(1) > 6
     model = Sequential(
         [
-            layers.Input((12,), dtype="int32"),
+            layers.InputLayer((12,), dtype="int32"),
             layers.Embedding(50, 8),
             layers.Conv1D(16, 3, activation="relu"),
             layers.GlobalAveragePooling1D(),
@@ -305,7 +305,7 @@ EVERY = [
     (layers.Reshape((4, 3)), ROWS),
     (layers.ZeroPadding2D(((1, 0), (0, 2))), IMAGES),
     (layers.MaxPooling2D(2, padding="same"), IMAGES),
-    (layers.Input((3,)), None),
+    (layers.InputLayer((3,)), None),
 ]
 
 

@@ -154,7 +154,7 @@ def test_lazy_building():
             "Unknown initializer: 'magic'. Known: constant, glorot_normal, ",
         ),
         (lambda: layers.Dense(3, kernel_regularizer="l3"), "Unknown regularizer: 'l3'. Known: l1, l1_l2, l2, "),
-        (lambda: layers.Dense(3, kernel_constraint="max_norm"), "Dense: not available: kernel_constraint='max_norm'"),
+        (lambda: layers.Dense(3, lora_rank=2), "Dense: not available: lora_rank=2"),
         (lambda: layers.Conv2D(3, (3, 3, 3)), "Conv2D: got kernel_size=(3, 3, 3), wanted one integer or 2, at least 1"),
         (lambda: layers.Conv2D(3, 3, padding="full"), "Conv2D: got padding='full', wanted 'valid' or 'same'"),
         (lambda: layers.Conv2D(3, 3, data_format="channels_first"), "data_format='channels_first' is not available"),

@@ -42,7 +42,7 @@ def test_a_model_comes_back(tmp_path, data):
     path = tmp_path / "model.safetensors"
     made.save(path)
     again = models.load_model(path)
-    assert (again.name, again.input_shape, again.compiled) == ("mine", (None, 9, 8, 2), False)
+    assert (again.name, again.input_shape, again.compiled) == ("mine", (None, 9, 8, 2), True)
     assert [layer.get_config() for layer in again.layers] == [layer.get_config() for layer in made.layers]
     assert np.array_equal(again.predict(data[0], verbose=0), made.predict(data[0], verbose=0))
     assert [loss.item() for loss in again.losses] == [loss.item() for loss in made.losses]

@@ -33,7 +33,9 @@ def make(rng, sizes, dtype, samples=5):
 
 def gradients_in_loops(model, x, t):
     """∂E/∂W and ∂E/∂b sample by sample and unit by unit, in float64, with column vectors as in the text."""
-    weights = [(np.asarray(m.weight, np.float64), np.asarray(m.bias, np.float64)) for m in model.layers]
+    weights = [
+        (np.asarray(m.weight.detach(), np.float64), np.asarray(m.bias.detach(), np.float64)) for m in model.layers
+    ]
     totals = [(np.zeros_like(w), np.zeros_like(b)) for w, b in weights]
     for sample, target in zip(np.asarray(x, np.float64), np.asarray(t, np.float64), strict=True):
         a = [sample]
@@ -107,7 +109,7 @@ def test_against_pytorch(torch, rng):
     ).double()
     theirs.load_state_dict(
         {
-            f"{2 * i}.{name}": torch.tensor(np.asarray(p))
+            f"{2 * i}.{name}": torch.tensor(p.detach().numpy())
             for i in (0, 1)
             for name, p in model.layers[i].state_dict().items()
         }
@@ -122,7 +124,7 @@ def test_shapes_and_wrong_calls():
     model = mlp(hidden=(8, 6))
     assert [m.out_features for m in model.layers] == [8, 6, 10]
     assert isinstance(model, nn.Module)
-    out = np.asarray(model(tinydl.rand(3, 1, 28, 28)))
+    out = model(tinydl.rand(3, 1, 28, 28)).detach().numpy()
     assert out.shape == (3, 10)
     assert ((out > 0) & (out < 1)).all()
     with pytest.raises(ValueError, match="two layers or more"):

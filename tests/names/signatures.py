@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 REQUIRED = "required"
+ANY = "any number"
 _ADDRESS = re.compile(r" object at 0x[0-9a-f]+")
 
 
@@ -24,7 +25,7 @@ class Parameter(NamedTuple):
     positional: bool
 
 
-Parameters = dict[str, Parameter]  # in order; without those that take any number of arguments
+Parameters = dict[str, Parameter]  # in order; *sizes is a parameter called sizes, *args is none
 
 
 def of_callable(function: Callable[..., Any]) -> Parameters | None:
@@ -34,16 +35,25 @@ def of_callable(function: Callable[..., Any]) -> Parameters | None:
     except ValueError:
         return None
     return {
-        p.name: Parameter(REQUIRED if p.default is p.empty else p.default, p.kind is not p.KEYWORD_ONLY)
+        p.name: Parameter(
+            ANY if p.kind is p.VAR_POSITIONAL else REQUIRED if p.default is p.empty else p.default,
+            p.kind is not p.KEYWORD_ONLY,
+        )
         for p in parameters
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if p.kind is not p.VAR_KEYWORD and not (p.kind is p.VAR_POSITIONAL and p.name == "args")
     }
 
 
-def takes_any(function: Callable[..., Any]) -> bool:
-    """Whether a function takes any number of arguments: sizes may come one by one or as a tuple."""
-    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+def of_docstring(function: Callable[..., Any]) -> Parameters | None:
+    """The parameters in a docstring's first line, such as "linalg.inv(A, *, out=None) -> Tensor"."""
+    found = re.match(r"\s*[\w.]*?(\w+\(.*\)) *(->.*)?\n", function.__doc__ or "")
+    if found is None:
+        return None
+    try:
+        node = ast.parse(f"def {found[1]}: ...").body[0]
+    except SyntaxError:
+        return None
+    return _parameters(node.args) if isinstance(node, ast.FunctionDef) else None
 
 
 @cache
@@ -63,6 +73,8 @@ def _parameters(args: ast.arguments) -> Parameters:
     positional = [*args.posonlyargs, *args.args]
     defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
     found = {a.arg: Parameter(_value(d), True) for a, d in zip(positional, defaults, strict=True)}
+    if args.vararg is not None:
+        found[args.vararg.arg] = Parameter(ANY, True)
     found |= {a.arg: Parameter(_value(d), False) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)}
     return found
 
@@ -88,9 +100,10 @@ def differences(ours: Parameters, overloads: Sequence[Parameters]) -> list[str]:
     if overloads and not any(_in_order(ours, o) for o in overloads):
         found.append("orders " + ", ".join(ours))
     for name, defaults in theirs.items():
-        given = [d for d in defaults if d is not REQUIRED]
-        if name in ours and given and not any(_same(ours[name].default, d) for d in given):
-            found.append(f"defaults {name} to {ours[name].default!r}, not {_ADDRESS.sub('', repr(given[0]))}")
+        given = [d for d in defaults if d not in (REQUIRED, ANY)]
+        mine = ours[name].default if name in ours else ANY
+        if mine is not ANY and given and not any(_same(mine, d) for d in given):
+            found.append(f"defaults {name} to {mine!r}, not {_ADDRESS.sub('', repr(given[0]))}")
     return found
 
 

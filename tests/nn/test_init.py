@@ -20,7 +20,7 @@ def _seed():
 
 
 def check_uniform(tensor, bound):
-    values = np.asarray(tensor, np.float64)
+    values = np.asarray(tensor.detach(), np.float64)
     assert np.abs(values).max() <= bound * (1 + 1e-6)
     assert np.abs(values).max() > 0.99 * bound
     assert abs(values.std() / (bound / math.sqrt(3)) - 1) < 0.02
@@ -54,7 +54,7 @@ def test_distributions():
 def test_default_of_the_layers(layer, fan_in):
     layer = layer()
     check_uniform(layer.weight, 1 / math.sqrt(fan_in))
-    assert 0.8 < np.abs(np.asarray(layer.bias)).max() * math.sqrt(fan_in) <= 1 + 1e-6
+    assert 0.8 < np.abs(layer.bias.detach().numpy()).max() * math.sqrt(fan_in) <= 1 + 1e-6
 
 
 def test_gains_are_pytorchs(torch):

@@ -5,7 +5,7 @@ import pytest
 
 import tinydl
 from tests.optimizer.pair import CLASSES, each_case, parameters
-from tests.support.arrays import normal
+from tests.support.arrays import layouts, normal
 from tests.support.compare import assert_close
 from tinydl import optim
 from tinydl.optim import SGD, Adam
@@ -106,10 +106,11 @@ def test_closure_and_zero_grad():
 def test_a_failed_step_leaves_no_momentum_behind():
     p = tinydl.ones(3, requires_grad=True)
     optimizer = SGD([p], lr=1.0, momentum=0.5, dampening=0.5)
-    p.grad = tinydl.ones(2)
+    p.grad = tinydl.ones(3)
+    p.data = tinydl.ones(2)
     with pytest.raises(ValueError, match=r"sgd_step: grads\[0\] has shape"):
         optimizer.step()
-    p.grad = tinydl.ones(3)
+    p.data = tinydl.ones(3)
     optimizer.step()
     assert p.detach().tolist() == [0, 0, 0]
 
@@ -195,9 +196,29 @@ def test_wrong_parameters(cls):
         cls([{"params": [p]}, {"params": [p]}])
     with pytest.raises(TypeError, match=f'{name}: a parameter group must be a dict with the key "params"'):
         cls([{"lr": 0.1}])
-    p.grad = tinydl.ones(3, dtype=tinydl.float64)
-    with pytest.raises(TypeError, match=f"{name}: a parameter of dtype float32 has a gradient of float64"):
+    with pytest.raises(ValueError, match=f"{name}: parameter 0 is read-only, or repeats elements"):
+        cls([tinydl.ones(1).expand(3).requires_grad_()])
+    p.grad = tinydl.ones(3)
+    p.data = tinydl.ones(3, dtype=tinydl.float64)
+    with pytest.raises(TypeError, match=f"{name}: a parameter of dtype float64 has a gradient of float32"):
         cls([p]).step()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_parameters_in_any_layout_are_updated_in_place(cls, rng):
+    start, grads = normal(rng, (2, 3, 4, 5)), normal(rng, (4, 2, 3, 4, 5))
+    ends = []
+    for _, view in layouts(start):
+        p = tinydl.Tensor(view, requires_grad=True)
+        optimizer = cls([p], lr=0.1)
+        for grad in grads:
+            p.grad = tinydl.tensor(grad)
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        assert p._data is view
+        ends.append(view.copy())
+    assert all(np.array_equal(end, ends[0]) for end in ends)
+    assert not np.array_equal(ends[0], start)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,9 @@ def test_buffers_keep_the_memory():
     seen[0] = 5
     assert seen.tolist() == [5, 1, 2]
     assert bytes(tinydl.tensor([1, 2], dtype="uint8")) == b"\x01\x02"
-    assert memoryview(tinydl.nn.Parameter(tinydl.ones(2))).tolist() == [1, 1]
+    assert memoryview(tinydl.nn.Parameter(tinydl.ones(2), requires_grad=False)).tolist() == [1, 1]
+    with pytest.raises(BufferError, match=r"call detach\(\)"):
+        memoryview(tinydl.nn.Parameter(tinydl.ones(2)))
     bfloat = tinydl.ones(2, dtype=tinydl.dtypes.bfloat16())
     assert np.asarray(bfloat).dtype == bfloat.dtype
     with pytest.raises(ValueError, match="wanted a class defined in Python"):

@@ -6,6 +6,7 @@
 // in order.
 #pragma once
 #include "cpu/conv/depthwise.h"
+#include "cpu/conv/weight_grad.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -151,32 +152,14 @@ void run_grad(const DepthwiseGrad<T>& grad, int64_t taps, T* dw) {
 
 template <class T>
 void depthwise_weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
-  const int64_t group = g.group_channels(), times = group == 1 ? g.group_filters() : 1,
-                pixels = g.batch * g.h.input * g.w.input, row = g.w.input * g.filters;
   if (g.filters == 0) return;
-  Scratch axes(static_cast<size_t>(g.h.kernel + g.w.kernel) * sizeof(AxisTap));
-  Scratch repeated(times > 1 ? static_cast<size_t>(pixels * g.filters) * sizeof(T) : 0);
-  if (times > 1) {
-    repeat_channels(x, pixels, g.channels, times, static_cast<T*>(repeated.data()));
-    x = static_cast<const T*>(repeated.data());
-  }
-  AxisTap* tap = static_cast<AxisTap*>(axes.data());
-  const Sweep<T> sweep{forward_axis(g.h, tap),
-                       forward_axis(g.w, tap + g.h.kernel),
-                       g.batch,
-                       g.filters,
-                       x,
-                       nullptr,
-                       g.h.input * row,
-                       row,
-                       0,
-                       0,
-                       nullptr,
-                       g.h.kernel,
-                       g.w.kernel,
-                       group,
-                       group * g.filters,
-                       Epilogue<T>()};
+  const RepeatedImages<T> images(g);
+  const AxisTaps taps(g);
+  Sweep<T> sweep(g);
+  sweep.h = forward_axis(g.h, taps.h());
+  sweep.w = forward_axis(g.w, taps.w());
+  sweep.read(images.of(x), g.h.input, g.w.input);
+  sweep.tap_step = g.group_channels() * g.filters;  // dw's own order
   run_grad(DepthwiseGrad<T>{sweep, dy}, g.h.kernel * g.w.kernel, dw);
 }
 

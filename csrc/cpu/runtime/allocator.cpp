@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -167,7 +168,17 @@ Cache& cache() {
 
 }  // namespace
 
-void* allocate(size_t bytes) { return cache().take(class_of(bytes)) + 1; }
+OutOfMemory::OutOfMemory(size_t bytes) noexcept {
+  std::snprintf(message_, sizeof(message_), "cannot allocate %zu bytes", bytes);
+}
+
+void* allocate(size_t bytes) {
+  try {
+    return cache().take(class_of(bytes)) + 1;
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(bytes);
+  }
+}
 
 void release(void* block) noexcept {
   if (block) cache().put(static_cast<Header*>(block) - 1);

@@ -3,10 +3,21 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace tinydl {
 
-// 64-byte aligned, uninitialised memory; blocks from 2 MB ask for huge pages. Throws std::bad_alloc.
+// Says how many bytes were asked for; surfaces in Python as MemoryError.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(size_t bytes) noexcept;
+  const char* what() const noexcept override { return message_; }
+
+ private:
+  char message_[64];
+};
+
+// 64-byte aligned, uninitialised memory; blocks from 2 MB ask for huge pages. Throws OutOfMemory.
 void* allocate(size_t bytes);
 void release(void* block) noexcept;
 

@@ -14,14 +14,16 @@ The rules for gradients, stated once:
   error, not a wrong gradient), or private to the Function.
 """
 
-from .engine import backward, grad, register_hook, retain_grad
+from .engine import backward_from, register_hook, retain_grad
 from .function import Function
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import gradcheck
+from .gradients import backward, grad
 
 __all__ = [
     "Function",
     "backward",
+    "backward_from",
     "enable_grad",
     "grad",
     "gradcheck",

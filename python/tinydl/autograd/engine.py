@@ -10,12 +10,12 @@ import numpy as np
 
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
+from .function import Function
 from .gradient import accumulate, add, hooked
+from .wanted import Wanted
 
-_Deliver = Callable[[Tensor, Array, bool], None]
 
-
-def backward(
+def backward_from(
     root: Tensor,
     gradient: Tensor | None = None,
     retain_graph: bool | None = None,
@@ -29,74 +29,67 @@ def backward(
         gradient: dL/d(root), of root's shape; may be left out for a root of one element, where it is 1.
         retain_graph: keep the saved arrays, so that backward can run again.
         create_graph: not available: gradients are not differentiable themselves.
-        inputs: the leaves that get their gradients; by default all.
+        inputs: the tensors that get their gradients; by default all leaves.
 
     Raises:
         RuntimeError: root requires no gradient, has several elements and no `gradient`, was walked before without
             `retain_graph`, or a saved tensor was changed in place.
-        ValueError: `gradient` has another shape than root, or an input is no leaf.
+        ValueError: `gradient` has another shape than root, or an input requires no gradient.
         NotImplementedError: create_graph is set.
     """
     if create_graph:
-        raise _no_second_derivatives("backward")
+        raise no_second_derivatives("backward")
     if not root.requires_grad:
         raise RuntimeError("backward: the tensor requires no gradient and has no grad_fn")
-    deliver = accumulate if inputs is None else _only(_leaves("backward", inputs))
-    _walk(root, _root_gradient(root, gradient), retain_graph, deliver)
+    first = root_gradient("backward", root, gradient)
+    if inputs is not None:
+        from .gradients import into_inputs
+
+        into_inputs([root], [first], retain_graph, inputs)
+    elif root.grad_fn is None:
+        accumulate(root, first if root._hooks is None else hooked(root._hooks, first), False)
+    else:
+        grads: list[Array | None] = [None] * root.grad_fn._outputs
+        grads[root._output_index] = first
+        walk(root.grad_fn, grads, retain_graph)
 
 
-def _no_second_derivatives(op: str) -> NotImplementedError:
+def no_second_derivatives(op: str) -> NotImplementedError:
+    """The refusal of `create_graph`."""
     return NotImplementedError(f"{op}: create_graph=True, gradients of gradients, is not supported")
 
 
-def _leaves(op: str, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """The tensors, which must be leaves."""
-    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for leaf in leaves:
-        if not leaf.requires_grad or leaf.grad_fn is not None:
-            raise ValueError(f"{op}: every input must be a leaf that requires a gradient")
-    return leaves
-
-
-def _only(leaves: list[Tensor]) -> _Deliver:
-    """Accumulate for some leaves, and drop the gradients of others."""
-    wanted = {id(leaf) for leaf in leaves}
-
-    def deliver(leaf: Tensor, gradient: Array, fresh: bool) -> None:
-        if id(leaf) in wanted:
-            accumulate(leaf, gradient, fresh)
-
-    return deliver
-
-
-def _root_gradient(root: Tensor, grad: Tensor | None) -> Array:
+def root_gradient(op: str, root: Tensor, grad: Tensor | None) -> Array:
+    """The gradient that a walk starts with, of root's shape and dtype."""
     if grad is None:
         if root._data.size != 1:
             raise RuntimeError(
-                f"backward: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
+                f"{op}: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
             )
         return np.ones(root._data.shape, root._data.dtype)
     array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
     if array.dtype is not root._data.dtype:
         array = array.astype(root._data.dtype)
     if array.shape != root._data.shape:
-        raise ValueError(f"backward: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
+        raise ValueError(f"{op}: got a gradient of shape {array.shape} for a tensor of shape {root.shape}")
     return array
 
 
-def _walk(root: Tensor, grad: Array, retain_graph: bool | None, deliver: _Deliver) -> None:
+def walk(
+    start: Function,
+    first: list[Array | None],
+    retain_graph: bool | None,
+    deliver: Callable[[Tensor, Array, bool], None] = accumulate,
+    wanted: Wanted | None = None,
+) -> None:
     """Visit the functions from the latest to the earliest: each is reached after everything that used its output.
 
-    Calls deliver(leaf, gradient, fresh) for each gradient that reaches a leaf; a fresh one may be kept.
+    Calls deliver(leaf, gradient, fresh) for each gradient that reaches a leaf; a fresh one may be kept. `wanted` ends
+    the walk at some tensors.
     """
-    start = root.grad_fn
-    if start is None:
-        deliver(root, grad if root._hooks is None else hooked(root._hooks, grad), False)
-        return
     held: dict[Tensor, Array] = {}  # the gradients of leaves with hooks, which see the sum
-    first: list[Array | None] = [None] * start._outputs
-    first[root._output_index] = grad
-    pending = {start: first}
+    pending: dict[Function, list[Array | None]] = {} if wanted is None else wanted
+    pending[start] = first
     queue = [(-start._order, start)]
     while queue:
         function = heapq.heappop(queue)[1]
@@ -125,36 +118,8 @@ def _walk(root: Tensor, grad: Array, retain_graph: bool | None, deliver: _Delive
         if not retain_graph:
             function._release()
     for leaf, total in held.items():
-        deliver(leaf, hooked(leaf._hooks or {}, total), False)
-
-
-def grad(
-    outputs: Tensor,
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-) -> tuple[Tensor, ...]:
-    """The gradients of `outputs` with respect to leaf tensors, returned instead of accumulated into `.grad`.
-
-    Gradients are arrays off the tape: NotImplementedError for `create_graph`, which asks for their own gradients.
-
-    >>> x = Tensor(np.array(2.0), requires_grad=True)
-    >>> grad(x * x, x)
-    (tensor(4., dtype=float64),)
-    """
-    if create_graph:
-        raise _no_second_derivatives("grad")
-    leaves = _leaves("grad", inputs)
-    found: dict[int, Array] = {}
-
-    def collect(leaf: Tensor, gradient: Array, fresh: bool) -> None:
-        before = found.get(id(leaf))
-        own = gradient if fresh else gradient.copy(order="K")
-        found[id(leaf)] = own if before is None else add(before, gradient)
-
-    _walk(outputs, _root_gradient(outputs, grad_outputs), retain_graph, collect)
-    return tuple([Tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in leaves])
+        if wanted is None or id(leaf) in wanted.leaves:
+            deliver(leaf, hooked(leaf._hooks or {}, total), False)
 
 
 # -- Hooks ------------------------------------------------------------------------------------------------------

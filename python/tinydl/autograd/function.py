@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from ..refusal import told
 from ..tensor import Array, Tensor
 from .grad_mode import state
 from .gradient import accumulate, hooked
@@ -64,8 +65,18 @@ class Function:
     def apply(self, *inputs: Tensor | None) -> Any:
         """Run `forward` on the inputs' arrays, and record it if a gradient will be wanted."""
         enabled = state.enabled
-        self.needs = needs = tuple([t is not None and enabled and t.requires_grad for t in inputs])
-        out = self.forward(*[None if t is None else t._data for t in inputs])
+        try:
+            self.needs = needs = tuple([t is not None and enabled and t.requires_grad for t in inputs])
+            arrays = [None if t is None else t._data for t in inputs]
+        except AttributeError:
+            wrong = next(t for t in inputs if t is not None and not isinstance(t, Tensor))
+            raise TypeError(f"{type(self).__name__.lower()}: got {type(wrong).__name__}, wanted a tensor") from None
+        try:
+            out = self.forward(*arrays)
+        except TypeError as error:
+            if "incompatible function arguments" not in str(error):
+                raise
+            raise TypeError(f"{type(self).__name__.lower()}: {told(error)}") from None
         if type(out) is tuple:
             results = tuple([Tensor(array) for array in out])
             if True in needs:

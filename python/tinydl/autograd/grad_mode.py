@@ -48,7 +48,14 @@ class _SetGrad:
         return wrapped  # type: ignore[return-value]
 
 
-class no_grad(_SetGrad):
+class _Bare(_SetGrad):
+    """One that also decorates without parentheses."""
+
+    def __new__(cls, orig_func: Any = None) -> Any:
+        return object.__new__(cls) if orig_func is None else cls()(orig_func)
+
+
+class no_grad(_Bare):
     """Record nothing within the block or the decorated function.
 
     >>> import tinydl
@@ -61,7 +68,7 @@ class no_grad(_SetGrad):
     enabled = False
 
 
-class enable_grad(_SetGrad):
+class enable_grad(_Bare):
     """Record again, within a `no_grad` block."""
 
     enabled = True
@@ -70,9 +77,11 @@ class enable_grad(_SetGrad):
 class inference_mode(_SetGrad):
     """`no_grad` under another name; inference_mode(False) changes nothing."""
 
+    def __new__(cls, mode: Any = True) -> Any:
+        """Itself, or what a decorator without parentheses gives back."""
+        return cls()(mode) if callable(mode) else object.__new__(cls)
+
     def __init__(self, mode: bool = True) -> None:
-        if callable(mode):
-            raise TypeError("inference_mode: write the decorator with parentheses, @inference_mode()")
         self.enabled = state.enabled and not mode
 
 

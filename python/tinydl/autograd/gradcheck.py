@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from ..tensor import Array, Tensor
-from .engine import backward
+from .engine import backward_from
 from .grad_mode import no_grad
 
 
@@ -34,7 +34,7 @@ def gradcheck(
         t.grad = None
     for out, v in zip(outputs, upstream, strict=True):
         if out.requires_grad:
-            backward(out, Tensor(v), retain_graph=True)
+            backward_from(out, Tensor(v), retain_graph=True)
 
     def weighted() -> float:
         with no_grad():

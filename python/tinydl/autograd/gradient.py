@@ -39,8 +39,9 @@ def accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
     """Store a leaf's first gradient, add a later one; one that is not fresh is copied."""
     if grad.shape != leaf._data.shape:
         raise AssertionError(f"a gradient of shape {grad.shape} was computed for a tensor of shape {leaf.shape}")
-    if leaf.grad is None:
-        leaf.grad = Tensor(grad if fresh else grad.copy(order="K"))
+    held = leaf._grad
+    if held is None:
+        leaf._grad = Tensor(grad if fresh else grad.copy(order="K"))
     else:
-        np.add(leaf.grad._data, grad, out=leaf.grad._data)
-        leaf.grad._version[0] += 1
+        np.add(held._data, grad, out=held._data)
+        held._version[0] += 1

@@ -1,4 +1,4 @@
-"""Keras's interface, as far as image classifiers need it, over the layers of `tinydl.nn` and `tinydl.train.Trainer`.
+"""Keras's interface, as far as textbooks need it, over the layers of `tinydl.nn` and `tinydl.train.Trainer`.
 
 Names, arguments, defaults, initial values and printed forms are those of Keras 3; images are N, H, W, C.
 
@@ -11,6 +11,7 @@ Names, arguments, defaults, initial values and printed forms are those of Keras 
 from . import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -20,6 +21,7 @@ from . import (
     ops,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from .layers import Input, Layer
@@ -32,6 +34,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "layers",
@@ -41,5 +44,6 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "utils",
 ]

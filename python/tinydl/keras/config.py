@@ -1,12 +1,16 @@
-"""Settings as dictionaries: what `get_config` and `from_config` of layers, initialisers and regularisers share."""
+"""Settings as dictionaries: `get_config` and `from_config` of layers, initialisers, regularisers and constraints."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..tensor import Tensor
+from .lookup import find
+
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Configured:
@@ -27,6 +31,8 @@ class Configured:
         bound.apply_defaults()
         config: dict[str, Any] = {}
         for name, parameter in bound.signature.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                continue  # of a class without a constructor
             if parameter.kind is parameter.VAR_KEYWORD:
                 config.update(bound.arguments.get(name, {}))
             else:
@@ -40,7 +46,7 @@ class Configured:
 
 
 def serialize(value: Any) -> dict[str, Any]:
-    """The class's name and the settings of a layer, initialiser or regulariser."""
+    """The class's name and the settings of a layer, initialiser, regulariser or constraint."""
     return {"class_name": type(value).__name__, "config": value.get_config()}
 
 
@@ -49,11 +55,27 @@ def is_serialized(value: Any) -> bool:
     return isinstance(value, Mapping) and "class_name" in value
 
 
+def made(
+    kind: str, base: type[Any], identifier: Any, known: Mapping[str, type[Any]], long: Mapping[str, type[Any]] = NONE
+) -> Any:
+    """The object of a known or a long name, of a class's name, of a class, or of settings; a function as it is."""
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        return identifier()
+    if callable(identifier):
+        return identifier
+    classes = {**{c.__name__: c for c in known.values()}, **long}
+    if is_serialized(identifier):
+        return find(kind, identifier["class_name"], classes)(**identifier["config"])
+    return (classes.get(identifier) or find(kind, identifier, known))()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Configured):
         return serialize(value)
     if isinstance(value, Tensor):
         return value.numpy()
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(each) for each in value)
     name = getattr(value, "__name__", None)
     known = name is not None and getattr(value, "__module__", "").endswith("keras.activations")
     return name if known else value

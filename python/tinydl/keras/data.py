@@ -12,32 +12,58 @@ import numpy as np
 from ..tensor import Array, Tensor
 from ..train.data import Steps
 from ..utils.data import Dataset
+from . import tree
 
-ARRAYS = (np.ndarray, Tensor, list, tuple)
+ARRAYS = (np.ndarray, Tensor, list, tuple, Mapping)
 """The types that hold all samples at once."""
 
 
-class ArrayDataset(Dataset):
-    """Rows of inputs, given as float32 whatever their dtype is, with what is beside them: targets and weights."""
+def is_several(data: Any) -> bool:
+    """Whether it is a dictionary, or a list of arrays, rather than one array or nested lists of numbers."""
+    if isinstance(data, list | tuple):
+        return bool(data) and all(isinstance(each, np.ndarray | Tensor | Mapping) for each in data)
+    return isinstance(data, Mapping)
 
-    def __init__(self, *arrays: Array) -> None:
+
+def several(arrays: Any) -> list[Any]:
+    """A list of arrays as it is, or the one array in a list."""
+    return arrays if isinstance(arrays, list) else [arrays]
+
+
+class ArrayDataset(Dataset):
+    """Rows of inputs, given as float32 whatever their dtype is, with what is beside them: targets and weights.
+
+    Each is an array, or a list of arrays.
+    """
+
+    def __init__(self, *arrays: Any) -> None:
         self.arrays = arrays
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return len(several(self.arrays[0])[0])
 
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        return tuple(t[0] for t in self.gather(np.array([index])))
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return tuple(tree.map_leaves(lambda t: t[0], part) for part in self.gather(np.array([index])))
 
-    def gather(self, indices: Array) -> list[Tensor]:
+    def gather(self, indices: Array) -> list[Any]:
         """The batch of the samples at `indices`."""
-        return as_batch([array.take(indices, 0) for array in self.arrays])
+        return as_batch([_taken(part, indices) for part in self.arrays])
 
 
-def as_batch(arrays: Sequence[Array]) -> list[Tensor]:
-    """Tensors of a batch's inputs, in float32, and of what is beside them."""
+def _taken(part: Any, indices: Array) -> Any:
+    return [each.take(indices, 0) for each in part] if isinstance(part, list) else part.take(indices, 0)
+
+
+def as_batch(arrays: Sequence[Any]) -> list[Any]:
+    """Tensors of a batch's inputs, in float32, and of what is beside them; of lists of arrays, lists."""
     x, *rest = arrays
-    return [Tensor(x if x.dtype == np.float32 else x.astype(np.float32)), *map(Tensor, rest)]
+    return [_floats(x), *[list(map(Tensor, part)) if isinstance(part, list) else Tensor(part) for part in rest]]
+
+
+def _floats(x: Any) -> Any:
+    if isinstance(x, list):
+        return [_floats(each) for each in x]
+    return Tensor(x if x.dtype == np.float32 else x.astype(np.float32))
 
 
 class Batches:
@@ -69,18 +95,23 @@ def limited(loader: Iterable[Any], op: str, steps: Any, go_on: bool = False) -> 
 def first_of(data: Any) -> tuple[Any, Any]:
     """The inputs of a first batch, or those of a first sample as a batch; and the data, with nothing lost."""
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return array_of("x", _inputs(data[0]))[None], data
+        return tree.map_leaves(lambda x: x[None], _as_arrays(_inputs(data[0]))), data
     if hasattr(data, "dataset"):
         return first_of(data.dataset)[0], data
     batches = iter(data)
     first = next(batches, None)
     if first is None:
         raise ValueError("the data is empty: it gave no batch")
-    return array_of("x", _inputs(first)), itertools.chain([first], batches) if batches is data else data
+    return _as_arrays(_inputs(first)), itertools.chain([first], batches) if batches is data else data
 
 
 def _inputs(batch: Any) -> Any:
     return batch[0] if isinstance(batch, tuple | list) else batch
+
+
+def _as_arrays(inputs: Any) -> Any:
+    """The inputs as an array, or as several."""
+    return tree.map_leaves(lambda x: array_of("x", x), inputs) if is_several(inputs) else array_of("x", inputs)
 
 
 def array_of(name: str, data: Any) -> Array:
@@ -135,16 +166,20 @@ def three(validation_data: Any) -> tuple[Any, Any, Any]:
 
 
 def split(x: Any, y: Any, weight: Any, share: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The first samples to train on, and the last `share` of them to evaluate: each (x, y, weight or None)."""
+    """The first samples to train on, and the last `share` of them to evaluate: each (x, y, weight or None).
+
+    All are arrays, or lists or dictionaries of arrays.
+    """
     if not 0 < share < 1:
         raise ValueError(f"fit: got validation_split={share}, wanted a number between 0 and 1")
     if not isinstance(x, ARRAYS):
         raise ValueError(f"fit: validation_split needs arrays, got a {type(x).__name__}: pass validation_data")
-    names = ("fit: x", "fit: y", "fit: sample_weight")
-    arrays = [None if a is None else array_of(name, a) for name, a in zip(names, (x, y, weight), strict=True)]
-    count = len(arrays[0])  # type: ignore[arg-type]
+    count = len(tree.flatten(x)[0])
     at = int(count * (1 - share))
     if not 0 < at < count:
         raise ValueError(f"fit: validation_split={share} of {count} samples leaves a part empty")
-    first, last = (tuple(None if a is None else a[part] for a in arrays) for part in (slice(at), slice(at, None)))
-    return first, last
+
+    def part(which: slice) -> tuple[Any, ...]:
+        return tuple(tree.map_leaves(lambda a: None if a is None else a[which], each) for each in (x, y, weight))
+
+    return part(slice(at)), part(slice(at, None))

@@ -16,8 +16,8 @@ from .. import creation
 from ..nn import init
 from ..random import Generator, default_generator
 from ..tensor import Tensor
-from .config import Configured, is_serialized
-from .lookup import find
+from .config import Configured, made
+from .config import serialize as serialize
 
 _TRUNCATED_STD = 0.87962566103423978
 """The standard deviation of a standard normal variable under the condition that it lies in [-2, 2]."""
@@ -324,10 +324,7 @@ KNOWN: dict[str, type[Initializer]] = {
     "variance_scaling": VarianceScaling,
     "zeros": Zeros,
 }
-_CLASSES = {c.__name__: c for c in KNOWN.values()} | {
-    "IdentityInitializer": Identity,
-    "OrthogonalInitializer": Orthogonal,
-}
+_LONG: dict[str, type[Initializer]] = {"IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal}
 
 
 def get(identifier: Any) -> Callable[..., Any]:
@@ -336,10 +333,7 @@ def get(identifier: Any) -> Callable[..., Any]:
     >>> get("he_normal").mode, get("HeNormal").scale
     ('fan_in', 2.0)
     """
-    if isinstance(identifier, type) and issubclass(identifier, Initializer):
-        return identifier()  # type: ignore[no-any-return]
-    if callable(identifier):
-        return identifier  # type: ignore[no-any-return]
-    if is_serialized(identifier):
-        return find("initializer", identifier["class_name"], _CLASSES)(**identifier["config"])  # type: ignore[no-any-return]
-    return (_CLASSES.get(identifier) or find("initializer", identifier, KNOWN))()  # type: ignore[no-any-return]
+    return made("initializer", Initializer, identifier, KNOWN, _LONG)  # type: ignore[no-any-return]
+
+
+deserialize = get

@@ -8,8 +8,8 @@ from typing import Any
 from ..creation import as_tensor, eye
 from ..nn.functional import normalize
 from ..tensor import Tensor
-from .config import Configured, is_serialized
-from .lookup import find
+from .config import Configured, made
+from .config import serialize as serialize
 
 
 class Regularizer(Configured):
@@ -100,7 +100,6 @@ KNOWN: dict[str, type[Regularizer]] = {
     "l1_l2": L1L2,
     "orthogonal_regularizer": OrthogonalRegularizer,
 }
-_CLASSES = {c.__name__: c for c in KNOWN.values()}
 
 
 def get(identifier: Any) -> Callable[[Tensor], Tensor] | None:
@@ -109,12 +108,7 @@ def get(identifier: Any) -> Callable[[Tensor], Tensor] | None:
     >>> get("l2").l2
     0.01
     """
-    if identifier is None:
-        return None
-    if isinstance(identifier, type) and issubclass(identifier, Regularizer):
-        return identifier()  # type: ignore[no-any-return]
-    if callable(identifier):
-        return identifier  # type: ignore[no-any-return]
-    if is_serialized(identifier):
-        return find("regularizer", identifier["class_name"], _CLASSES)(**identifier["config"])  # type: ignore[no-any-return]
-    return (_CLASSES.get(identifier) or find("regularizer", identifier, KNOWN))()  # type: ignore[no-any-return]
+    return None if identifier is None else made("regularizer", Regularizer, identifier, KNOWN)
+
+
+deserialize = get

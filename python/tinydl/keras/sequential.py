@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from ..autograd import enable_grad, no_grad
-from ..tensor import Array, Tensor
-from ..train import checkpoint
-from .layers.base import Layer, Shape, as_float, batched, channels_first, channels_last
-from .layers.core import InputLayer
-from .summary import summary
-from .training import Model
+from .functional import KerasTensor
+from .layers.base import Layer, batched
+from .layers.core import Input, InputLayer
+from .layers.own import numbered
+from .model import Model
+from .serialization import deserialize_keras_object, serialize_keras_object
 
 __all__ = ["Sequential"]
 
@@ -33,210 +29,104 @@ class Sequential(Model):
     (5, 3)
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str = "sequential") -> None:
-        super().__init__()
-        self.name = name
+    def __init__(
+        self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, **options)
         self._layers: list[Layer] = []
-        self._given_shape: Shape | None = None
-        self.eval()
         for layer in layers or ():
             self.add(layer)
 
-    # -- The layers -------------------------------------------------------------------------------------------
-
-    def add(self, layer: Layer) -> None:
-        """Append a layer. ValueError where the name is taken, or the layer does not fit the one before."""
+    def add(self, layer: Any) -> None:
+        """Append a layer, or an input. ValueError where the name is taken, or the layer does not fit the one before."""
+        if isinstance(layer, KerasTensor):
+            layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: only layers can be added, got {type(layer).__name__}")
-        if not self._layers and self._given_shape is None:
-            self._given_shape = layer.given_shape
+        if not self._layers and self.given_shape is None:
+            self.given_shape = layer.given_shape
+            if self.given_shape is None and isinstance(layer, Model) and layer.built:
+                self.given_shape = layer._in
         if isinstance(layer, InputLayer):
             if self._layers:
                 raise ValueError("Sequential: the input must come before the layers")
+            self._input_name = layer.name
             return
         self._trainer = None  # its optimiser does not know the new weights
         self._give_name(layer)
-        shape = self._layers[-1].output_shape if self._layers and self.built else self._given_shape
         self._layers.append(layer)
-        if shape is not None:
-            try:
-                self._build_last(len(self._layers) - 1, shape)
-            except ValueError:
-                self._layers.pop()
-                raise
+        try:
+            if self.built:
+                self._extend(self.inputs[0], self.outputs[0], [layer])
+            elif self.given_shape is not None:
+                self.build(batched(self.given_shape))
+        except ValueError:
+            self._layers.pop()
+            raise
+
+    def pop(self) -> Layer:
+        """Take the last layer away, and return it."""
+        if not self._layers:
+            raise ValueError(f'Model "{self.name}" has no layers')
+        last = self._layers.pop()
+        self._trainer = None
+        if not self._layers:
+            self._graph, self._built = None, False
+        elif self.built:
+            self._extend(self.inputs[0], self.outputs[0].node.args[0], [])
+        self._modules.pop(str(len(self._layers)), None)
+        return last
 
     def _give_name(self, layer: Layer) -> None:
         taken = {other.name for other in self._layers}
-        if layer.name not in taken:
-            return
-        if layer.named or layer in self._layers:
+        if layer.name in taken and (layer.named or layer in self._layers):
             raise ValueError(f"Sequential: layer names must be unique; '{layer.name}' is taken")
-        number = 1
-        while f"{layer.name}_{number}" in taken:
-            number += 1
-        layer.name = f"{layer.name}_{number}"
+        layer.name = numbered(layer.name, taken)
 
-    def _build_last(self, index: int, shape: Shape) -> None:
-        layer = self._layers[index]
-        layer.build(batched(shape))
-        if layer.inner is not None:
-            self.add_module(str(index), layer.inner)
-            layer.inner.train(self.training)
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Make the weights for inputs of a shape that begins with the batch axis."""
-        if self.built:
-            return
-        shape = self._given_shape if input_shape is None else tuple(input_shape)[1:]
-        if shape is None:
-            raise ValueError(f'Model "{self.name}" does not know the shape of its input: pass input_shape')
+    def make(self, input_shape: Any) -> Any:
+        """Make the weights of all layers; the shape of the last one's output."""
         if not self._layers:
             raise ValueError(f'Model "{self.name}" has no layers')
-        for index, layer in enumerate(self._layers):
-            self._build_last(index, shape)  # type: ignore[arg-type]
-            shape = layer.output_shape
+        entry = Input(input_shape, name=self._input_name)
+        self._extend(entry, entry, self._layers)
+        return self._out
 
-    @property
-    def built(self) -> bool:
-        """Whether all layers have their weights."""
-        return bool(self._layers) and all(layer.built for layer in self._layers)
+    _input_name: str | None = None
+
+    def _extend(self, entry: KerasTensor, x: KerasTensor, layers: Iterable[Layer]) -> None:
+        """Be the function from the entry to what the layers make of x."""
+        for layer in layers:
+            x = layer(x)
+        self._set_graph(entry, x)
 
     @property
     def layers(self) -> list[Layer]:
         """The layers, without the input."""
         return list(self._layers)
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of a name or a number."""
-        if index is not None:
-            return self._layers[index]
-        for layer in self._layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in self._layers]}")
+    def sublayers(self) -> dict[str, Layer]:
+        """The layers by their numbers."""
+        return {str(number): layer for number, layer in enumerate(self._layers)}
 
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """The shape of an input batch."""
-        self._need_built("input_shape")
-        return batched(self._layers[0].input_shape)
+    def get_config(self) -> dict[str, Any]:
+        """The name, the shape of the input, and the layers."""
+        shape = batched(self._in) if self.built else self.given_shape and batched(self.given_shape)
+        entries = [serialize_keras_object(layer) for layer in self._layers]
+        return {"name": self.name, "input_shape": shape, "layers": entries}
 
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """The shape of an output batch."""
-        self._need_built("output_shape")
-        return batched(self._layers[-1].output_shape)
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """The model of what `get_config` returned, with new weights."""
+        model = cls([deserialize_keras_object(entry) for entry in config["layers"]], name=config["name"])
+        if config["input_shape"] is not None:
+            model.build(config["input_shape"])
+        return model
 
-    def _need_built(self, op: str) -> None:
-        if not self.built:
-            raise ValueError(
-                f'{op}: model "{self.name}" has no weights yet: give the first layer an input_shape, or call '
-                "build() or the model on some data"
-            )
+    def links(self) -> None:
+        """None: the layers are a chain."""
 
-    # -- The function -----------------------------------------------------------------------------------------
-
-    def __call__(self, x: Any, training: bool = False) -> Tensor:
-        """The outputs for a batch of inputs: an array, nested lists or a tensor.
-
-        Only with `training` are the operations recorded for gradients, and do elements drop out.
-        """
-        inputs = as_float(x)
-        if not self.built:
-            self.build(inputs.shape)
-        before = self.training
-        self.train(training)
-        try:
-            with enable_grad() if training else no_grad():
-                return self.forward(self._fit_rank(inputs))
-        finally:
-            self.train(before)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs for a float32 tensor."""
-        return self._run(x, softmax=True)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """The outputs without the last layer's softmax, if it has one."""
-        return self._run(x, softmax=False)
-
-    def _run(self, x: Tensor, softmax: bool) -> Tensor:
-        wanted = self._layers[0].input_shape
-        if x.shape[1:] != wanted:
-            raise self._layers[0].incompatible(f"shape={batched(wanted)}", f"shape={x.shape}")
-        x = channels_first(x)
-        for layer in self._layers[:-1]:
-            x = layer.forward(x)
-        end = self._layers[-1]
-        return channels_last(end.forward(x) if softmax else end.logits(x))
-
-    def _fit_rank(self, x: Any) -> Any:
-        """Inputs with a last axis of size 1 added or dropped where the model has, or lacks, it: for grey images."""
-        wanted = self._layers[0].input_shape
-        if (*x.shape[1:], 1) == wanted:
-            return x.reshape(*x.shape, 1)
-        return x.reshape(x.shape[:-1]) if x.shape[1:] == (*wanted, 1) else x
-
-    # -- The weights ------------------------------------------------------------------------------------------
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """The weights of all layers, as views in Keras's shapes."""
-        return [weight for layer in self._layers for weight in layer.weights]
-
-    def get_weights(self) -> list[Array]:
-        """Copies of the weights as arrays."""
-        return [array for layer in self._layers for array in layer.get_weights()]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy arrays into the weights; ValueError, with nothing changed, where they do not fit."""
-        self._need_built("set_weights")
-        wanted = [w.shape for w in self.weights]
-        given = [np.shape(w._data if isinstance(w, Tensor) else w) for w in weights]
-        if given != wanted:
-            raise ValueError(f"set_weights: got {len(given)} weights of shapes {given}, wanted {wanted}")
-        rest = list(weights)
-        for layer in self._layers:
-            count = len(layer.weights)
-            layer.set_weights(rest[:count])
-            rest = rest[count:]
-
-    def count_params(self) -> int:
-        """How many numbers the weights have."""
-        self._need_built("count_params")
-        return sum(layer.count_params() for layer in self._layers)
-
-    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the state dict to a safetensors file, atomically; the name must end with `.safetensors`."""
-        self.check_file("save_weights", filepath, overwrite)
-        arrays = {name: tensor._data for name, tensor in self.state_dict().items()}
-        checkpoint.write_tensors(filepath, arrays, {"format": "tinydl"})
-
-    def check_file(self, op: str, filepath: str | os.PathLike[str], overwrite: bool) -> None:
-        """Refuse to write a model that has no weights, or a file by a wrong name or over another."""
-        self._need_built(op)
-        if not os.fspath(filepath).endswith(".safetensors"):
-            raise ValueError(f"{op}: the file name must end with .safetensors, got {os.fspath(filepath)!r}")
-        if not overwrite and os.path.exists(filepath):
-            raise FileExistsError(f"{op}: {os.fspath(filepath)} exists")
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write layers and weights to a file, of which `keras.models.load_model` makes the same model."""
-        from .saving import save_model
-
-        save_model(self, filepath, overwrite)
-
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Read a file of `save_weights`, or a checkpoint; ValueError, with nothing changed, where it does not fit."""
-        self._need_built("load_weights")
-        tensors, metadata = checkpoint.read_tensors(filepath)
-        if metadata.get("format") == checkpoint.FORMAT:
-            tensors = checkpoint.load(filepath)["model"]
-        self.load_state_dict(tensors)
-
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], None] | None = None) -> None:
-        """Print the layers with the shapes of their outputs and the numbers of their weights."""
-        (print_fn or print)(summary(self, line_length))
+    def _misfit(self, number: int, wanted: Any, found: Any) -> ValueError:
+        return self._layers[0].incompatible(f"shape={wanted}", f"shape={tuple(found)}")
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from .. import nn
-from ..tensor import Array, Tensor
+from ..random import Generator, default_generator
+from ..tensor import Tensor
 from ..train import Trainer
 from ..train.callbacks import Callback, History
 from ..train.data import loader_of
-from ..train.metrics import Accuracy, MeanLoss, Scores
+from ..train.metrics import MeanLoss
 from ..utils.data import Dataset
-from . import losses, metrics, optimizers
+from . import optimizers, tree
+from .aims import Aims, with_penalties
 from .callbacks import BackupAndRestore
+from .compiling import config_of, options_of
 from .data import (
     ARRAYS,
     ArrayDataset,
@@ -23,53 +25,37 @@ from .data import (
     array_of,
     as_batch,
     first_of,
+    is_several,
     limited,
+    several,
     split,
     three,
-    weights_by_class,
-    weights_of,
 )
-from .layers.base import Layer
-from .lookup import supported
-from .metrics.base import OfProbabilities
+from .functional import Graph
+from .layers.base import Layer, Variable
+from .layers.layout import map_shapes
+from .layers.own import numbered
 from .progress import Progress
+from .steps import NoSteps, OwnSteps, Stepped, StepScores
 
-__all__ = ["Model"]
+__all__ = ["Training"]
 
 
-class Model(nn.Module):
-    """What all models share: how they are trained and used. A subclass says how the layers make its function."""
+class Training(Stepped):
+    """What models have for it."""
 
-    _layers: list[Layer]
+    output_names: list[str]
+    _graph: Graph | None
 
-    def __init__(self) -> None:
-        super().__init__()
+    def _function(self, bare: Container[int], penalized: Sequence[Layer]) -> Callable[[Any], Any]:
+        """The model for a trainer: from a tensor, or a list of them, to the same."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _function")
+
+    def _init_training(self) -> None:
         self.optimizer: optimizers.Optimizer | None = None
         self.compiled = False
         self._trainer: Trainer | None = None
-
-    # -- What subclasses define -------------------------------------------------------------------------------
-
-    @property
-    def built(self) -> bool:
-        """Whether all layers have their weights."""
-        raise NotImplementedError(f"{type(self).__name__} does not define built")
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Make the weights for inputs of a shape that begins with the batch axis."""
-        raise NotImplementedError(f"{type(self).__name__} does not define build")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs for a float32 tensor."""
-        raise NotImplementedError(f"{type(self).__name__} does not define forward")
-
-    def logits(self, x: Tensor) -> Tensor:
-        """The outputs without the last layer's softmax, if it has one."""
-        raise NotImplementedError(f"{type(self).__name__} does not define logits")
-
-    def _fit_rank(self, x: Any) -> Any:
-        """Inputs with a last axis of size 1 added or dropped where the model has, or lacks, it."""
-        return x
+        self._goes_on = False  # whether a copy has its optimiser's state from the model that was copied
 
     # -- Training ---------------------------------------------------------------------------------------------
 
@@ -95,15 +81,26 @@ class Model(nn.Module):
 
         The arguments about TensorFlow's execution have no effect. ValueError for unknown names, with the known ones.
         """
-        supported("compile", {"loss_weights": loss_weights})
-        if isinstance(loss, list | tuple | Mapping):
-            raise ValueError(f"compile: got a {type(loss).__name__} of losses; a model with one output has one loss")
         self.optimizer = optimizers.get(optimizer)
-        self._loss = None if loss is None else losses.get(loss)
-        self._metrics = _metrics("metrics", metrics)
-        self._weighted_metrics = _metrics("weighted_metrics", weighted_metrics)
-        self._trainer = None
+        self._aims = Aims(loss, loss_weights, metrics, weighted_metrics)
+        if self._outputs_known():
+            self._aims.name(self.output_names)
+        self._chosen = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        if loss_weights is not None:
+            self._chosen["loss_weights"] = loss_weights
+        self._trainer, self._goes_on = None, False
         self.compiled = True
+
+    def _outputs_known(self) -> bool:
+        return self._graph is not None or (not self._calls and not self._steps_itself())
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` chose, as plain values for `compile_from_config`; empty before."""
+        return config_of({"optimizer": self.optimizer, **self._chosen}) if self.compiled else {}
+
+    def compile_from_config(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> None:
+        """Compile as `get_compile_config` says; `custom_objects` has the classes and functions that are not Keras's."""
+        self.compile(**options_of(config, custom_objects))
 
     def _need_compiled(self, op: str) -> None:
         if not self.compiled:
@@ -111,38 +108,43 @@ class Model(nn.Module):
 
     def _trainer_for(self, op: str) -> Trainer:
         """The trainer of the compiled and built model; its optimiser keeps its state from call to call."""
-        if self._loss is None and not (self.losses or any(layer.activity_regularizer for layer in self._layers)):
-            raise ValueError(f"{op}: no loss to compute: pass a `loss` to `compile()`")
         if self._trainer is None:
-            on_logits = self._loss.on_logits() if self._loss and self._layers[-1].ends_in_softmax else None
-            forward = self.logits if on_logits else self.forward
-            bound = self.optimizer.bind(p for p in self.parameters() if p.requires_grad)  # type: ignore[union-attr]
-            measured = [self._metrics, self._weighted_metrics]
-            if on_logits:
-                measured = [[self._on_probabilities(metric) for metric in group] for group in measured]
-            loss = self._with_losses(on_logits or (self._loss and self._loss.of))
-            self._trainer = Trainer(self, bound, loss, measured[0], forward=forward, weighted_metrics=measured[1])
+            aims = self._aims
+            aims.name(self.output_names)
+            ends = self._graph.logits_layer if self._graph else lambda number: None
+            penalized = [layer for layer in self.all_layers() if layer.may_lose]
+            forward = self._function(aims.take_logits(ends), penalized)
+            if aims.loss is None and not penalized and not self._steps_itself():
+                raise ValueError(f"{op}: no loss to compute: pass a `loss` to `compile()`")
+            self.adopt()
+            kind, scores = (OwnSteps, StepScores(self)) if self._steps_itself() else (Trainer, aims.scores())
+            bound = self._bound()
+            loss = with_penalties(aims.loss, penalized)
+            self._trainer = (kind if bound else NoSteps)(self, bound, loss, forward=forward, scores=scores)
         return self._trainer
 
-    def _on_probabilities(self, metric: Any) -> Any:
-        """The metric, given probabilities where the trainer has logits; the largest output is that of either."""
-        last = self._layers[-1]  # in a function of its own, which copies of the metric share
-        return metric if isinstance(metric, Accuracy) else OfProbabilities(metric, lambda x: last.activate(x))
+    def _bound(self) -> Any:
+        """The optimiser of `optim` for the weights that are trained; None where there are none."""
+        params = [p for p in self.inner.parameters() if p.requires_grad]  # type: ignore[union-attr]
+        if not params:
+            warnings.warn(f'Model "{self.name}" has no weights that are trained', stacklevel=4)
+            return None
+        optimizer: Any = self.optimizer
+        if not self._goes_on:
+            bound = optimizer.bind(params)
+            constrained = [variable for layer in self.all_layers() for variable in layer.constrained]
+            if constrained:
+                bound.register_step_post_hook(partial(_constrain, constrained))
+        return optimizer.bound
 
-    def _with_losses(self, loss: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
-        """A loss of outputs, targets and weights, plus those of the layers."""
-
-        def total(outputs: Tensor, *wanted: Tensor) -> Tensor:
-            terms = [] if loss is None else [loss(outputs, *wanted)]
-            terms += self.losses
-            return sum(terms[1:], terms[0])
-
-        return total
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The losses that the layers add, such as those of regularisers."""
-        return [loss for layer in self._layers for loss in layer.losses]
+    def generators(self) -> dict[str, Generator]:
+        """The random generators of the layers that have a seed of their own, by the layers' names."""
+        found: dict[str, Generator] = {}
+        for layer in self.all_layers():
+            generator = getattr(layer, "generator", None)
+            if isinstance(generator, Generator) and generator is not default_generator:
+                found[numbered(layer.name, found)] = generator
+        return found
 
     @property
     def stop_training(self) -> bool:
@@ -156,36 +158,48 @@ class Model(nn.Module):
 
     # -- Data -------------------------------------------------------------------------------------------------
 
-    def _inputs(self, op: str, x: Any) -> Array:
-        """Checked inputs; the first ones make the weights."""
-        inputs = array_of(f"{op}: x", x)
-        if not len(inputs):
-            raise ValueError(f"{op}: the data is empty: x has the shape {inputs.shape}")
+    def _inputs(self, op: str, x: Any) -> Any:
+        """Checked inputs, an array or a list of several; the first ones make the weights."""
+        inputs, shapes = self._in_arrays(op, x)
+        counts = {len(each) for each in several(inputs)}
+        if len(counts) > 1:
+            raise ValueError(f"{op}: the inputs must be equally many, got {sorted(counts)} samples")
+        if 0 in counts:
+            raise ValueError(f"{op}: the data is empty: x has the shape {several(inputs)[0].shape}")
         if not self.built:
-            self.build(inputs.shape)
-        return self._fit_rank(inputs)  # type: ignore[no-any-return]
+            self.build(shapes)
+        return self._fitted(inputs)
+
+    def _in_arrays(self, op: str, x: Any) -> tuple[Any, Any]:
+        """The inputs as an array, or a list of arrays, and their shapes in the structure of the inputs."""
+        if self._graph is not None:
+            if len(self._graph.inputs) == 1 and not isinstance(x, Mapping):
+                one = array_of(f"{op}: x", x[0] if self._is_wrapped(x) else x)
+                return one, one.shape
+            names = [tensor.name for tensor in self._graph.inputs]
+            ordered = self._in_order(x)
+            arrays = [array_of(f"{op}: x: {name}", each) for name, each in zip(names, ordered, strict=True)]
+            return arrays, [each.shape for each in arrays]
+        if self._calls and is_several(x):
+            arrays = [array_of(f"{op}: x", each) for each in tree.flatten(x)]
+            if self.built and len(arrays) != len(tree.flatten(map_shapes(lambda shape: None, self._in))):
+                raise ValueError(f"{op}: got {len(arrays)} inputs, unlike those that the model was built for")
+            return arrays, tree.pack(x, [each.shape for each in arrays])
+        one = array_of(f"{op}: x", x)
+        return one, one.shape
+
+    def _fitted(self, inputs: Any) -> Any:
+        """The inputs in the shapes that the model takes."""
+        if self._graph is None:
+            return inputs
+        fitted = self._checked(several(inputs))
+        return fitted if isinstance(inputs, list) else fitted[0]
 
     def _arrays(self, op: str, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None) -> list[Any]:
         """Checked arrays: inputs and targets, and weights where there are any."""
         inputs = self._inputs(op, x)
-        if y is None:
-            if self._loss is not None:
-                raise ValueError(f"{op}: y is missing, and the loss needs targets")
-            y = np.zeros((len(inputs), 0), np.float32)
-        targets = array_of(f"{op}: y", y)
-        if len(inputs) != len(targets):
-            raise ValueError(
-                f"{op}: data cardinality is ambiguous: x has {len(inputs)} samples, y has {len(targets)}; "
-                "wanted equally many"
-            )
-        if sample_weight is not None and class_weight is not None:
-            raise ValueError(f"{op}: class_weight and sample_weight exclude each other")
-        weights = []
-        if sample_weight is not None:
-            weights = [weights_of(f"{op}: sample_weight", sample_weight, len(inputs))]
-        elif class_weight is not None:
-            weights = [weights_by_class(f"{op}: class_weight", targets, class_weight)]
-        return [inputs, targets if self._loss is None else self._loss.targets(targets), *weights]
+        self._aims.name(self.output_names)
+        return [inputs, *self._aims.arrays(op, len(several(inputs)[0]), y, sample_weight, class_weight)]
 
     def _loader(
         self,
@@ -210,6 +224,18 @@ class Model(nn.Module):
             return as_batch(self._arrays(op, inputs, targets, weights, class_weight))
 
         return Batches(loader_of(op, x, _size(batch_size), shuffle), prepared)
+
+    def _sliceable(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        """Data of which samples can be taken: arrays, and where there are several, lists or dictionaries of them."""
+        if not isinstance(x, ARRAYS):
+            return x, y, weight
+        wide = len(self._graph.inputs) > 1 if self._graph else self._calls
+        inputs = x if isinstance(x, Mapping) or (wide and is_several(x)) else array_of("fit: x", x)
+        parts = [inputs]
+        for name, each in (("fit: y", y), ("fit: sample_weight", weight)):
+            many = is_several(each) and (len(self.output_names) > 1 or isinstance(each, Mapping) or not self.built)
+            parts.append(each if each is None or many else array_of(name, each))
+        return parts[0], parts[1], parts[2]
 
     def _source(self, op: str, x: Any, *beside: Any) -> Any:
         """A data set, loader or generator; its first batch makes the weights."""
@@ -270,7 +296,7 @@ class Model(nn.Module):
         self._need_compiled("fit")
         data = (x, y, sample_weight)
         if validation_split and validation_data is None:
-            data, validation_data = split(*data, validation_split)
+            data, validation_data = split(*self._sliceable(*data), validation_split)
         batches = self._loader("fit", data, batch_size, bool(shuffle), class_weight)
         held_out = None
         if validation_data is not None:
@@ -317,13 +343,17 @@ class Model(nn.Module):
         verbose: str | int = "auto",
         steps: int | None = None,
         callbacks: Sequence[Callback] | None = None,
-    ) -> Array:
-        """The outputs for inputs, as an array; probabilities where the model ends in a softmax.
+    ) -> Any:
+        """The outputs for inputs, as an array, or as several where the model has.
 
-        x may be a data set, a loader or a generator of batches; with `steps`, only so many are used.
+        They are probabilities where the model ends in a softmax. x may be a data set, a loader or a generator of
+        batches; with `steps`, only so many are used.
         """
         data = ArrayDataset(self._inputs("predict", x)) if isinstance(x, ARRAYS) else self._source("predict", x)
-        batches = limited(loader_of("predict", data, _size(batch_size), False), "predict: steps", steps)
+        loader = loader_of("predict", data, _size(batch_size), False)
+        if self._graph is None and isinstance(x, ARRAYS) and is_several(x):
+            loader = Batches(loader, lambda batch: (tree.pack(x, batch[0]),))
+        batches = limited(loader, "predict: steps", steps)
         return Trainer(self).predict(batches, callbacks=_with_progress(verbose, callbacks))
 
     # -- One batch --------------------------------------------------------------------------------------------
@@ -350,9 +380,10 @@ class Model(nn.Module):
             trainer.test_step(batch, trainer.scores)
         return _returned(trainer.scores.logs(), return_dict)
 
-    def predict_on_batch(self, x: Any) -> Array:
-        """The outputs for one batch of inputs, as an array."""
-        return self(self._inputs("predict_on_batch", x)).numpy()  # type: ignore[no-any-return]
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch of inputs, as an array, or as several where the model has."""
+        self._inputs("predict_on_batch", x)
+        return tree.map_leaves(lambda out: out.numpy(), self(x))
 
     @property
     def metrics(self) -> list[Any]:
@@ -360,12 +391,12 @@ class Model(nn.Module):
         if not self.compiled:
             return []
         loss = self._trainer.scores.loss if self._trainer else MeanLoss()
-        return [loss, *self._metrics, *self._weighted_metrics]
+        return [loss, *self._aims.objects()]
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
-        return list(Scores(self._metrics, self._weighted_metrics).logs()) if self.compiled else []
+        return list(self._aims.scores().logs()) if self.compiled else []
 
     def reset_metrics(self) -> None:
         """Let the mean loss and the metrics forget all samples."""
@@ -373,10 +404,9 @@ class Model(nn.Module):
             self._trainer.scores.reset()
 
 
-def _metrics(argument: str, given: Any) -> list[Any]:
-    if given is not None and not isinstance(given, list | tuple):
-        raise ValueError(f"compile: got {argument}={given!r}, wanted a list of names or objects")
-    return [metrics.get(metric) for metric in given or ()]
+def _constrain(variables: Sequence[Variable], *_: Any) -> None:
+    for variable in variables:
+        variable.constrain()
 
 
 def _with_progress(verbose: str | int, callbacks: Sequence[Callback] | None) -> list[Callback]:

@@ -20,11 +20,14 @@ from ..tensor import Array, Tensor
 from ..utils.data import DataLoader
 from ..utils.download import data_folder, download
 from .data import ArrayDataset, array_of
+from .serialization import custom_object_scope, register_keras_serializable
 
 __all__ = [
+    "custom_object_scope",
     "get_file",
     "normalize",
     "pad_sequences",
+    "register_keras_serializable",
     "set_random_seed",
     "timeseries_dataset_from_array",
     "to_categorical",

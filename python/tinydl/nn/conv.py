@@ -11,22 +11,18 @@ from .. import backend, dtypes
 from ..ops import conv, conv_transpose
 from ..ops.arguments import sizes
 from ..tensor import Tensor
-from . import init
-from .module import Module
-from .parameter import Parameter
+from .weighted import Weighted
 
 Pair = tuple[int, ...]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Conv(Module):
+class _Conv(Weighted):
     """What the layers share: the checked arguments, the parameters, their printed form."""
 
     axes: int
     transposed = False
-    weight: Parameter
-    bias: Parameter | None
     padding: Any  # a Pair, "same" or "valid"
     output_padding: Pair
 
@@ -62,9 +58,7 @@ class _Conv(Module):
         self.output_padding = sizes(name, "output_padding", output_padding, self.axes, least=0)
         near, far = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         storage = np.empty((*self.kernel_size, far // groups, near), dtype or dtypes.float32)
-        self.weight = Parameter(storage.transpose(self.axes + 1, self.axes, *range(self.axes)))
-        self.register_parameter("bias", Parameter(np.empty(out_channels, storage.dtype)) if bias else None)
-        self.reset_parameters()
+        self._make(storage.transpose(self.axes + 1, self.axes, *range(self.axes)), out_channels, bias)
 
     def _checked_padding(self, padding: int | Pair | str) -> Pair | str:
         name = type(self).__name__
@@ -75,10 +69,6 @@ class _Conv(Module):
         if padding == "same" and self.stride != (1,) * self.axes:
             raise ValueError(f"{name}: padding='same' needs stride 1, got {self.stride}")
         return padding
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
-        init.default_(self.weight, self.bias)
 
     def _check_input(self, input: Tensor) -> None:
         if input.ndim not in (self.axes + 1, self.axes + 2) or input.shape[-self.axes - 1] != self.in_channels:
@@ -124,24 +114,8 @@ def _check_channels(name: str, in_channels: int, out_channels: int, groups: int)
             raise ValueError(f"{name}: {which} must be a positive multiple of groups={groups}, got {channels}")
 
 
-class Conv1d(_Conv):
-    """Cross-correlation of signals with a bank of filters, (N, C, L) to (N, O, L'), or without N.
-
-    y[n, o, i] = b[o] + Σ_c,u W[o, c, u] x[n, c, i s + u d - p], with zeros outside of x, and
-    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1.
-
-    The arguments are those of `Conv2d`, with one number or a tuple of one number.
-
-    Attributes:
-        weight: W, (O, C/groups, k), at first uniform in ±1/√(k C/groups). Its memory order is (k, C/groups, O).
-        bias: b, (O,), drawn alike, or None.
-
-    >>> import tinydl
-    >>> Conv1d(3, 8, 5, padding="same")(tinydl.ones(2, 3, 10)).shape
-    (2, 8, 10)
-    """
-
-    axes = 1
+class _Direct(_Conv):
+    """The constructor of the layers that are not transposed."""
 
     def __init__(
         self,
@@ -172,6 +146,26 @@ class Conv1d(_Conv):
             dtype,
         )
 
+
+class Conv1d(_Direct):
+    """Cross-correlation of signals with a bank of filters, (N, C, L) to (N, O, L'), or without N.
+
+    y[n, o, i] = b[o] + Σ_c,u W[o, c, u] x[n, c, i s + u d - p], with zeros outside of x, and
+    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1.
+
+    The arguments are those of `Conv2d`, with one number or a tuple of one number.
+
+    Attributes:
+        weight: W, (O, C/groups, k), at first uniform in ±1/√(k C/groups). Its memory order is (k, C/groups, O).
+        bias: b, (O,), drawn alike, or None.
+
+    >>> import tinydl
+    >>> Conv1d(3, 8, 5, padding="same")(tinydl.ones(2, 3, 10)).shape
+    (2, 8, 10)
+    """
+
+    axes = 1
+
     def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
         """f of the convolution, where f is fused into it: None (the identity), "relu", "sigmoid" or "tanh"."""
         self._check_input(input)
@@ -179,7 +173,7 @@ class Conv1d(_Conv):
         return conv.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, activation)
 
 
-class Conv2d(_Conv):
+class Conv2d(_Direct):
     """Cross-correlation of images with a bank of filters, (N, C, H, W) to (N, O, H', W'), or without N.
 
     y[n, o, i, j] = b[o] + Σ_c,u,v W[o, c, u, v] x[n, c, i s + u d - p, j s + v d - p], with zeros outside of x, and
@@ -210,35 +204,6 @@ class Conv2d(_Conv):
     """
 
     axes = 2
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: str | None = None,
-        dtype: Any = dtypes.float32,
-    ) -> None:
-        super().__init__()
-        self._set_up(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
 
     def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
         """f of the convolution, where f is fused into it: None (the identity), "relu", "sigmoid" or "tanh"."""

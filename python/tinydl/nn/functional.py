@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 from warnings import warn
 
+from .. import refusal
 from ..ops import activation
 from ..ops import softmax as _softmax
 from ..ops.activation import (
@@ -193,10 +196,21 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return _softmax.softmin(input, _implicit_dim("softmin", input, dim), dtype)
 
 
+def _always_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The form that changes its input, without the argument that asks for it."""
+    changed = in_place(function, f"{function.__name__}_")
+    own = inspect.signature(function)
+    parameters = [p for name, p in own.parameters.items() if name != "inplace"]
+    changed.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return changed
+
+
 relu_ = in_place(activation.relu, "relu_")
-leaky_relu_ = in_place(leaky_relu, "leaky_relu_")
-elu_ = in_place(elu, "elu_")
-selu_ = in_place(selu, "selu_")
-celu_ = in_place(celu, "celu_")
-hardtanh_ = in_place(hardtanh, "hardtanh_")
-threshold_ = in_place(threshold, "threshold_")
+leaky_relu_ = _always_in_place(leaky_relu)
+elu_ = _always_in_place(elu)
+selu_ = _always_in_place(selu)
+celu_ = _always_in_place(celu)
+hardtanh_ = _always_in_place(hardtanh)
+threshold_ = _always_in_place(threshold)
+
+refusal.guard(globals())

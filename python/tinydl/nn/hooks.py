@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .. import refusal
 from ..autograd import Function
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
@@ -33,7 +34,15 @@ class Hookable:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, between the hooks."""
         if self._hooks is None:
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except refusal.ACCIDENTS as error:
+                if not type(self).forward.__module__.startswith("tinydl."):
+                    raise
+                better = refusal.explained(self.forward, error, args, kwargs, type(self).__name__)
+                if better is error:
+                    raise
+                raise better from None
         return call(self, self._hooks, args, kwargs)
 
     def _own_hooks(self) -> Hooks:

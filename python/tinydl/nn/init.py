@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation
+from .. import creation, refusal
 from ..autograd import no_grad
 from ..random import Generator
 from ..tensor import Array, Tensor
@@ -214,6 +214,8 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_: got the interval [{a}, {b}]")
     if not std >= 0:
         raise ValueError(f"trunc_normal_: got the standard deviation {std}, wanted at least 0")
+    if not math.isfinite(mean):
+        raise ValueError(f"trunc_normal_: got the mean {mean}, wanted a finite number")
     values = np.full(tensor.numel(), min(max(mean, a), b), np.float64)
     if std > 0 and a < b:
         propose = _normal_proposals if _share(mean, std, a, b) > 0.25 else _uniform_proposals
@@ -291,3 +293,6 @@ def default_(weight: Tensor, bias: Tensor | None) -> None:
         uniform_(bias, -bound, bound)
     elif bias is not None:
         zeros_(bias)
+
+
+refusal.guard(globals())

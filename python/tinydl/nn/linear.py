@@ -10,11 +10,10 @@ from .. import backend, dtypes
 from ..ops import matmul, products
 from ..tensor import Tensor
 from . import init
-from .module import Module
-from .parameter import Parameter
+from .weighted import Weighted
 
 
-class Linear(Module):
+class Linear(Weighted):
     """y = x Wᵀ + b over the last axis: (..., in_features) to (..., out_features).
 
     Args:
@@ -33,9 +32,6 @@ class Linear(Module):
     (4, 2)
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self,
         in_features: int,
@@ -50,13 +46,7 @@ class Linear(Module):
         backend.check_device(device)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(np.empty((out_features, in_features), dtype or dtypes.float32))
-        self.register_parameter("bias", Parameter(np.empty(out_features, self.weight.dtype)) if bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
-        init.default_(self.weight, self.bias)
+        self._make(np.empty((out_features, in_features), dtype or dtypes.float32), out_features, bias)
 
     def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
         """y = f(x Wᵀ + b), where f is fused into the product: None (the identity), "relu", "sigmoid" or "tanh"."""
@@ -72,7 +62,7 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
-class Bilinear(Module):
+class Bilinear(Weighted):
     """y_o = x1ᵀ W_o x2 + b_o over the last axes: (..., in1_features) and (..., in2_features) to (..., out_features).
 
     Args:
@@ -92,9 +82,6 @@ class Bilinear(Module):
     (5, 2)
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self,
         in1_features: int,
@@ -111,9 +98,7 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(np.empty((out_features, in1_features, in2_features), dtype or dtypes.float32))
-        self.register_parameter("bias", Parameter(np.empty(out_features, self.weight.dtype)) if bias else None)
-        self.reset_parameters()
+        self._make(np.empty((out_features, in1_features, in2_features), dtype or dtypes.float32), out_features, bias)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""

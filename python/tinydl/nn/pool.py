@@ -9,66 +9,11 @@ from ..ops.arguments import sizes
 from ..tensor import Tensor
 from .module import Module
 
-Size = int | tuple[int, int]
+Size = int | tuple[int, ...]
 
 
-class MaxPool1d(Module):
-    """The maximum over windows: (N, C, L) to (N, C, L'), L' = floor((L + 2p - d (k - 1) - 1) / s) + 1.
-
-    The arguments are those of `MaxPool2d`, with one number or a tuple of one number.
-
-    >>> import tinydl
-    >>> MaxPool1d(2)(tinydl.zeros(1, 3, 5)).shape
-    (1, 3, 2)
-    """
-
-    def __init__(
-        self,
-        kernel_size: int | tuple[int],
-        stride: int | tuple[int] | None = None,
-        padding: int | tuple[int] = 0,
-        dilation: int | tuple[int] = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.dilation = dilation
-        self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
-
-    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The maxima (and their positions)."""
-        out: Tensor | tuple[Tensor, Tensor] = pool.max_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
-        return out
-
-    def extra_repr(self) -> str:
-        """The windows."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
-
-
-class MaxPool2d(Module):
-    """The maximum over windows: (N, C, H, W) to (N, C, H', W'), H' = floor((H + 2p - d (k - 1) - 1) / s) + 1.
-
-    Args:
-        kernel_size: k, one number or one for each axis.
-        stride: s, likewise; None is the kernel size.
-        padding: p, of minus infinity, at most k/2.
-        dilation: d.
-        return_indices: whether to return the positions of the maxima in their planes (int64) as well.
-        ceil_mode: round H' up, with windows that reach over the edge.
-
-    >>> import tinydl
-    >>> MaxPool2d(2)(tinydl.zeros(1, 3, 5, 5)).shape
-    (1, 3, 2, 2)
-    """
+class _MaxPool(Module):
+    """What they share: the windows."""
 
     def __init__(
         self,
@@ -87,19 +32,54 @@ class MaxPool2d(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The maxima (and their positions)."""
-        out: Tensor | tuple[Tensor, Tensor] = pool.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
-        return out
-
     def extra_repr(self) -> str:
         """The windows."""
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
             f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
         )
+
+
+class MaxPool1d(_MaxPool):
+    """The maximum over windows: (N, C, L) to (N, C, L'), L' = floor((L + 2p - d (k - 1) - 1) / s) + 1.
+
+    The arguments are those of `MaxPool2d`, with one number or a tuple of one number.
+
+    >>> import tinydl
+    >>> MaxPool1d(2)(tinydl.zeros(1, 3, 5)).shape
+    (1, 3, 2)
+    """
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The maxima (and their positions)."""
+        out: Tensor | tuple[Tensor, Tensor] = pool.max_pool1d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+        return out
+
+
+class MaxPool2d(_MaxPool):
+    """The maximum over windows: (N, C, H, W) to (N, C, H', W'), H' = floor((H + 2p - d (k - 1) - 1) / s) + 1.
+
+    Args:
+        kernel_size: k, one number or one for each axis.
+        stride: s, likewise; None is the kernel size.
+        padding: p, of minus infinity, at most k/2.
+        dilation: d.
+        return_indices: whether to return the positions of the maxima in their planes (int64) as well.
+        ceil_mode: round H' up, with windows that reach over the edge.
+
+    >>> import tinydl
+    >>> MaxPool2d(2)(tinydl.zeros(1, 3, 5, 5)).shape
+    (1, 3, 2, 2)
+    """
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The maxima (and their positions)."""
+        out: Tensor | tuple[Tensor, Tensor] = pool.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+        return out
 
 
 class AvgPool1d(Module):

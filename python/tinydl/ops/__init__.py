@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, backend, creation, exchange, sampling
+from .. import autograd, backend, creation, exchange, refusal, sampling
 from ..tensor import Tensor
 from . import (
     counting,
+    covariance,
     diagonal,
     distance,
     draw,
@@ -27,6 +28,7 @@ from . import (
     join,
     mask,
     matmul,
+    matrices,
     order,
     products,
     put,
@@ -40,7 +42,7 @@ from . import (
     statistics,
     view,
 )
-from .inplace import in_place
+from .inplace import in_place, turn_in_place
 
 
 def _to(
@@ -63,7 +65,7 @@ def _clone(self: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    "backward": autograd.backward,
+    "backward": autograd.backward_from,
     "register_hook": autograd.register_hook,
     "retain_grad": autograd.retain_grad,
     **elementwise_methods.METHODS,
@@ -96,6 +98,8 @@ METHODS: dict[str, Any] = {
     "logsumexp": statistics.logsumexp,
     "norm": distance.norm,
     "dist": distance.dist,
+    "cov": covariance.cov,
+    "corrcoef": covariance.corrcoef,
     "cumsum": scan.cumsum,
     "cumprod": scan.cumprod,
     "cummax": scan.cummax,
@@ -119,6 +123,15 @@ METHODS: dict[str, Any] = {
     "addbmm": products.addbmm,
     "baddbmm": products.baddbmm,
     "kron": products.kron,
+    "cross": products.cross,
+    "det": matrices.det,
+    "slogdet": matrices.slogdet,
+    "logdet": matrices.logdet,
+    "inverse": matrices.inverse,
+    "pinverse": matrices.pinverse,
+    "matrix_power": matrices.matrix_power,
+    "cholesky": matrices.cholesky,
+    "cholesky_solve": matrices.cholesky_solve,
     "ger": products.outer,
     "diagonal": diagonal.diagonal,
     "diag": diagonal.diag,
@@ -138,6 +151,8 @@ METHODS: dict[str, Any] = {
     "H": property(shape.hermitian),
     "unflatten": shape.unflatten,
     "ravel": shape.ravel,
+    "adjoint": shape.adjoint,
+    "sum_to_size": shape.sum_to_size,
     "movedim": shape.movedim,
     "moveaxis": shape.movedim,
     "swapaxes": shape.swapaxes,
@@ -197,6 +212,10 @@ METHODS: dict[str, Any] = {
     "chunk": join.chunk,
     "tensor_split": join.tensor_split,
     "unbind": join.unbind,
+    "split_with_sizes": join.split_with_sizes,
+    "hsplit": join.hsplit,
+    "vsplit": join.vsplit,
+    "dsplit": join.dsplit,
     # order
     "sort": sort.sort,
     "argsort": sort.argsort,
@@ -204,8 +223,11 @@ METHODS: dict[str, Any] = {
     "topk": sort.topk,
     "kthvalue": sort.kthvalue,
     "unique": sort.unique,
+    "unique_consecutive": sort.unique_consecutive,
     # what the tensor is
     "is_floating_point": inspection.is_floating_point,
+    "is_complex": inspection.is_complex,
+    "is_signed": inspection.is_signed,
     "is_nonzero": inspection.is_nonzero,
     "is_same_size": inspection.is_same_size,
     "nelement": inspection.numel,
@@ -215,10 +237,13 @@ METHODS: dict[str, Any] = {
     "nbytes": property(inspection.nbytes),
     "data_ptr": inspection.data_ptr,
     "is_cuda": property(inspection.is_cuda),
+    "is_cpu": property(inspection.is_cpu),
+    "get_device": inspection.get_device,
     "cpu": inspection.cpu,
     "cuda": inspection.cuda,
     "type": inspection.type_,
     "bincount": counting.bincount,
+    "histc": counting.histc,
     # dtypes and copies
     "to": _to,
     "clone": _clone,
@@ -233,18 +258,38 @@ METHODS: dict[str, Any] = {
     "masked_scatter_": in_place(mask.masked_scatter, "masked_scatter_"),
     "tril_": in_place(mask.tril, "tril_"),
     "triu_": in_place(mask.triu, "triu_"),
+    "addmm_": in_place(products.addmm, "addmm_"),
+    "addmv_": in_place(products.addmv, "addmv_"),
+    "addr_": in_place(products.addr, "addr_"),
+    "addbmm_": in_place(products.addbmm, "addbmm_"),
+    "baddbmm_": in_place(products.baddbmm, "baddbmm_"),
+    "cumsum_": in_place(scan.cumsum, "cumsum_"),
+    "cumprod_": in_place(scan.cumprod, "cumprod_"),
+    "squeeze_": turn_in_place(view.squeeze, "squeeze_"),
+    "unsqueeze_": turn_in_place(view.unsqueeze, "unsqueeze_"),
+    "transpose_": turn_in_place(view.transpose, "transpose_"),
+    "t_": turn_in_place(view.t, "t_"),
+    "swapaxes_": turn_in_place(shape.swapaxes, "swapaxes_"),
+    "swapdims_": turn_in_place(shape.swapdims, "swapdims_"),
+    "index_put": put.index_put,
     "index_put_": put.index_put_,
     "fill_diagonal_": put.fill_diagonal_,
     "uniform_": draw.uniform_,
     "normal_": draw.normal_,
     "exponential_": draw.exponential_,
     "bernoulli_": draw.bernoulli_,
+    "log_normal_": draw.log_normal_,
+    "cauchy_": draw.cauchy_,
+    "geometric_": draw.geometric_,
     "random_": draw.random_,
     "detach_": inspection.detach_,
     "zero_": inplace.zero_,
     "fill_": inplace.fill_,
     "copy_": inplace.copy_,
+    "apply_": inplace.apply_,
+    "map_": inplace.map_,
 }
 
+refusal.guard(METHODS, refusal.TRAINING - refusal.WITH_DIM, aliased=True)
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..creation import require_tensor
+from ..dtypes import FLOATS
 from ..tensor import Tensor
 
 
@@ -39,6 +41,53 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return Tensor(np.bincount(labels, minlength=minlength))
     sums = np.bincount(labels, weights._data.astype(np.float64, copy=False), minlength)
     return Tensor(sums.astype(np.float32 if weights.dtype == np.float32 else np.float64, copy=False))
+
+
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements lie in each of the equal intervals between min and max; others are left out.
+
+    Where min equals max, the least and the largest element stand for them. The counts have the input's dtype.
+
+    >>> import tinydl
+    >>> tinydl.histc(tinydl.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+    tensor([0., 2., 1., 0.])
+    """
+    require_tensor("histc", input)
+    if input.dtype not in FLOATS:
+        raise TypeError(f"histc: got dtype {input.dtype}, wanted float32 or float64")
+    if bins <= 0 or not min <= max:
+        raise ValueError(f"histc: got bins={bins}, min={min} and max={max}, wanted bins > 0 and min <= max")
+    x = input._data.ravel()
+    if min == max and x.size:
+        min, max = x.min(), x.max()
+    if min == max:
+        min, max = min - 1, max + 1
+    if not (np.isfinite(min) and np.isfinite(max)):
+        raise ValueError(f"histc: the elements range from {min} to {max}, wanted finite numbers")
+    low, high = x.dtype.type(min), x.dtype.type(max)
+    inside = x[(x >= low) & (x <= high)]
+    places = ((inside - low) * x.dtype.type(bins) / (high - low)).astype(np.int64)
+    return Tensor(np.bincount(np.minimum(places, bins - 1), minlength=bins).astype(x.dtype))
+
+
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """The index on each axis of elements that are named by their numbers in row-major order, int64.
+
+    >>> import tinydl
+    >>> tinydl.unravel_index(tinydl.tensor([1, 5]), (2, 3))
+    (tensor([0, 1]), tensor([1, 2]))
+    """
+    require_tensor("unravel_index", indices)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"unravel_index: got dtype {indices.dtype}, wanted integers")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"unravel_index: got shape {sizes}, wanted sizes from 0")
+    rest, found = indices._data.astype(np.int64), []
+    for size in sizes[::-1]:
+        rest, place = np.divmod(rest, size)
+        found.append(Tensor(np.asarray(place)))
+    return tuple(found[::-1])
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:

@@ -74,6 +74,11 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return Diagonal(offset, *_two_axes("diagonal", dim1, dim2, input.ndim)).apply(input)  # type: ignore[no-any-return]
 
 
+def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """`diagonal` of the last two axes."""
+    return diagonal(A, offset, dim1, dim2)
+
+
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last axis on the diagonal, `offset` above the main one; dim1 and dim2 are the new axes."""
     if input.ndim == 0:

@@ -11,10 +11,12 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
+from .decomposition import check_matrix, svdvals
 from .elementwise import KERNEL_CHARS, add, apply_float, cast, div, mul, operands, quiet, sub
 from .extremes import amax, amin
 from .reduce import Dim, _Reduction, axes_of
 from .reduce import sum as sum_over
+from .solve import inv
 
 
 def _sign(x: Array) -> Array:
@@ -103,15 +105,15 @@ def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any)
 def norm(input: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The norm (sum of |x|^p)^(1/p) over one axis, several, or (by default) all; "fro" is p = 2.
 
-    p = inf and -inf are the largest and the smallest |x|, p = 0 counts the x that are not 0. The gradient is 0 where
-    the norm is 0. Raises TypeError for integers.
+    p = inf and -inf are the largest and the smallest |x|, p = 0 counts the x that are not 0, and "nuc" sums a matrix's
+    singular values. The gradient is 0 where the norm is 0. Raises TypeError for integers.
 
     >>> import tinydl
     >>> tinydl.norm(tinydl.tensor([3.0, 4.0]))
     tensor(5.)
     """
     if p == "nuc":
-        raise ValueError("norm: p='nuc' needs singular values, which tinydl does not compute")
+        return matrix_norm(input, "nuc", (0, 1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
     return _norm("norm", input, 2 if p is None or (isinstance(p, str) and p == "fro") else p, dim, keepdim, dtype)
 
 
@@ -124,17 +126,19 @@ def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """The norm of matrices over two axes: "fro"; 1 and -1, the largest and smallest sum of |a| over a column; inf and
-    -inf, over a row.
-
-    Raises ValueError for other orders, which need singular values.
+    -inf, over a row; 2 and -2, the largest and smallest singular value; "nuc", the sum of the singular values.
     """
     axes = axes_of("linalg.matrix_norm", dim, A.ndim)
     if len(axes) != 2 or A.ndim < 2:
         raise ValueError(f"linalg.matrix_norm: got dim={dim} for shape {A.shape}, wanted two axes")
     if isinstance(ord, str) and ord == "fro":
         return _norm("linalg.matrix_norm", A, 2, axes, keepdim, dtype)
+    if ord in (2, -2, "nuc"):
+        s = svdvals((A if dtype is None else cast(A, np.dtype(dtype))).movedim(axes, (-2, -1)))
+        out = sum_over(s, -1) if ord == "nuc" else (amax if ord == 2 else amin)(s, -1)
+        return out.reshape([1 if d in axes else n for d, n in enumerate(A.shape)]) if keepdim else out
     if ord not in (1, -1, np.inf, -np.inf):
-        raise ValueError(f"linalg.matrix_norm: the order {ord!r} is not available; wanted 'fro', 1, -1, inf or -inf")
+        raise ValueError(f"linalg.matrix_norm: got the order {ord!r}, wanted 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
     summed, chosen = axes if abs(ord) == 1 else axes[::-1]
     sums = _norm("linalg.matrix_norm", A, 1, summed, True, dtype)
     if ord > 0 and A.shape[chosen] == 0:
@@ -144,16 +148,26 @@ def matrix_norm(
     return out if keepdim else out.squeeze(axes)
 
 
-def linalg_norm(A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def linalg_norm(input: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """`matrix_norm` where `ord` is given and `dim` names two axes (or none, of a matrix), else `vector_norm`."""
     if ord is None:
-        return _norm("linalg.norm", A, 2, dim, keepdim, dtype)
-    if dim is None and A.ndim not in (1, 2):
-        raise ValueError(f"linalg.norm: got ord={ord} and no dim for shape {A.shape}, wanted one axis or two")
-    axes = axes_of("linalg.norm", dim, A.ndim)
+        return _norm("linalg.norm", input, 2, dim, keepdim, dtype)
+    if dim is None and input.ndim not in (1, 2):
+        raise ValueError(f"linalg.norm: got ord={ord} and no dim for shape {input.shape}, wanted one axis or two")
+    axes = axes_of("linalg.norm", dim, input.ndim)
     if len(axes) == 2:
-        return matrix_norm(A, ord, axes, keepdim, dtype=dtype)
-    return _norm("linalg.norm", A, ord, axes, keepdim, dtype)
+        return matrix_norm(input, ord, axes, keepdim, dtype=dtype)
+    return _norm("linalg.norm", input, ord, axes, keepdim, dtype)
+
+
+def cond(A: Tensor, p: Any = None) -> Tensor:
+    """The condition number |A| |A^-1| in a matrix norm; by default (and for 2, -2) from the singular values."""
+    check_matrix("linalg.cond", square=p not in (None, 2, -2), A=A)
+    if p in (None, 2, -2):
+        s = svdvals(A)
+        largest, smallest = s.select(-1, 0), s.select(-1, -1)
+        return div(smallest, largest) if p == -2 else div(largest, smallest)
+    return mul(matrix_norm(A, p), matrix_norm(inv(A), p))
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

@@ -48,6 +48,33 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     return replace("exponential_", self, Tensor((-np.log1p(-uniform) / lambd).astype(self.dtype)))
 
 
+def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None) -> Tensor:
+    """exp(z) of normal random numbers z of the given mean and standard deviation, in place."""
+    _check_float("log_normal_", self)
+    if not std > 0:
+        raise ValueError(f"log_normal_: got the standard deviation {std}, wanted more than 0")
+    drawn = creation.normal(self.shape, mean, std, dtypes.float64, generator)._data
+    return replace("log_normal_", self, Tensor(np.asarray(np.exp(drawn), self.dtype)))
+
+
+def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:
+    """Random numbers of the density σ / (π ((x - median)^2 + σ^2)), in place."""
+    _check_float("cauchy_", self)
+    if not sigma > 0:
+        raise ValueError(f"cauchy_: got sigma={sigma}, wanted more than 0")
+    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator)._data
+    return replace("cauchy_", self, Tensor((median + sigma * np.tan(np.pi * (uniform - 0.5))).astype(self.dtype)))
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """How many trials of probability p it takes to succeed, k = 1, 2, ... with p (1 - p)^(k - 1), in place."""
+    if not 0 < p < 1:
+        raise ValueError(f"geometric_: got p={p}, wanted a number between 0 and 1")
+    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator)._data
+    trials = np.floor(np.log1p(-uniform) / np.log1p(-p)) + 1
+    return replace("geometric_", self, Tensor(trials.astype(self.dtype)))
+
+
 def bernoulli_(self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability p (a number, or a tensor that broadcasts to the shape), else 0, in place."""
     chances = p.expand(self.shape) if isinstance(p, Tensor) else creation.full(self.shape, float(p))

@@ -207,6 +207,8 @@ def _is_bool(value: Operand) -> bool:
 
 
 def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
+    if not isinstance(alpha, int | float | np.number):
+        raise TypeError(f"{op}: got alpha of type {type(alpha).__name__}, wanted a number")
     if value._data.dtype.kind in "iub" and not isinstance(alpha, int):
         raise TypeError(f"{op}: got alpha={alpha} for integers, wanted an integer")
     return mul(value, Tensor(np.asarray(alpha, value._data.dtype)))

@@ -36,7 +36,7 @@ _PLAIN: dict[Any, str] = {
     exponential: "exp2 expm1 log1p log2 log10 erfc logit xlogy logaddexp",
     trigonometry: "sin sinc cos tan asin acos atan sinh cosh asinh acosh atanh atan2 deg2rad rad2deg "
     "arcsin arccos arctan arcsinh arccosh arctanh arctan2",
-    rounding: "sign signbit floor ceil trunc fix round frac floor_divide remainder fmod",
+    rounding: "sign sgn signbit heaviside floor ceil trunc fix round frac floor_divide remainder fmod",
     bounds: "maximum minimum fmax fmin clamp clamp_min clamp_max clip",
     weighted: "lerp addcmul addcdiv",
     comparison: "eq ne lt le gt ge not_equal less less_equal greater greater_equal "

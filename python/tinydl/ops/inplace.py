@@ -97,8 +97,49 @@ def in_place(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         return change(name, self, op, *args, **kwargs)
 
     changed.__name__ = name
+    changed.__wrapped__ = op  # type: ignore[attr-defined]  # whose signature it has
     changed.__doc__ = f"`{op.__name__}` in place."
     return changed
+
+
+def turn_in_place(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The in-place form of a view: the tensor gets the view's shape and strides, and its history."""
+
+    def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if is_grad_enabled() and self.requires_grad and self.grad_fn is None:
+            raise RuntimeError(f"{name}: a leaf that requires a gradient cannot be changed in place; use no_grad()")
+        result = op(self, *args, **kwargs)
+        self._data = result._data
+        if is_grad_enabled():
+            self.grad_fn, self._output_index = result.grad_fn, result._output_index
+        return self
+
+    changed.__name__ = name
+    changed.__doc__ = f"`{op.__name__}` in place: other views of the memory stay as they are."
+    changed.__wrapped__ = op  # type: ignore[attr-defined]  # whose signature it has
+    return changed
+
+
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace each element x by callable(x), in place: slow, and off the tape.
+
+    >>> import tinydl
+    >>> tinydl.tensor([1.0, 2.0]).apply_(lambda x: x * 10)
+    tensor([10., 20.])
+    """
+    if self.requires_grad:
+        raise RuntimeError("apply_: the tensor requires a gradient; use detach()")
+    values = [callable(x) for x in self._data.ravel().tolist()]
+    return replace("apply_", self, Tensor(np.asarray(values, self.dtype).reshape(self.shape)))
+
+
+def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Replace each element x by callable(x, y) with the element y of `other`, in place: slow, and off the tape."""
+    if self.requires_grad or other.requires_grad:
+        raise RuntimeError("map_: a tensor requires a gradient; use detach()")
+    pairs = zip(self._data.ravel().tolist(), other.expand(self.shape)._data.ravel().tolist(), strict=True)
+    values = [callable(x, y) for x, y in pairs]
+    return replace("map_", self, Tensor(np.asarray(values, self.dtype).reshape(self.shape)))
 
 
 def zero_(target: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from ..dtypes import finfo, iinfo
 from ..tensor import Tensor
 from .elementwise import cast
 
-__all__ = ["finfo", "iinfo", "is_floating_point", "is_nonzero", "is_same_size", "is_tensor", "numel"]
+__all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_nonzero", "is_same_size", "is_tensor", "numel"]
 
 _LEGACY = {
     dtypes.float16: "HalfTensor",
@@ -43,6 +43,53 @@ def is_floating_point(input: Tensor) -> bool:
     return dtypes.is_floating_point(input._data.dtype)
 
 
+def is_complex(input: Tensor) -> bool:
+    """False: there are no complex tensors."""
+    creation.require_tensor("is_complex", input)
+    return False
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether the dtype has negative numbers."""
+    creation.require_tensor("is_signed", input)
+    return input._data.dtype.kind not in "ub"
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether PyTorch's rules let a dtype pass for another: not floats for integers, nor anything else for bools."""
+    source: np.dtype[Any] = np.dtype(from_)
+    target: np.dtype[Any] = np.dtype(to)
+    if dtypes.is_floating_point(source) and not dtypes.is_floating_point(target):
+        return False
+    return bool(source == target or target != dtypes.bool)
+
+
+def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
+    """The smallest dtype that both can be cast to, by PyTorch's rules.
+
+    >>> import tinydl
+    >>> tinydl.promote_types(tinydl.int64, tinydl.float32)
+    dtype('float32')
+    """
+    return dtypes.promote(np.dtype(type1), np.dtype(type2))
+
+
+def result_type(tensor: Any, other: Any) -> np.dtype[Any]:
+    """The dtype of an operation between two tensors, or a tensor and a number."""
+    a, b = (x._data if isinstance(x, Tensor) else x for x in (tensor, other))
+    return dtypes.result_type(a, b)
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same storage as a tensor that is not on the tape."""
+    return input.detach()
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy, recorded."""
+    return input.clone()
+
+
 def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not 0; ValueError where there is not exactly one."""
     creation.require_tensor("is_nonzero", input)
@@ -72,6 +119,16 @@ def data_ptr(self: Tensor) -> int:
 def is_cuda(self: Tensor) -> bool:
     """False."""
     return False
+
+
+def is_cpu(self: Tensor) -> bool:
+    """True."""
+    return True
+
+
+def get_device(self: Tensor) -> int:
+    """-1, which stands for the CPU."""
+    return -1
 
 
 def cpu(self: Tensor) -> Tensor:

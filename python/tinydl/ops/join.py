@@ -297,3 +297,59 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     axis = _axis("unbind", input, dim)
     rest = input.shape[:axis] + input.shape[axis + 1 :]
     return tuple([reshape(piece, rest) for piece in _cut(input, axis, [1] * input.shape[axis])])
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of the given sizes along an axis, which they fill."""
+    return split(input, list(split_sizes), dim)
+
+
+def _split_along(op: str, input: Tensor, dim: int, least: int, where: int | Sequence[int]) -> tuple[Tensor, ...]:
+    if input.ndim < least:
+        raise ValueError(f"{op}: got shape {input.shape}, wanted at least {least} axes")
+    if isinstance(where, int) and (where <= 0 or input.shape[dim] % where):
+        raise ValueError(f"{op}: the size {input.shape[dim]} of axis {dim} does not divide into {where} sections")
+    return tensor_split(input, where, dim)
+
+
+def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views along the second axis (of a vector, the first): equal sections, or cut before the listed indices.
+
+    >>> import tinydl
+    >>> tinydl.hsplit(tinydl.tensor([[1, 2], [3, 4]]), 2)
+    (tensor([[1],
+            [3]]), tensor([[2],
+            [4]]))
+    """
+    return _split_along("hsplit", input, 0 if input.ndim == 1 else 1, 1, indices_or_sections)
+
+
+def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views along the first axis of two or more: equal sections, or cut before the listed indices."""
+    return _split_along("vsplit", input, 0, 2, indices_or_sections)
+
+
+def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views along the third axis: equal sections, or cut before the listed indices."""
+    return _split_along("dsplit", input, 2, 3, indices_or_sections)
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """The matrix with the given ones (or vectors, as rows) on its diagonal, and 0 elsewhere.
+
+    >>> import tinydl
+    >>> tinydl.block_diag(tinydl.tensor([[1, 2]]), tinydl.tensor([3]))
+    tensor([[1, 2, 0],
+            [0, 0, 3]])
+    """
+    for t in tensors:
+        if not isinstance(t, Tensor) or t.ndim > 2:
+            raise ValueError("block_diag: wanted tensors of two axes at most")
+    blocks = [t.reshape(1, -1) if t.ndim < 2 else t for t in tensors]
+    width, before, rows = sum(b.shape[1] for b in blocks), 0, []
+    for block in blocks:
+        height, own = block.shape
+        sides = [np.zeros((height, n), block.dtype) for n in (before, width - before - own)]
+        rows.append(cat([Tensor(sides[0]), block, Tensor(sides[1])], 1))
+        before += own
+    return cat(rows, 0) if rows else Tensor(np.zeros((1, 0), np.float32))

@@ -118,6 +118,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     tensor([21., 43.])
     """
     check_operands("matmul", input, other)
+    if input is None or other is None:
+        raise TypeError("matmul: got None, wanted a tensor")
     if input.ndim == 0 or other.ndim == 0:
         raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
     if not dtypes.is_floating_point(input.dtype):

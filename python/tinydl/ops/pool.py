@@ -47,6 +47,16 @@ def _windows(op: str, length: int, kernel: int, stride: int, padding: int, dilat
         raise ValueError(f"{op}: windows that span {extent} do not fit into {length} with padding {padding}")
 
 
+class _OfSignals(Function):
+    """A pooling of images, before which this comes, of signals, which are images of height 1."""
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x[:, :, None])[:, :, 0]  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> Array:
+        return super().backward(grad[:, :, None])[:, :, 0]  # type: ignore[no-any-return]
+
+
 # -- Maximum ----------------------------------------------------------------------------------------------------
 
 
@@ -82,14 +92,8 @@ class MaxPool2d(Function):
         return np.asarray(h * self.size[1] + w)
 
 
-class MaxPool1d(MaxPool2d):
-    """The same of signals, which are images of height 1."""
-
-    def forward(self, x: Array) -> Array:
-        return super().forward(x[:, :, None])[:, :, 0]
-
-    def backward(self, grad: Array) -> Array:
-        return super().backward(grad[:, :, None])[:, :, 0]
+class MaxPool1d(_OfSignals, MaxPool2d):
+    """The same of signals."""
 
 
 def max_pool1d(
@@ -195,14 +199,8 @@ class AvgPool2d(Function):
         return backend.of(grad).avg_pool2d_backward(grad, self.size, *self.geometry)  # type: ignore[no-any-return]
 
 
-class AvgPool1d(AvgPool2d):
-    """The same of signals, which are images of height 1."""
-
-    def forward(self, x: Array) -> Array:
-        return super().forward(x[:, :, None])[:, :, 0]
-
-    def backward(self, grad: Array) -> Array:
-        return super().backward(grad[:, :, None])[:, :, 0]
+class AvgPool1d(_OfSignals, AvgPool2d):
+    """The same of signals."""
 
 
 def avg_pool1d(

@@ -11,6 +11,7 @@ from ..autograd import Function
 from ..tensor import Array, Tensor
 from .by_numpy import BinaryByNumpy
 from .elementwise import Operand, apply_binary, apply_float, cast, mul, operands, quiet, tensor_operands
+from .join import stack
 
 
 def _power(x: Array, exponent: float) -> Array:
@@ -158,3 +159,29 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     if not dtypes.is_floating_point(a.dtype):
         raise TypeError(f"hypot: got dtype {a.dtype}, wanted a floating-point dtype")
     return apply_binary(Hypot, a, b)
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Columns of powers of a vector, N of them (by default as many as elements), descending unless `increasing`.
+
+    >>> import tinydl
+    >>> tinydl.vander(tinydl.tensor([1, 2, 3]), 3)
+    tensor([[1, 1, 1],
+            [4, 2, 1],
+            [9, 3, 1]])
+    """
+    if x.ndim != 1:
+        raise ValueError(f"vander: got shape {x.shape}, wanted a vector")
+    out = linalg_vander(x, N)
+    return out if increasing else out.flip(-1)
+
+
+def linalg_vander(x: Tensor, N: int | None = None) -> Tensor:
+    """Columns of the powers 0 to N - 1 of the last axis; N is its size by default."""
+    if x.ndim == 0:
+        raise ValueError("linalg.vander: got a tensor without axes, wanted at least one")
+    if N is not None and N < 0:
+        raise ValueError(f"linalg.vander: got N={N}, wanted at least 0")
+    count = x.shape[-1] if N is None else N
+    columns = [pow(x, i) for i in range(count)]
+    return stack(columns, -1) if columns else Tensor(np.empty((*x.shape, 0), x.dtype))

@@ -10,9 +10,10 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import add, mul
+from .elementwise import add, mul, sub
 from .matmul import check_operands, matmul
 from .reduce import axes_of
+from .reduce import sum as sum_over
 
 
 def _check_ndim(op: str, ndim: int, *operands: tuple[str, Tensor]) -> None:
@@ -263,3 +264,32 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = matmul(input1.reshape(rows, in1), weight.permute(1, 0, 2).reshape(in1, out * in2))
     y = matmul(left.reshape(rows, out, in2), input2.reshape(rows, in2, 1)).reshape(*input1.shape[:-1], out)
     return y if bias is None else add(y, bias)
+
+
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    """sum of x_i y_i along an axis, with broadcasting."""
+    check_operands("linalg.vecdot", x, y)
+    return sum_over(mul(x, y), dim)
+
+
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The cross product of vectors of 3 elements along an axis, by default the first of size 3.
+
+    >>> import tinydl
+    >>> tinydl.cross(tinydl.tensor([1.0, 0.0, 0.0]), tinydl.tensor([0.0, 1.0, 0.0]), dim=0)
+    tensor([0., 0., 1.])
+    """
+    if dim is None:
+        if 3 not in input.shape:
+            raise ValueError(f"cross: shape {input.shape} has no axis of size 3")
+        dim = input.shape.index(3)
+    return linalg_cross(input, other, dim=dim)
+
+
+def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The cross product of vectors of 3 elements along an axis, with broadcasting of the others."""
+    axes = [axes_of("cross", dim, t.ndim)[0] for t in (input, other)]
+    if input.ndim != other.ndim or input.shape[axes[0]] != 3 or other.shape[axes[1]] != 3:
+        raise ValueError(f"cross: got shapes {input.shape} and {other.shape}, wanted as many axes and size 3 at {dim}")
+    a, b = (t.roll(-1, dim) for t in (input, other))
+    return sub(mul(a, other.roll(-2, dim)), mul(input.roll(-2, dim), b))

@@ -51,6 +51,11 @@ def _put_add(input: Tensor, indices: tuple[Any, ...], values: Any) -> Tensor:
     return reshape(out, input.shape)
 
 
+def index_put(input: Tensor, indices: Sequence[Tensor], values: Any, accumulate: bool = False) -> Tensor:
+    """A copy with input[indices] replaced by the values, or with `accumulate` increased by them."""
+    return index_put_(input.clone(), indices, values, accumulate)
+
+
 def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
     """Set the elements of equal indices, in place; `wrap` starts anew below the square of a tall matrix.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -216,3 +217,20 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
         return views.reshape(tensors[0], tensors[0].numel())
     rows = int(np.prod([t.numel() for t in tensors], dtype=np.int64))
     return Columns().apply(*[views.reshape(grid, rows) for grid in meshgrid(*tensors)])  # type: ignore[no-any-return]
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """The choices of r elements of a vector, as rows in the order of itertools.combinations.
+
+    >>> import tinydl
+    >>> tinydl.combinations(tinydl.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
+    if input.ndim != 1 or r < 0:
+        raise ValueError(f"combinations: got shape {input.shape} and r={r}, wanted a vector and r >= 0")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    if r == 0:
+        return Tensor(np.zeros(0, input.dtype))
+    return input[np.array(list(choose(range(len(input)), r)), np.int64).reshape(-1, r)]

@@ -167,7 +167,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     tensor(2.5)
     """
     if dtype is not None:
-        if not dtypes.is_floating_point(np.dtype(dtype)):
+        if not dtypes.is_floating_point(dtypes.wanted("mean", dtype)):
             raise TypeError(f"mean: got dtype={dtype}, wanted a floating-point dtype")
         input = input.to(dtype)
     if input._data.dtype.char in "fd":

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd import Function
 from ..tensor import Array, Tensor
+from .arguments import check_tensors
 from .by_numpy import BinaryByNumpy, ByNumpy
 from .elementwise import Binary, Operand, apply_binary, apply_float, operands, quiet, refuse_bool, swapped
 
@@ -54,6 +56,34 @@ def sign(input: Tensor) -> Tensor:
     if data.dtype.kind in "iub":
         return Tensor(data.copy(order="K") if data.dtype.char == "?" else np.asarray(np.sign(data)))
     return apply_float("sign", Step(_sign), input)
+
+
+def sgn(input: Tensor) -> Tensor:
+    """`sign`, which it equals where numbers are real."""
+    return sign(input)
+
+
+class Heaviside(Function):
+    """y = 0, v or 1 where x is below, at or above 0."""
+
+    def forward(self, x: Array, values: Array) -> Array:
+        return np.asarray(np.where(x == 0, values, (x > 0).astype(x.dtype)))
+
+    def backward(self, grad: Array) -> Array:
+        raise RuntimeError("heaviside: the step function has no gradient; detach its input")
+
+
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """The step function: 0 for x < 0, 1 for x > 0, and `values` at 0. It has no gradient: backward refuses it.
+
+    >>> import tinydl
+    >>> tinydl.heaviside(tinydl.tensor([-2.0, 0.0, 3.0]), tinydl.tensor(0.5))
+    tensor([0. , 0.5, 1. ])
+    """
+    check_tensors("heaviside", input=input, values=values)
+    if input.dtype != values.dtype:
+        raise TypeError(f"heaviside: got dtypes {input.dtype} and {values.dtype}, wanted one for both")
+    return Heaviside().apply(input, values)  # type: ignore[no-any-return]
 
 
 def signbit(input: Tensor) -> Tensor:
@@ -182,7 +212,7 @@ def _whole(op: str, function: type[Binary], input: Operand, other: Operand) -> T
 def rounded_div(input: Operand, other: Operand, rounding_mode: str) -> Tensor:
     """`div` with a rounding mode: "trunc" or "floor"."""
     functions: dict[str, type[Binary]] = {"trunc": TruncDivide, "floor": FloorDivide}
-    if rounding_mode not in functions:
+    if not isinstance(rounding_mode, str) or rounding_mode not in functions:
         raise ValueError(f"div: got rounding_mode={rounding_mode!r}, wanted None, 'trunc' or 'floor'")
     return _whole("div", functions[rounding_mode], input, other)
 

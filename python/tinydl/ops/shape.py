@@ -97,6 +97,11 @@ def matrix_transpose(input: Tensor) -> Tensor:
     return views.transpose(input, -2, -1)
 
 
+def adjoint(input: Tensor) -> Tensor:
+    """The last two axes exchanged: a view."""
+    return matrix_transpose(input)
+
+
 def hermitian(input: Tensor) -> Tensor:
     """A matrix transposed, the tensor's `H` (there are no complex numbers to conjugate)."""
     if input.ndim not in (0, 2):
@@ -254,16 +259,16 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 # -- Another dtype for the same bytes ---------------------------------------------------------------------------
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *size: Any) -> Tensor:
     """The elements in row-major order under another shape, as `reshape`; or, given a dtype, the same bytes read as it.
 
     >>> import tinydl
     >>> tinydl.tensor([1.0]).view(tinydl.int32)
     tensor([1065353216], dtype=int32)
     """
-    if len(shape) != 1 or not isinstance(shape[0], np.dtype | type | str):
-        return views.reshape(input, *shape)
-    dtype = backend.conversion((shape[0],))
+    if len(size) != 1 or not isinstance(size[0], np.dtype | type | str):
+        return views.reshape(input, *size)
+    dtype = backend.conversion((size[0],))
     try:
         out = Tensor(input._data.view(dtype))
     except ValueError:
@@ -273,3 +278,13 @@ def view(input: Tensor, *shape: Any) -> Tensor:
         ) from None
     input._share_version(out)
     return out
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The sums over the axes along which the shape `size` would be broadcast to the tensor's."""
+    shape = shape_from("sum_to_size", size)
+    lead = input.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, input.shape[lead:], strict=True)):
+        raise ValueError(f"sum_to_size: shape {shape} does not broadcast to {input.shape}")
+    axes = [*range(lead), *[lead + i for i, n in enumerate(shape) if n == 1 and input.shape[lead + i] != 1]]
+    return input.sum(axes).reshape(shape) if axes else input

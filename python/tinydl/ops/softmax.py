@@ -49,7 +49,7 @@ def _along(op: str, function: type[Softmax] | type[LogSoftmax], input: Tensor, d
     if not isinstance(dim, int):
         raise TypeError(f"{op}: got dim {dim!r}, wanted one integer")
     if dtype is not None:
-        input = cast(input, np.dtype(dtype))
+        input = cast(input, dtypes.wanted(op, dtype))
     if input._data.dtype.char not in KERNEL_CHARS:
         return _half(op, function, input, dim)
     if input.ndim == 0:

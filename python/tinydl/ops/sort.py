@@ -131,6 +131,34 @@ def unique(
     return out[0] if len(out) == 1 else tuple(out)
 
 
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The elements (or slices along an axis) that differ from the one before; see `unique` for what is returned.
+
+    >>> import tinydl
+    >>> tinydl.unique_consecutive(tinydl.tensor([1, 1, 2, 1]), return_counts=True)
+    (tensor([1, 2, 1]), tensor([2, 1, 1]))
+    """
+    x = (
+        input._data.ravel()
+        if dim is None
+        else np.moveaxis(input._data, axes_of("unique_consecutive", dim, input.ndim), (0,))
+    )
+    first = np.ones(len(x), np.bool_)
+    if len(x):
+        first[1:] = (x[1:] != x[:-1]).reshape(len(x) - 1, -1).any(1)
+    starts = np.flatnonzero(first)
+    values = x[starts] if dim is None else np.moveaxis(x[starts], 0, dim)
+    out = [Tensor(np.ascontiguousarray(values))]
+    if return_inverse:
+        inverse = np.cumsum(first, dtype=np.int64) - 1
+        out.append(Tensor(inverse.reshape(input.shape if dim is None else -1)))
+    if return_counts:
+        out.append(Tensor(np.diff(starts, append=len(x)).astype(np.int64)))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
 # -- Places in sorted sequences -------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd import Function
 from ..creation import shape_from as _sizes
 from ..tensor import Array, Tensor
-from .reduce import axes_of, sum_to
+from .reduce import axes_of, axis_of, sum_to
 
 Shape = tuple[int, ...]
 
@@ -88,8 +88,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     if input.ndim == 0:
         return reshape(input, 1)
-    (start,) = axes_of("flatten", start_dim, input.ndim)
-    (end,) = axes_of("flatten", end_dim, input.ndim)
+    start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
     if end < start:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} for shape {input.shape}")
     middle = int(np.prod(input.shape[start : end + 1], dtype=np.int64))
@@ -108,8 +107,9 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged: a view."""
     axes = list(range(input.ndim))
-    (a,), (b,) = axes_of("transpose", dim0, input.ndim), axes_of("transpose", dim1, input.ndim)
-    axes[a], axes[b] = axes[b], axes[a]
+    a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
+    if axes:
+        axes[a], axes[b] = axes[b], axes[a]
     return permute(input, axes)
 
 
@@ -122,7 +122,7 @@ def t(input: Tensor) -> Tensor:
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A new axis of size 1 before axis `dim`: a view."""
-    (at,) = axes_of("unsqueeze", dim, input.ndim + 1)
+    at = axis_of("unsqueeze", dim, input.ndim + 1)
     return reshape_view(input, (*input.shape[:at], 1, *input.shape[at:]))
 
 
@@ -139,9 +139,9 @@ def reshape_view(input: Tensor, shape: Shape) -> Tensor:
     return Reshape(shape).apply(input)  # type: ignore[no-any-return]
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
-    """Axes of size 1 repeated to `sizes` without a copy; -1 keeps a size."""
-    wanted = list(_sizes("expand", sizes))
+def expand(input: Tensor, *size: Any) -> Tensor:
+    """Axes of size 1 repeated to `size` without a copy; -1 keeps a size."""
+    wanted = list(_sizes("expand", size))
     extra = len(wanted) - input.ndim
     for d in range(len(wanted)):
         if wanted[d] == -1 and d >= extra:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class Adadelta(Optimizer):
@@ -44,6 +44,8 @@ class Adadelta(Optimizer):
     [0.688, -1.685]
     """
 
+    _ranges = ("lr", "eps", "weight_decay")
+
     def __init__(
         self,
         params: Params,
@@ -70,8 +72,7 @@ class Adadelta(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "eps", "weight_decay"):
-            check_range(self, group, key)
+        super()._check(group)
         if not 0 <= group["rho"] <= 1:
             raise ValueError(f"{self._name}: got rho = {group['rho']}, wanted a number from 0 to 1")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class Adagrad(Optimizer):
@@ -45,6 +45,8 @@ class Adagrad(Optimizer):
     tensor([ 0.9, -1.9], requires_grad=True)
     """
 
+    _ranges = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
     def __init__(
         self,
         params: Params,
@@ -75,10 +77,6 @@ class Adagrad(Optimizer):
             for p in group["params"]:
                 full = Tensor(np.full_like(p._data, group["initial_accumulator_value"]))
                 self.state[p].update(step=0, sum=full)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
-            check_range(self, group, key)
 
     def _epsilons(self, group: dict[str, Any]) -> tuple[float, float]:
         """What is added under the root, and what to it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_betas, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class Adam(Optimizer):
@@ -49,6 +49,8 @@ class Adam(Optimizer):
     tensor([ 0.9, -1.9], requires_grad=True)
     """
 
+    _ranges = ("lr", "eps", "weight_decay", "betas")
+
     def __init__(
         self,
         params: Params,
@@ -79,11 +81,6 @@ class Adam(Optimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "eps", "weight_decay"):
-            check_range(self, group, key)
-        check_betas(self, group)
 
     def _rates(self, group: dict[str, Any], step: int) -> tuple[float, float, float]:
         """The kernel's rate of m, factor of sqrt(v), and what is added to it."""

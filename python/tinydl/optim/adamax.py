@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_betas, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class Adamax(Optimizer):
@@ -43,6 +43,8 @@ class Adamax(Optimizer):
     tensor([ 0.9, -1.9], requires_grad=True)
     """
 
+    _ranges = ("lr", "eps", "weight_decay", "betas")
+
     def __init__(
         self,
         params: Params,
@@ -67,11 +69,6 @@ class Adamax(Optimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "eps", "weight_decay"):
-            check_range(self, group, key)
-        check_betas(self, group)
 
     def _epsilons(self, group: dict[str, Any]) -> tuple[float, float]:
         """What is added within the maximum, and what to the denominator."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range
+from .optimizer import Optimizer, Params, arrays
 
 
 class ASGD(Optimizer):
@@ -46,6 +46,8 @@ class ASGD(Optimizer):
 
     _numbers = ("step", "eta", "mu")
 
+    _ranges = ("lr", "weight_decay")
+
     def __init__(
         self,
         params: Params,
@@ -71,10 +73,6 @@ class ASGD(Optimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "weight_decay"):
-            check_range(self, group, key)
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         lr, lambd = group["lr"], group["lambd"]

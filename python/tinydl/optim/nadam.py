@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_betas, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class NAdam(Optimizer):
@@ -46,6 +46,8 @@ class NAdam(Optimizer):
 
     _numbers = ("step", "mu_product")
 
+    _ranges = ("lr", "eps", "weight_decay", "momentum_decay", "betas")
+
     def __init__(
         self,
         params: Params,
@@ -74,11 +76,6 @@ class NAdam(Optimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "eps", "weight_decay", "momentum_decay"):
-            check_range(self, group, key)
-        check_betas(self, group)
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         lr, (beta1, beta2), speed = group["lr"], group["betas"], group["momentum_decay"]

@@ -51,6 +51,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._scattered: set[Tensor] = set()  # the parameters with gaps in memory, which no kernel updates in place
         self._hooks: dict[str, dict[int, Any]] = {name: {} for name in HOOKS}
         self._opt_called = False  # which the schedules look at
         groups: list[Any] = list(params)
@@ -78,6 +79,8 @@ class Optimizer:
                 raise ValueError(f"{self._name}: parameter {index} was made by an operation; only leaves can change")
             if id(p) in used:
                 raise ValueError(f"{self._name}: parameter {index} appears twice")
+            if not p._data.flags.writeable:
+                raise ValueError(f"{self._name}: parameter {index} is read-only, or repeats elements; pass a clone()")
             used.add(id(p))
         group = {**self.defaults, **param_group, "params": params}
         if names is not None:
@@ -86,6 +89,7 @@ class Optimizer:
             if group.get(key):
                 raise ValueError(f"{self._name}: {key}={group[key]} is not available: {reason}")
         self._check(group)
+        self._scattered.update(p for p in params if not _is_dense(p._data))
         self.param_groups.append(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -116,8 +120,15 @@ class Optimizer:
             for p in params:
                 if p.grad.dtype != p.dtype:
                     raise TypeError(f"{self._name}: a parameter of dtype {p.dtype} has a gradient of {p.grad.dtype}")
-            for dtype in dict.fromkeys(p.dtype for p in params):
-                self._update(group, [p for p in params if p.dtype == dtype])
+            scattered = [(p, p._data) for p in params if p in self._scattered] if self._scattered else ()
+            for p, array in scattered:
+                p._data = array.copy(order="K")
+            try:
+                for dtype in dict.fromkeys(p.dtype for p in params):
+                    self._update(group, [p for p in params if p.dtype == dtype])
+            finally:
+                for p, array in scattered:
+                    array[...], p._data = p._data, array
             for p in params:
                 p._version[0] += 1
         for hook in self._hooks["step_post"].values():
@@ -241,9 +252,12 @@ class Optimizer:
     # -- For subclasses --------------------------------------------------------------------------------------
 
     _numbers: tuple[str, ...] = ("step",)  # the states that are numbers, not arrays
+    _ranges: tuple[str, ...] = ()  # the hyperparameters that must be at least 0, and "betas"
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for hyperparameters out of range."""
+        for key in self._ranges:
+            check_betas(self, group) if key == "betas" else check_range(self, group, key)
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         """Update parameters of one dtype, all of which have gradients: those at the same step together."""
@@ -283,16 +297,21 @@ _ROUNDING = 1e-12
 HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 
+def _is_dense(array: Array) -> bool:
+    """Whether the elements lie without gaps, in any order of the axes."""
+    steps = zip(array.shape, array.strides, np.empty_like(array).strides, strict=True)
+    return array.size == 0 or all(ours == dense for size, ours, dense in steps if size > 1)
+
+
 def arrays(params: list[Tensor]) -> tuple[list[Array], list[Array]]:
     """The arrays of the parameters, and those of their gradients."""
     return [p._data for p in params], [p.grad._data for p in params if p.grad is not None]
 
 
-def check_range(owner: Optimizer, group: dict[str, Any], key: str, below: float = math.inf) -> None:
-    """Raise ValueError unless 0 <= group[key] < below; what a schedule's rounding takes just below 0 passes."""
-    if not -_ROUNDING <= group[key] < below:
-        limit = "a finite number" if below == math.inf else f"less than {below}"
-        raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and {limit}")
+def check_range(owner: Optimizer, group: dict[str, Any], key: str) -> None:
+    """Raise ValueError unless 0 <= group[key] < ∞; what a schedule's rounding takes just below 0 passes."""
+    if not -_ROUNDING <= group[key] < math.inf:
+        raise ValueError(f"{type(owner).__name__}: got {key} = {group[key]}, wanted at least 0 and a finite number")
 
 
 def check_betas(owner: Optimizer, group: dict[str, Any]) -> None:

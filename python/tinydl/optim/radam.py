@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_betas, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class RAdam(Optimizer):
@@ -43,6 +43,8 @@ class RAdam(Optimizer):
     tensor([ 0.8, -1.6], requires_grad=True)
     """
 
+    _ranges = ("lr", "eps", "weight_decay", "betas")
+
     def __init__(
         self,
         params: Params,
@@ -69,11 +71,6 @@ class RAdam(Optimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "eps", "weight_decay"):
-            check_range(self, group, key)
-        check_betas(self, group)
 
     def _call(self, group: dict[str, Any], params: list[Tensor], step: int) -> None:
         beta1, beta2 = group["betas"]

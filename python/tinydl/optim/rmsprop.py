@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class RMSprop(Optimizer):
@@ -50,6 +50,8 @@ class RMSprop(Optimizer):
     tensor([ 0.8, -1.8], requires_grad=True)
     """
 
+    _ranges = ("lr", "alpha", "eps", "weight_decay", "momentum")
+
     def __init__(
         self,
         params: Params,
@@ -77,10 +79,6 @@ class RMSprop(Optimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "alpha", "eps", "weight_decay", "momentum"):
-            check_range(self, group, key)
 
     def _rates(self, group: dict[str, Any]) -> tuple[float, float]:
         """The kernel's rate of d, and the factor of g within d."""

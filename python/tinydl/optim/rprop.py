@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range
+from .optimizer import Optimizer, Params, arrays
 
 
 class Rprop(Optimizer):
@@ -41,6 +41,8 @@ class Rprop(Optimizer):
     tensor([ 0.9, -1.9], requires_grad=True)
     """
 
+    _ranges = ("lr",)
+
     def __init__(
         self,
         params: Params,
@@ -65,7 +67,7 @@ class Rprop(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        check_range(self, group, "lr")
+        super()._check(group)
         if len(group["etas"]) != 2 or not 0 < group["etas"][0] < 1 < group["etas"][1]:
             raise ValueError(f"Rprop: got etas = {group['etas']}, wanted one below 1 and one above, both positive")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, arrays, check_range, decay
+from .optimizer import Optimizer, Params, arrays, decay
 
 
 class SGD(Optimizer):
@@ -43,6 +43,8 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
+    _ranges = ("lr", "momentum", "weight_decay")
+
     def __init__(
         self,
         params: Params,
@@ -71,8 +73,7 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        for key in ("lr", "momentum", "weight_decay"):
-            check_range(self, group, key)
+        super()._check(group)
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
 

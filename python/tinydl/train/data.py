@@ -79,12 +79,22 @@ def samples_in(loader: Any) -> int | None:
     return len(dataset)
 
 
-def parts(op: str, batch: Any) -> list[Tensor]:
-    """(inputs, targets) or (inputs, targets, weights) of a batch, as tensors."""
+def parts(op: str, batch: Any) -> list[Any]:
+    """(inputs, targets) or (inputs, targets, weights) of a batch, as tensors; lists of tensors remain lists."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         what = f"{len(batch)} items" if isinstance(batch, tuple | list) else type(batch).__name__
         raise TypeError(f"{op}: got a batch of {what}, wanted (inputs, targets) or (inputs, targets, weights)")
-    return [part if type(part) is Tensor else as_tensor(part) for part in batch]
+    return [part if type(part) is Tensor else _part(part) for part in batch]
+
+
+def _part(part: Any) -> Any:
+    several = isinstance(part, list | tuple) and part and all([isinstance(each, Tensor) for each in part])
+    return list(part) if several else as_tensor(part)
+
+
+def samples(part: Any) -> int:
+    """How many samples a tensor, or a list of tensors, of a batch has."""
+    return len(part[0] if isinstance(part, list) else part)
 
 
 def length(loader: Any) -> int | None:
@@ -158,6 +168,7 @@ class Steps:
         self.loader.load_state_dict(state["loader"])  # type: ignore[attr-defined]
 
 
-def inputs_of(batch: Any) -> Tensor:
-    """The inputs of a batch, which may have targets beside them."""
-    return as_tensor(batch[0] if isinstance(batch, tuple | list) else batch)
+def inputs_of(batch: Any) -> Any:
+    """The inputs of a batch, which may have targets beside them: a tensor, or several in a list or dictionary."""
+    inputs = batch[0] if isinstance(batch, tuple | list) else batch
+    return inputs if isinstance(inputs, Mapping) else _part(inputs)

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import backend, random
 from ..autograd import no_grad
-from ..tensor import Array, Tensor
+from ..tensor import Tensor
 from . import checkpoint
 from .callbacks import Callback, History
-from .data import inputs_of, length, loader_of, parts, samples_in
+from .data import inputs_of, length, loader_of, parts, samples, samples_in
 from .metrics import Accuracy, Metric, Scores
 
 __all__ = ["Trainer"]
@@ -39,6 +39,9 @@ class Trainer:
         weighted_metrics: likewise; they get the batches' weights, where there are any.
         device: "cpu".
         forward: what gives loss and metrics their outputs, instead of the model itself.
+        scores: what counts losses and metrics, instead of a `Scores` of the metrics; such as one for several outputs.
+
+    Inputs, targets, weights and outputs are tensors, or lists of tensors where a model has several.
 
     Attributes:
         epoch, batch, step, samples: where the run stands: the epoch, how many of its batches and samples are done, and
@@ -60,6 +63,8 @@ class Trainer:
     [2.0, 1.0]
     """
 
+    needs_optimizer = True
+
     def __init__(
         self,
         model: Any,
@@ -69,12 +74,13 @@ class Trainer:
         device: str | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
         weighted_metrics: Sequence[Metric | str] = (),
+        scores: Scores | None = None,
     ) -> None:
         backend.check_device(device)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.scores = Scores(map(_metric, metrics), map(_metric, weighted_metrics))
+        self.scores = scores or Scores(map(_metric, metrics), map(_metric, weighted_metrics))
         self.forward = forward or model
         self._callbacks: list[Callback] = []
         self._loader: Any = None
@@ -130,7 +136,7 @@ class Trainer:
             ValueError: no data; inputs and targets of different length; a checkpoint that does not fit (nothing is
                 changed then).
         """
-        if self.loss is None or self.optimizer is None:
+        if self.loss is None or (self.optimizer is None and self.needs_optimizer):
             raise ValueError("fit: the trainer needs a loss and an optimizer")
         self._loader = loader_of("fit", data, batch_size, shuffle)
         if validation_data is not None:
@@ -185,10 +191,10 @@ class Trainer:
         for batch in self._loader:
             for hook in before:
                 hook(self.batch, {})
-            samples = self.train_step(batch)
+            count = self.train_step(batch)
             self.batch += 1
             self.step += 1
-            self.samples += samples
+            self.samples += count
             if after:
                 logs = self.scores.logs()
                 for hook in after:
@@ -205,7 +211,7 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.scores.add(loss.item(), outputs, wanted)
-        return len(wanted[0])
+        return samples(wanted[0])
 
     # -- Using the model --------------------------------------------------------------------------------------
 
@@ -247,27 +253,30 @@ class Trainer:
         outputs = self.forward(inputs)
         scores.add(self.loss(outputs, *wanted).item(), outputs, wanted)  # type: ignore[misc]
 
-    def predict(self, data: Any, *, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Array:
-        """The model's outputs for some data, in evaluation mode: an array of inputs, or what `fit` takes."""
+    def predict(self, data: Any, *, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Any:
+        """The model's outputs for some data, in evaluation mode: an array of inputs, or what `fit` takes.
+
+        An array, or a list or dictionary of arrays where the model returns several.
+        """
         loader = loader_of("predict", data, batch_size, False)
         watchers = list(callbacks)
         self._introduce(watchers, None, loader)
         before, after = _hooks(watchers, "on_predict_batch_begin", "on_predict_batch_end")
-        outputs: list[Array] = []
+        outputs: list[Any] = []
         with self._closing(watchers), self.evaluating():
             for callback in watchers:
                 callback.on_predict_begin({})
             for number, batch in enumerate(loader):
                 for hook in before:
                     hook(number, {})
-                outputs.append(self.model(inputs_of(batch))._data)
+                outputs.append(_arrays(self.model(inputs_of(batch))))
                 for hook in after:
                     hook(number, {"outputs": outputs[-1]})
             if not outputs:
                 raise ValueError("predict: the data is empty: the loader gave no batch")
             for callback in watchers:
                 callback.on_predict_end({})
-        return np.concatenate(outputs)
+        return _joined(outputs)
 
     @contextmanager
     def evaluating(self) -> Any:
@@ -320,6 +329,7 @@ class Trainer:
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "optimizer_class": type(self.optimizer).__name__,
             "generator": random.default_generator.state(),
+            "streams": {name: stream.state() for name, stream in _streams(self.model).items()},
             "loader": self._loader.state_dict() if hasattr(self._loader, "state_dict") else None,
             "steps": length(self._loader),
             "progress": {name: getattr(self, name) for name in _PROGRESS},
@@ -363,6 +373,9 @@ class Trainer:
         for callback, saved in zip(callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved["state"])
         random.default_generator.set_state(state["generator"])
+        streams = _streams(self.model)
+        for name, place in state.get("streams", {}).items():
+            streams[name].set_state(place)
         for name in _PROGRESS:
             setattr(self, name, progress[name])
         self.history.history, self.history.epoch = history, epochs
@@ -387,12 +400,34 @@ class Trainer:
 _PROGRESS = ("epoch", "batch", "step", "samples", "stop_training")
 
 
+def _streams(model: Any) -> dict[str, random.Generator]:
+    """The random generators that parts of a model have for themselves, by name."""
+    return model.generators() if hasattr(model, "generators") else {}
+
+
 def _metric(metric: Metric | str) -> Metric:
     if metric == "accuracy":
         return Accuracy()
     if isinstance(metric, str) or not hasattr(metric, "update"):
         raise ValueError(f"Trainer: metric {metric!r} is unknown; known: 'accuracy', or a Metric")
     return metric
+
+
+def _arrays(outputs: Any) -> Any:
+    """The arrays of a tensor, or of several in a list or dictionary."""
+    if isinstance(outputs, Mapping):
+        return {name: _arrays(each) for name, each in outputs.items()}
+    return [_arrays(each) for each in outputs] if isinstance(outputs, list | tuple) else outputs._data
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    """The arrays of all batches, one after the other."""
+    first = batches[0]
+    if isinstance(first, dict):
+        return {name: _joined([batch[name] for batch in batches]) for name in first}
+    if isinstance(first, list):
+        return [_joined([batch[number] for batch in batches]) for number in range(len(first))]
+    return np.concatenate(batches)
 
 
 def _due(epoch: int, freq: int | Container[int]) -> bool:

@@ -1,11 +1,30 @@
 """The layers, with Keras's arguments and defaults."""
 
 from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from .augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from .base import Layer
 from .conv import Conv1D, Conv2D
 from .conv_transpose import Conv1DTranspose, Conv2DTranspose
 from .core import ActivityRegularization, Dense, Embedding, Identity, Input, InputLayer, Lambda
 from .depthwise import DepthwiseConv2D, SeparableConv2D
+from .merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from .normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -13,6 +32,7 @@ from .normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from .operation import Operation
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -23,7 +43,7 @@ from .pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from .preprocessing import Normalization, RandomFlip, Rescaling
+from .preprocessing import Normalization, Rescaling
 from .regularization import (
     AlphaDropout,
     Dropout,
@@ -56,12 +76,15 @@ __all__ = [
     "ELU",
     "Activation",
     "ActivityRegularization",
+    "Add",
     "AlphaDropout",
+    "Average",
     "AveragePooling1D",
     "AveragePooling2D",
     "AvgPool1D",
     "AvgPool2D",
     "BatchNormalization",
+    "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -74,6 +97,7 @@ __all__ = [
     "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -99,11 +123,18 @@ __all__ = [
     "MaxPool2D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
     "Permute",
     "RMSNormalization",
     "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -113,9 +144,18 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "Subtract",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "ZeroPadding1D",
     "ZeroPadding2D",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -119,8 +119,8 @@ class PReLU(Layer):
         shared_axes: int | Sequence[int] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(alpha_constraint=alpha_constraint, **options)
-        self.choose("alpha", alpha_initializer, alpha_regularizer)
+        super().__init__(**options)
+        self.choose("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         shared = () if shared_axes is None else (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes)
         self.shared_axes = shared
 

@@ -75,6 +75,8 @@ class _Convolution(Windows):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
@@ -82,8 +84,8 @@ class _Convolution(Windows):
         self.groups = positive(self, "groups", groups)
         self.use_bias = use_bias
         self.take_windows(kernel_size, strides, padding, data_format, dilation_rate, activation)
-        self.choose("kernel", kernel_initializer, kernel_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """W (filters, in / groups, k, ...) and b."""

@@ -31,6 +31,8 @@ class _Transposed(Windows):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
@@ -38,8 +40,8 @@ class _Transposed(Windows):
         self.use_bias = use_bias
         self.take_windows(kernel_size, strides, padding, data_format, dilation_rate, activation)
         self.output_padding = self._check_extra(output_padding)
-        self.choose("kernel", kernel_initializer, kernel_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def _check_extra(self, given: Any) -> Pair | None:
         if given is None:

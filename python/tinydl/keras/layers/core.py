@@ -11,6 +11,7 @@ from ... import nn
 from ...ops.embedding import embedding
 from ...ops.matmul import linear
 from ...tensor import Tensor
+from ..functional import KerasTensor, new_input
 from ..regularizers import L1L2
 from .arguments import positive
 from .base import Layer, Shape, batched, by_channels_last, channels_first, channels_last, shape_after
@@ -29,27 +30,25 @@ class InputLayer(Layer):
         if shape is None:
             raise ValueError("Input: shape is missing")
         super().__init__(name=name, input_shape=shape)
+        self.build(batched(self.given_shape))  # type: ignore[arg-type]
+        new_input(self, batched(self.given_shape), self.name)  # type: ignore[arg-type]
 
     def logits(self, x: Tensor) -> Tensor:
         """The input."""
         return x
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        config = super().get_config()
-        del config["trainable"]
-        return config
-
 
 def Input(
     shape: Sequence[int] | None = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None
-) -> InputLayer:
-    """The shape of a sample, as the first entry of a `Sequential`. Inputs of any dtype become float32.
+) -> KerasTensor:
+    """A symbolic input of samples of a shape: for layers to be called with, or as the first entry of a `Sequential`.
 
-    >>> Input((28, 28, 1)).given_shape
-    (28, 28, 1)
+    Inputs of any dtype become float32.
+
+    >>> Input((28, 28, 1)).shape
+    (None, 28, 28, 1)
     """
-    return InputLayer(shape, batch_size, dtype, name)
+    return InputLayer(shape, batch_size, dtype, name).output  # type: ignore[no-any-return]
 
 
 def _transposed(weight: Tensor) -> Tensor:
@@ -76,14 +75,16 @@ class Dense(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = positive(self, "units", units)
         self.use_bias = use_bias
         self.activate_by(activation)
-        self.choose("kernel", kernel_initializer, kernel_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """W (units, in) and b."""
@@ -126,10 +127,10 @@ class Embedding(Layer):
         **options: Any,
     ) -> None:
         options.pop("input_length", None)  # of Keras 2; the shape of the input says it
-        super().__init__(embeddings_constraint=embeddings_constraint, mask_zero=mask_zero, **options)
+        super().__init__(mask_zero=mask_zero, **options)
         self.input_dim = positive(self, "input_dim", input_dim)
         self.output_dim = positive(self, "output_dim", output_dim)
-        self.choose("embeddings", embeddings_initializer, embeddings_regularizer)
+        self.choose("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         self._given = weights
 
     def make(self, input_shape: Shape) -> Shape:

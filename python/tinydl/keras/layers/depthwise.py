@@ -48,14 +48,16 @@ class DepthwiseConv2D(Windows):
         depthwise_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
         self.use_bias = use_bias
         self.take_windows(kernel_size, strides, padding, data_format, dilation_rate, activation)
-        self.choose("kernel", depthwise_initializer, depthwise_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("kernel", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """W (in multiplier, 1, k, k) and b."""
@@ -112,6 +114,9 @@ class SeparableConv2D(Windows):
         pointwise_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
@@ -119,9 +124,9 @@ class SeparableConv2D(Windows):
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
         self.use_bias = use_bias
         self.take_windows(kernel_size, strides, padding, data_format, dilation_rate, activation)
-        self.choose("depthwise_kernel", depthwise_initializer, depthwise_regularizer)
-        self.choose("pointwise_kernel", pointwise_initializer, pointwise_regularizer)
-        self.choose("bias", bias_initializer, bias_regularizer)
+        self.choose("depthwise_kernel", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self.choose("pointwise_kernel", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        self.choose("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """The two kernels and b."""

@@ -35,13 +35,9 @@ class _Affine(nn.Module):
 class _Normalizer(Layer):
     """What they share: γ and β."""
 
-    def take(
-        self, owner: tuple[float, bool, bool], initializers: tuple[Any, Any], regularizers: tuple[Any, Any]
-    ) -> None:
-        """Keep (epsilon, center, scale), and how β and γ are initialised and regularised."""
-        self.epsilon, self.center, self.scale = owner
-        self.choose("beta", initializers[0], regularizers[0])
-        self.choose("gamma", initializers[1], regularizers[1])
+    def take(self, epsilon: float, center: bool, scale: bool) -> None:
+        """Keep the arguments; whether there is β, and γ."""
+        self.epsilon, self.center, self.scale = epsilon, center, scale
 
     def make_affine(self, shape: Shape, moving: bool = False) -> None:
         """γ, β and the moving statistics."""
@@ -82,13 +78,15 @@ class BatchNormalization(_Normalizer):
         moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.axis, self.momentum = axis, momentum
-        self.take(
-            (epsilon, center, scale), (beta_initializer, gamma_initializer), (beta_regularizer, gamma_regularizer)
-        )
+        self.take(epsilon, center, scale)
+        self.choose("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self.choose("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.choose("moving_mean", moving_mean_initializer)
         self.choose("moving_variance", moving_variance_initializer)
 
@@ -145,13 +143,15 @@ class LayerNormalization(_Normalizer):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.axis = axis
-        self.take(
-            (epsilon, center, scale), (beta_initializer, gamma_initializer), (beta_regularizer, gamma_regularizer)
-        )
+        self.take(epsilon, center, scale)
+        self.choose("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self.choose("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """γ and β."""
@@ -197,13 +197,15 @@ class GroupNormalization(_Normalizer):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.groups, self.axis = groups, axis
-        self.take(
-            (epsilon, center, scale), (beta_initializer, gamma_initializer), (beta_regularizer, gamma_regularizer)
-        )
+        self.take(epsilon, center, scale)
+        self.choose("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self.choose("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 
     def make(self, input_shape: Shape) -> Shape:
         """γ and β."""
@@ -243,7 +245,8 @@ class RMSNormalization(_Normalizer):
         if axis != -1:
             raise ValueError(f"RMSNormalization: axis={axis} is not available, wanted -1")
         self.axis = axis
-        self.take((epsilon, False, True), ("zeros", "ones"), (None, None))
+        self.take(epsilon, center=False, scale=True)
+        self.choose("gamma", "ones")
 
     def make(self, input_shape: Shape) -> Shape:
         """γ."""

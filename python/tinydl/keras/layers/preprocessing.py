@@ -1,4 +1,4 @@
-"""Layers that prepare inputs: scaling, standardising, random changes of images."""
+"""Layers that prepare inputs: scaling, standardising."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 
 from ... import nn
 from ...creation import ones, zeros
-from ...ops.selection import where
 from ...tensor import Array, Tensor
 from .arguments import axis_of
 from .base import Layer, Shape, as_float, batched, by_channels_last
-from .regularization import _Random
 
 
 class Rescaling(Layer):
@@ -115,36 +113,3 @@ class Normalization(Layer):
 
     def _apply(self, x: Tensor) -> Tensor:
         return x * self._std + self._mean if self.invert else (x - self._mean) / self._std
-
-
-class RandomFlip(_Random):
-    """In training, images (N, H, W, C) flipped with probability 1/2, each by itself.
-
-    Args:
-        mode: "horizontal", "vertical", or "horizontal_and_vertical", which decides both by themselves.
-
-    >>> layer = RandomFlip("horizontal", seed=2)
-    >>> layer([[[[1.0], [2.0]]]]).tolist()
-    [[[[1.0], [2.0]]]]
-    """
-
-    def __init__(self, mode: str = "horizontal_and_vertical", seed: int | None = None, **options: Any) -> None:
-        super().__init__(seed, **options)
-        if mode not in ("horizontal", "vertical", "horizontal_and_vertical"):
-            raise ValueError(
-                f"RandomFlip: got mode={mode!r}, wanted 'horizontal', 'vertical' or 'horizontal_and_vertical'"
-            )
-        self.mode = mode
-
-    def make(self, input_shape: Shape) -> Shape:
-        """Check the input."""
-        self.need_images(input_shape)
-        return super().make(input_shape)
-
-    def noisy(self, x: Tensor) -> Tensor:
-        """The flipped images."""
-        for axis, name in ((2, "horizontal"), (1, "vertical")):
-            if name in self.mode:
-                chosen = self.kept(x, 0.5, (None, 1, 1, 1)) > 0
-                x = where(chosen, x.flip(axis), x)
-        return x

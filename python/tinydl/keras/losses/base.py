@@ -11,6 +11,7 @@ from ... import dtypes
 from ...autograd import Function
 from ...creation import as_tensor
 from ...tensor import Array, Tensor
+from ..config import Configured
 
 EPSILON = 1e-7
 """Keras's `backend.epsilon()`: how near to 0 and 1 a probability may come."""
@@ -19,7 +20,7 @@ MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
 
 
-class Loss:
+class Loss(Configured):
     """A function of targets and outputs. A loss of one's own defines `call`, which returns one value for each sample.
 
     Args:

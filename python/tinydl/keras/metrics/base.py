@@ -10,11 +10,12 @@ import numpy as np
 from ...autograd import no_grad
 from ...tensor import Array, Tensor
 from ...train import metrics
+from ..config import Configured
 
 EPSILON = 1e-7  # Keras's, which keeps quotients and logarithms finite
 
 
-class Metric(metrics.Metric):
+class Metric(Configured, metrics.Metric):
     """A number about all batches since `reset_state`.
 
     A subclass defines `update_state` and, unless it is the mean `total / count`, `result`; sums that are arrays are

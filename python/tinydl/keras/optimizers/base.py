@@ -7,13 +7,14 @@ from typing import Any
 
 from ...nn.utils.clip_grad import clip_grad_value_, get_total_norm, scale_
 from ...tensor import Tensor
+from ..config import Configured, serialize
 from ..lookup import supported
 from .schedules import LearningRateSchedule
 
 LIMITS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
-class Optimizer:
+class Optimizer(Configured):
     """Settings, and once the model is built the optimiser of `optim` that obeys them.
 
     Args:
@@ -72,6 +73,14 @@ class Optimizer:
         self.bound = bound
         return bound
 
+    def minimize(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss, and take a step: for a model's own `train_step`."""
+        if self.bound is None:
+            raise ValueError(f"{type(self).__name__}.minimize: no model has been compiled with the optimizer and built")
+        self.bound.zero_grad()
+        loss.backward()
+        self.bound.step()
+
     def _before_step(self, bound: Any, *_: Any) -> None:
         groups = bound.param_groups
         if self.schedule is not None:
@@ -112,6 +121,11 @@ class Optimizer:
         if self.bound is not None:
             for group in self.bound.param_groups:
                 group["lr"] = float(value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments with the defaults filled in, and the present learning rate."""
+        rate = self.learning_rate if self.schedule is None else serialize(self.schedule)
+        return {**super().get_config(), "learning_rate": rate}
 
     def count_params(self) -> int:
         """How many numbers the optimiser keeps, counted as Keras does: with the step and the learning rate."""

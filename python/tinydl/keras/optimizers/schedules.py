@@ -6,6 +6,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from ..config import Configured
+
 __all__ = [
     "CosineDecay",
     "CosineDecayRestarts",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configured):
     """Base of the schedules: subclasses define schedule(step), the rate of a step."""
 
     def __call__(self, step: float) -> float:

@@ -1,5 +1,6 @@
 """What works on the parameters and gradients of a model."""
 
+from ... import refusal
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
 
@@ -11,3 +12,5 @@ __all__ = [
     "parameters_to_vector",
     "vector_to_parameters",
 ]
+
+refusal.guard(globals())
