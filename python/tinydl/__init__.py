@@ -15,11 +15,9 @@ from . import (
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import (
     empty_cache,
-    get_float32_matmul_precision,
     memory_stats,
     reset_peak_memory,
     set_cache_limit,
-    set_float32_matmul_precision,
     set_num_threads,
 )
 from .backend import num_threads as get_num_threads

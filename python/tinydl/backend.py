@@ -42,6 +42,7 @@ from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded 
     num_threads,
     reset_peak_memory,
     set_cache_limit,
+    set_float32_matmul_precision,
     set_isa,
     set_num_threads,
     start_trace,
@@ -54,7 +55,7 @@ __all__ = [
     "conversion",
     "detected_isa",
     "empty_cache",
-    "get_float32_matmul_precision",
+    "float32_matmul_precision",
     "isa",
     "memory_stats",
     "num_threads",
@@ -77,32 +78,6 @@ ISAS = ("portable", "avx2", "avx512", "amx")
 def of(array: Array) -> ModuleType:
     """The extension module whose kernels take `array`: so far always the CPU's."""
     return _cpu
-
-
-def get_float32_matmul_precision() -> str:
-    """The precision that `set_float32_matmul_precision` chose; "highest" unless it was called."""
-    return float32_matmul_precision()
-
-
-def set_float32_matmul_precision(precision: str) -> None:
-    """Say how float32 products and convolutions may be computed: "highest", "high" or "medium".
-
-    Only machines whose matrix units multiply bfloat16 faster than float32 (AMX) take notice. There an operand is split
-    into bfloat16 parts, x = x0 + x1 + x2, and the products of parts are summed in float32: "highest", the default, sums
-    the six largest and is at least as accurate as a loop of float32 multiply-adds (error about 1e-7 |A||B|); "high"
-    sums x0 y0, x0 y1 and x1 y0 (about 1e-6); "medium" x0 y0 alone (about 1e-3). Where a part would leave float32's
-    range, the call multiplies in float32 instead.
-
-    Source: Henry, Tang, Heinecke, arXiv 1904.06376. ValueError for another word.
-
-    >>> set_float32_matmul_precision("high")
-    >>> get_float32_matmul_precision()
-    'high'
-    >>> set_float32_matmul_precision("highest")
-    """
-    if not isinstance(precision, str):
-        raise TypeError(f"set_float32_matmul_precision: got {type(precision).__name__}, wanted a string")
-    _cpu.set_float32_matmul_precision(precision)
 
 
 def check_device(device: str | None) -> None:

@@ -18,7 +18,7 @@ def explain(op: Callable[..., Any] | str, *args: Any, **options: Any) -> str:
     >>> import tinydl
     >>> print(tinydl.explain("matmul", tinydl.ones(8, 8), tinydl.ones(8, 8)))  # doctest: +ELLIPSIS
     instruction set ..., ... threads at most
-    product of (8, 8) and (8, 8): fused multiply-adds; no matrix tiles: ...
+    product of (8, 8) and (8, 8): fused multiply-adds; too small to be packed or split
     """
     function = _named(op) if isinstance(op, str) else op
     backend.start_trace()

@@ -52,6 +52,18 @@ def test_bias_and_activation(isa, dtype, activation, rng):
     assert_close(got, ACTIVATIONS[activation](z), "matmul", length=150, scale=scale)
 
 
+@pytest.mark.parametrize("size", [7, 130])
+def test_repeated_rows_and_columns(isa, size, rng):
+    a, row, column = normal(rng, (size, size)), normal(rng, (1, size)), normal(rng, (size, 1))
+    for repeated in (
+        np.broadcast_to(row, a.shape),
+        np.broadcast_to(column, a.shape),
+        np.broadcast_to(row[0, 0], a.shape),
+    ):
+        check(repeated, a)
+        check(a, repeated)
+
+
 @pytest.mark.parametrize(
     ("batch_a", "batch_b"), [((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 5)), ((), (4,)), ((4,), ()), ((0,), (1,))]
 )

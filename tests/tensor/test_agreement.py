@@ -212,7 +212,7 @@ def test_settings(torch):
             assert lib.get_float32_matmul_precision() == "medium"
             lib.use_deterministic_algorithms(True)
             assert lib.are_deterministic_algorithms_enabled()
-        with pytest.raises(ValueError, match="got 'low', wanted one of"):
+        with pytest.raises(ValueError, match="got 'low', wanted 'highest', 'high' or 'medium'"):
             tinydl.set_float32_matmul_precision("low")
     finally:
         for lib in (tinydl, torch):

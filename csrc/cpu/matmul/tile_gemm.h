@@ -19,7 +19,7 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kTileDepth = 512;  // most k of a block
+constexpr int64_t kTileDepth = 512;               // most k of a block
 constexpr int64_t kDensePitch = kTileDepth + 16;  // copies of rows end on a whole vector, past the last k
 constexpr int64_t kTileBlockRows = 256;
 constexpr int64_t kTileBlockPanels = 32;
