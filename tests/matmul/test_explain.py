@@ -24,8 +24,8 @@ def test_why_no_tiles(rng):
         (large.double(), "amx", "fused multiply-adds; no matrix tiles: they have no float64"),
         (large, "avx512", "fused multiply-adds; no matrix tiles: the instruction set in use has none"),
         (small, "amx", "fused multiply-adds; too small to be packed or split"),
-        (large[:60, :60], "amx", "fused multiply-adds; no matrix tiles: fewer than 128^3 multiply-adds"),
-        (large[:31], "amx", "fused multiply-adds; no matrix tiles: a side is shorter than 32"),
+        (large[:100, :100], "amx", "fused multiply-adds; no matrix tiles: fewer than 128^3 multiply-adds"),
+        (tinydl.ones(31, 900), "amx", "fused multiply-adds; no matrix tiles: a side is shorter than 32"),
         (wide, "amx", "fused multiply-adds; no matrix tiles: the operands' range is too wide"),
     ]
     for a, isa, expected in cases:
@@ -39,7 +39,7 @@ def test_layers_and_every_product_of_a_call(rng):
     layer = nn.Conv2d(3, 5, 3, groups=1)
     text = tinydl.explain(layer, tinydl.ones(2, 3, 8, 8))
     assert text.count("product of (72, 27) and (27, 5)") == 1
-    assert tinydl.explain("matmul", tinydl.ones(2, 60, 60), tinydl.ones(2, 60, 60)).count("product of") == 2
+    assert tinydl.explain("matmul", tinydl.ones(2, 100, 100), tinydl.ones(2, 100, 100)).count("product of") == 2
 
 
 def test_a_call_that_fails_leaves_no_trace():

@@ -107,13 +107,13 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
       job.tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
       job.accumulate = b > block;
       job.epilogue = nullptr;
-      const auto tile = job.tail == Vec<T>::size ? tile_for<T, false>(vectors) : tile_for<T, true>(vectors);
+      const bool whole = job.tail == Vec<T>::size;
       const int step = kTileRows[vectors];
       for (int64_t i = 0; i < count; i += step) {
         job.a = a + i;
         job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) c[r] = to + (first + i + r) * c_stride + column;
-        tile(job);
+        (whole ? tile_for<T, false>(vectors, job.rows) : tile_for<T, true>(vectors, job.rows))(job);
       }
     }
   }

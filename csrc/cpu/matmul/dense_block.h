@@ -1,4 +1,4 @@
-// Blocks of a strided matrix of floats, copied so that 16 neighbours of k lie in a vector.
+// Blocks of a strided matrix of floats, copied so that neighbours lie in a vector of 16.
 #pragma once
 #include "cpu/matmul/depth.h"
 #include "cpu/simd/integers.h"
@@ -50,6 +50,16 @@ inline void copy_block(const float* from, int64_t row_stride, int64_t column_str
           column_stride == 1 ? Vec<float>::load(row, lanes) : Vec<float>::gather(row, column_stride, lanes);
       values.store(to + i * pitch);
     }
+  }
+}
+
+// to[k][j] = from[k + j * n_stride] for k < count and j < width, a multiple of 16; zeros from column n on.
+inline void transpose_columns(const float* from, int64_t n_stride, int64_t count, int64_t n, int64_t width, float* to) {
+  for (int64_t k = 0; k < count; k += 16) {
+    const int64_t rows = smaller(16, count - k);
+    copy_block(from + k, 1, n_stride, rows, n, to + k * width, width);
+    for (int64_t j = div_up(n, 16) * 16; j < width; j += 16)
+      for (int64_t i = 0; i < rows; ++i) Vec<float>(0.0f).store(to + (k + i) * width + j);
   }
 }
 

@@ -12,6 +12,9 @@
 // block of A to scratch memory first: stage() for each k block.
 #pragma once
 #include "cpu/matmul/depth.h"
+#if defined(TINYDL_TIER_avx512)
+#include "cpu/matmul/dense_block.h"
+#endif
 #include "cpu/matmul/tile.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
@@ -34,6 +37,10 @@ TINYDL_INLINE int64_t padded_columns(int64_t n) {
 // to[k][j] = from[k * k_stride + j * n_stride] for k < count and j < width; zeros from column n on.
 template <class T>
 void pack_columns(const T* from, int64_t k_stride, int64_t n_stride, int64_t count, int64_t n, int64_t width, T* to) {
+#if defined(TINYDL_TIER_avx512)
+  if constexpr (sizeof(T) == sizeof(float))
+    if (k_stride == 1 && n_stride != 1) return transpose_columns(from, n_stride, count, n, width, to);
+#endif
   for (int64_t k = 0; k < count; ++k, to += width, from += k_stride) {
     int64_t j = 0;
     if (n_stride == 1)
@@ -98,13 +105,12 @@ void gemm_block(const Rows& rows, const Depth& depth, const T* packed, int64_t n
       job.accumulate = b > 0;
       job.epilogue = last && (epilogue.bias || epilogue.activation != Activation::none) ? &epilogue : nullptr;
       job.bias = epilogue.bias ? epilogue.bias + column : nullptr;
-      const auto tile = tile_for<T, false>(vectors);
       const int step = kTileRows[vectors];
       for (int64_t i = 0; i < count; i += step) {
         job.a = a + i;
         job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) tile_c[r] = c[i + r] + column;
-        tile(job);
+        tile_for<T, false>(vectors, job.rows)(job);
       }
     }
   }

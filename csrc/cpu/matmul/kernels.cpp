@@ -2,7 +2,7 @@
 
 #include "cpu/matmul/matrix.h"
 #include "cpu/matmul/product.h"
-#include "cpu/matmul/small.h"
+#include "cpu/matmul/unpacked.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -24,9 +24,9 @@ template <class T>
 void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
             const Epilogue<T>& epilogue, T* c) {
   if (batch == 0 || m == 0 || n == 0) return;
-  if (is_small(m, n, k, a)) {
+  if (is_unpacked(m, n, k, a)) {
     trace_product(m, n, k, "fused multiply-adds", "too small to be packed or split");
-    return small_products(batch, m, n, k, a, b, epilogue, c);
+    return unpacked_products(batch, m, n, k, a, b, epilogue, c);
   }
   for (int64_t i = 0; i < batch; ++i) {
     const T* ai = a.data + (a.offsets ? a.offsets[i] : 0);

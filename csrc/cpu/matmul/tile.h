@@ -30,7 +30,7 @@ constexpr int kPanel = kMaxVectors * Vec<T>::size;  // columns of a full tile
 
 template <class T>
 struct TileJob {
-  const T* const* a;  // kTileRows[NV] pointers (past the last row they repeat it)
+  const T* const* a;  // as many pointers as the tile has rows (past the last row they repeat it)
   int64_t a_step;     // from k to k + 1 in A
   const T* b;
   int64_t b_step;  // from k to k + 1 in B
@@ -97,9 +97,8 @@ void finish_tile(const TileJob<T>& job) {
 }
 
 // `masked` reads B's last vector under the tail's mask; packed B is padded and needs none.
-template <class T, int NV, bool masked>
+template <class T, int NV, int rows, bool masked>
 void run_tile(const TileJob<T>& job) {
-  constexpr int rows = kTileRows[NV];
   Vec<T> acc[rows][NV];
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
@@ -124,21 +123,33 @@ void run_tile(const TileJob<T>& job) {
   if (job.epilogue) finish_tile<T, NV>(job);
 }
 
-// The tile for a panel of `vectors` vectors of columns.
+template <class T>
+using Tile = void (*)(const TileJob<T>&);
+
+// The lowest tile of NV vectors that holds `rows` rows, or the highest.
+template <class T, int NV, bool masked>
+Tile<T> tile_of_height(int64_t rows) {
+  if (rows == 1) return run_tile<T, NV, 1, masked>;
+  if (rows == 2) return run_tile<T, NV, 2, masked>;
+  if (rows <= 4) return run_tile<T, NV, 4, masked>;
+  return run_tile<T, NV, kTileRows[NV], masked>;
+}
+
+// The tile for a panel of `vectors` vectors of columns and `rows` rows, or the first of them.
 template <class T, bool masked>
-void (*tile_for(int vectors))(const TileJob<T>&) {
+Tile<T> tile_for(int vectors, int64_t rows) {
   switch (vectors) {
     case 1:
-      return run_tile<T, 1, masked>;
+      return tile_of_height<T, 1, masked>(rows);
     case 2:
-      return run_tile<T, 2, masked>;
+      return tile_of_height<T, 2, masked>(rows);
 #if !defined(TINYDL_TIER_portable)
     case 3:
-      return run_tile<T, 3, masked>;
+      return tile_of_height<T, 3, masked>(rows);
 #endif
 #if defined(TINYDL_TIER_avx512)
     case 4:
-      return run_tile<T, 4, masked>;
+      return tile_of_height<T, 4, masked>(rows);
 #endif
     default:
       return nullptr;

@@ -1,0 +1,132 @@
+// Products whose B is not packed: small ones, and flat ones of a few rows, where packing costs more than the product.
+//
+// A task is a panel of columns of one product. Its sums run over k in the same order as in gemm.h and give the same
+// bits, but for the dot products: up to four rows times a B whose columns are contiguous, summed in vectors along k.
+#pragma once
+#include "cpu/matmul/gemm.h"
+
+namespace tinydl::TINYDL_TIER {
+
+constexpr int64_t kSmallProduct = 80 * 80 * 80;  // multiply-adds
+constexpr int64_t kFlatRows = 12;
+constexpr int kDotRows = 4;
+
+// A stride of 0 would have the tile's loop over k end before it begins.
+template <class T>
+bool is_unpacked(int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a) {
+  return (m * n * k <= kSmallProduct || m <= kFlatRows) && a.column_stride != 0;
+}
+
+// One matrix of the batch, and what becomes of it.
+template <class T>
+struct Unpacked {
+  int64_t m, n, k;
+  const T* a;
+  int64_t a_row, a_column;
+  const T* b;
+  int64_t b_row, b_column;
+  const Epilogue<T>& epilogue;
+  T* c;
+
+  // C's columns [column, column + width) from B's, whose neighbours are `from` + 1 and whose rows lie `b_step` apart.
+  void panel(int64_t column, int64_t width, const T* from, int64_t b_step) const {
+    const Run all{0, 0, k};
+    const T* rows[kMaxTileRows];
+    T* targets[kMaxTileRows];
+    const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
+    const int tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
+    TileJob<T> job{};
+    job.a = rows;
+    job.a_step = a_column;
+    job.b = from;
+    job.b_step = b_step;
+    job.runs = &all;
+    job.run_count = 1;
+    job.c = targets;
+    job.tail = tail;
+    job.epilogue = epilogue.bias || epilogue.activation != Activation::none ? &epilogue : nullptr;
+    job.bias = epilogue.bias ? epilogue.bias + column : nullptr;
+    const int step = kTileRows[vectors];
+    for (int64_t i = 0; i < m; i += step) {
+      job.rows = static_cast<int>(smaller(step, m - i));
+      for (int r = 0; r < step; ++r) {
+        const int64_t row = i + smaller(r, job.rows - 1);
+        rows[r] = a + row * a_row;
+        targets[r] = c + row * n + column;
+      }
+      const bool whole = tail == Vec<T>::size;
+      (whole ? tile_for<T, false>(vectors, job.rows) : tile_for<T, true>(vectors, job.rows))(job);
+    }
+  }
+
+  // The same from contiguous columns of B: sums over lanes.
+  void dots(int64_t column, int64_t width) const {
+    for (int64_t j = column; j < column + width; ++j)
+      for (int64_t i = 0; i < m; ++i) c[i * n + j] = dot(a + i * a_row, b + j * b_column);
+    for (int64_t i = 0; i < m; ++i) finish(column, width, c + i * n + column);
+  }
+  T dot(const T* x, const T* y) const {
+    Vec<T> sums[4] = {Vec<T>(T(0)), Vec<T>(T(0)), Vec<T>(T(0)), Vec<T>(T(0))};
+    constexpr int64_t kStep = 4 * Vec<T>::size;
+    int64_t at = 0;
+    for (; at + kStep <= k; at += kStep)
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v)
+        sums[v] = fma(Vec<T>::load(x + at + v * Vec<T>::size), Vec<T>::load(y + at + v * Vec<T>::size), sums[v]);
+    for (; at < k; at += Vec<T>::size) {
+      const int lanes = static_cast<int>(smaller(Vec<T>::size, k - at));
+      sums[0] = fma(Vec<T>::load(x + at, lanes), Vec<T>::load(y + at, lanes), sums[0]);
+    }
+    return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  void finish(int64_t column, int64_t width, T* row) const {
+    for (int64_t j = 0; j < width; j += Vec<T>::size) {
+      const int lanes = static_cast<int>(smaller(Vec<T>::size, width - j));
+      Vec<T> x = Vec<T>::load(row + j, lanes);
+      if (epilogue.bias) x = x + Vec<T>::load(epilogue.bias + column + j, lanes);
+      activate(x, epilogue.activation).store(row + j, lanes);
+    }
+  }
+  bool sums_along_k() const { return m <= kDotRows && b_row == 1 && b_column != 1 && a_column == 1; }
+};
+
+template <class T>
+void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
+                       const Epilogue<T>& epilogue, T* c) {
+  const int64_t panels = div_up(n, kPanel<T>), tasks = batch * panels;
+  const int64_t work = tasks * m * kMaxVectors * (k + 8) / 2;
+  const bool copied = b.column_stride != 1;
+  const size_t share = copied ? static_cast<size_t>(k * kPanel<T>) * sizeof(T) : 0;
+  Scratch scratch(share * static_cast<size_t>(workers_for(tasks, work)));
+  char* memory = static_cast<char*>(scratch.data());
+  parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+    const FlushDenormals flush;
+    T* copy = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t i = t / panels, column = t % panels * kPanel<T>, width = smaller(kPanel<T>, n - column);
+      const Unpacked<T> one{m,
+                            n,
+                            k,
+                            a.data + (a.offsets ? a.offsets[i] : 0),
+                            a.row_stride,
+                            a.column_stride,
+                            b.data + (b.offsets ? b.offsets[i] : 0),
+                            b.row_stride,
+                            b.column_stride,
+                            epilogue,
+                            c + i * m * n};
+      const T* from = one.b + column * b.column_stride;
+      const int64_t padded = padded_columns<T>(width);
+      if (one.sums_along_k()) {
+        one.dots(column, width);
+      } else if (copied) {
+        pack_columns(from, b.row_stride, b.column_stride, k, width, padded, copy);
+        one.panel(column, width, copy, padded);
+      } else {
+        one.panel(column, width, from, b.row_stride);
+      }
+    }
+  });
+}
+
+}  // namespace tinydl::TINYDL_TIER
