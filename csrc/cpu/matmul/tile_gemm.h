@@ -82,25 +82,51 @@ inline bool split_is_exact(const SharedRange& a, const SharedRange& b, int64_t k
 template <int planes>
 constexpr int64_t kStepValues = planes * 2 * kTileValues;
 
-// Splits 16 dense rows of `steps` steps of k.
+// Splits `steps` steps of a row, 32 floats each, into row `row` of the tiles at `to`.
 template <int planes>
-void split_rows(const float* dense, int64_t pitch, int64_t steps, Bfloat16* to, ExponentRange& range) {
-  for (int64_t s = 0; s < steps; ++s, to += kStepValues<planes>)
-    for (int i = 0; i < kTileEdge; ++i) {
-      const float* row = dense + i * pitch + s * kStepDepth;
-      split<planes>(Vec<float>::load(row), Vec<float>::load(row + 16), to + i * kStepDepth, 2 * kTileValues, range);
-    }
+TINYDL_INLINE void split_row(const float* from, int64_t steps, int row, Bfloat16* to, ExponentRange& range) {
+  to += row * kStepDepth;
+  for (int64_t s = 0; s < steps; ++s, from += kStepDepth, to += kStepValues<planes>)
+    split<planes>(Vec<float>::load(from), Vec<float>::load(from + 16), to, 2 * kTileValues, range);
+}
+
+// Splits 16 dense rows of `steps` steps.
+template <int planes>
+void split_rows(const float* dense, int64_t pitch, int64_t steps, Bfloat16* to, ExponentRange& shared) {
+  ExponentRange range = shared;  // in registers
+  for (int i = 0; i < kTileEdge; ++i) split_row<planes>(dense + i * pitch, steps, i, to, range);
+  shared = range;
+}
+
+// Splits 16 rows whose runs are whole steps, straight from where they lie.
+template <int planes>
+void split_runs(const float* const* rows, const DepthBlock& block, const Run* runs, Bfloat16* to,
+                ExponentRange& shared) {
+  ExponentRange range = shared;
+  for (int i = 0; i < kTileEdge; ++i)
+    for (int r = 0; r < block.run_count; ++r)
+      split_row<planes>(rows[i] + runs[r].a_offset, runs[r].length / kStepDepth, i,
+                        to + runs[r].k / kStepDepth * kStepValues<planes>, range);
+  shared = range;
+}
+
+inline bool has_whole_steps(const DepthBlock& block, const Run* runs) {
+  for (int r = 0; r < block.run_count; ++r)
+    if (runs[r].k % kStepDepth != 0 || runs[r].length % kStepDepth != 0) return false;
+  return true;
 }
 
 // Splits a dense step of 32 values of k x 32 columns.
 template <int planes>
-void split_columns(const float* dense, Bfloat16* to, ExponentRange& range) {
+void split_columns(const float* dense, Bfloat16* to, ExponentRange& shared) {
+  ExponentRange range = shared;
   for (int tile = 0; tile < 2; ++tile)
     for (int i = 0; i < kTileEdge; ++i) {
       const float* low = dense + i * kPairEdge + tile * kTileEdge;
       split<planes>(Vec<float>::load(low), Vec<float>::load(low + 16 * kPairEdge),
                     to + tile * kTileValues + i * kStepDepth, 2 * kTileValues, range);
     }
+  shared = range;
 }
 
 inline void clear(float* to, int64_t count) {
@@ -200,12 +226,20 @@ struct TileGemm {
   // A's rows [first, first + count) over a block of k, as [32 rows][step][plane][tile].
   void split_a(int64_t first, int64_t count, const DepthBlock& block, Memory& memory) const {
     const int64_t steps = div_up(block.length, kStepDepth);
+    const bool direct = rows.step() == 1 && has_whole_steps(block, depth.runs(block));
     ExponentRange range;
     for (int64_t i = 0; i < div_up(count, kPairEdge) * kPairEdge; i += kTileEdge) {
       const int64_t present = larger(0, smaller(kTileEdge, count - i));
+      Bfloat16* to = memory.a + i / kPairEdge * steps * kStepValues<planes> + i / kTileEdge % 2 * kTileValues;
+      if (direct && present == kTileEdge) {
+        const float* from[kTileEdge];
+        float* unused[kTileEdge];
+        rows.locate(first + i, kTileEdge, from, unused);
+        split_runs<planes>(from, block, depth.runs(block), to, range);
+        continue;
+      }
       if (present < kTileEdge || block.length % kStepDepth != 0) clear(memory.dense, kTileEdge * kDensePitch);
       if (present > 0) copy_rows(rows, first + i, present, block, depth.runs(block), memory.dense, kDensePitch);
-      Bfloat16* to = memory.a + i / kPairEdge * steps * kStepValues<planes> + i / kTileEdge % 2 * kTileValues;
       split_rows<planes>(memory.dense, kDensePitch, steps, to, range);
     }
     a_range.add(range);
