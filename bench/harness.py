@@ -29,7 +29,6 @@ class Row:
     bytes: float = 0  # bytes that a call must read and write
     check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
     bounded: bool = True  # whether a limit of the machine is timed beside it
-    quick: bool = False  # whether --quick times it
 
     def limit(self) -> Limit | None:
         """What the machine can do at most of the row's work; None for work that caches serve."""
