@@ -407,10 +407,8 @@ class Layer(Called):
         own = self.weights
         arrays = [np.asarray(w._data if isinstance(w, Tensor) else w) for w in weights]
         if [a.shape for a in arrays] != [w.shape for w in own]:
-            raise ValueError(
-                f'Layer "{self.name}": got weights of shapes {[a.shape for a in arrays]}, '
-                f"wanted {[w.shape for w in own]}"
-            )
+            got, wanted = [a.shape for a in arrays], [w.shape for w in own]
+            raise ValueError(f'Layer "{self.name}": got weights of shapes {got}, wanted {wanted}')
         with no_grad():
             for weight, array in zip(own, arrays, strict=True):
                 weight.copy_(Tensor(array))
