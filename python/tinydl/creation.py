@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +50,8 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if not typed and isinstance(data, list | tuple):
         data = [item._data if isinstance(item, Tensor) else item for item in data]
         typed = any(hasattr(item, "dtype") for item in data)
+        if typed and dtype is None:
+            dtype = functools.reduce(dtypes.promote, map(_dtype_of_item, data))
     try:
         out = np.array(data, copy=True, order="K") if copy else np.asarray(data)
     except ValueError as error:
@@ -58,6 +61,12 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if dtype is None:
         dtype = dtypes.float32 if not typed and out.dtype == np.float64 else out.dtype
     return np.require(out.astype(np.dtype(dtype).newbyteorder("="), copy=False, order="K"), requirements="A")
+
+
+def _dtype_of_item(item: Any) -> np.dtype[Any]:
+    """The dtype that one of several items asks for: numbers of Python's, alone or in lists, are float32 or int64."""
+    dtype = np.asarray(item).dtype
+    return dtypes.float32 if dtype == np.float64 and not hasattr(item, "dtype") else dtype
 
 
 # -- Filled -----------------------------------------------------------------------------------------------------

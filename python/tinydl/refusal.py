@@ -3,7 +3,7 @@
 Operations check what is cheap to check. What slips through fails somewhere inside, with a message of Python's, NumPy's
 or pybind11's about a line that the caller has never seen. `guarded` turns such an error into one about the call: it
 compares the arguments with the function's annotations, once the call has failed. Errors that an operation or a kernel
-raises on purpose pass unchanged.
+raises on purpose pass unchanged, and so do those of the caller's own code, such as hooks and layers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import os
 import re
 import sys
 import types
@@ -36,8 +37,9 @@ TRAINING = QUICK | frozenset(_TRAINING.split())
 WITH_DIM = frozenset(("sum", "mean", "softmax", "log_softmax", "squeeze", "unsqueeze"))  # guarded as methods, too
 
 ACCIDENTS = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError)
-_FOLDER = str(Path(__file__).parent)
-_OURS = (_FOLDER, str(Path(np.__file__).parent))  # whose lines the caller has not written
+_FOLDER = str(Path(__file__).parent) + os.sep
+_OURS = (_FOLDER, str(Path(np.__file__).parent) + os.sep, "<frozen")  # whose lines the caller has not written
+_LIBRARY = str(Path(inspect.__file__).parent) + os.sep  # nor Python's, but for what is installed there
 _NAMED = re.compile(r"[\w.]+: ")  # a message that begins with the operation
 _VAGUE = "an argument is of the wrong kind"
 _PYTHON = re.compile("not supported between|object is not|unsupported operand|unhashable|cannot unpack|^ufunc")
@@ -61,7 +63,7 @@ def guarded(function: Callable[..., Any], aliased: bool = False) -> Any:
             better = explained(function, error, args, kwargs)
             if better is error:
                 raise
-            raise better from None
+            raise better from better.__cause__
 
     return call
 
@@ -107,6 +109,8 @@ def explained(
 
     `op` is the operation's name, by default the function's.
     """
+    if _from_callers_code(error):
+        return error
     op = op or function.__name__.strip("_")
     vague = _VAGUE in str(error)
     if not vague and not _by_accident(error):
@@ -125,7 +129,9 @@ def explained(
     if vague:
         return error
     got = ", ".join(f"{name}: {kind_of(value)}" for name, value in given.arguments.items())
-    return _built_in(error)(f"{op}: {told(error)} (got {got})")
+    better = _built_in(error)(f"{op}: {told(error)} (got {got})")
+    better.__cause__ = error  # no argument is to blame, so that it may be a fault of ours
+    return better
 
 
 def _built_in(error: Exception) -> type[Exception]:
@@ -141,6 +147,18 @@ def _says_where(error: Exception) -> bool:
     return outside or type(error) not in (ValueError, TypeError, IndexError) or bool(_NAMED.match(str(error)))
 
 
+def _from_callers_code(error: BaseException) -> bool:
+    """Whether the error went through lines of the caller's on its way here."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        library = file.startswith(_LIBRARY) and "-packages" not in file
+        if not library and not file.startswith(_OURS):
+            return True
+        trace = trace.tb_next
+    return False
+
+
 def _by_accident(error: BaseException) -> bool:
     """Whether Python, NumPy or pybind11 raised the error within the project or NumPy, not a line that says `raise`."""
     trace = error.__traceback__
@@ -149,8 +167,6 @@ def _by_accident(error: BaseException) -> bool:
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    if not code.co_filename.startswith(_OURS):
-        return False
     if not code.co_filename.startswith(_FOLDER):
         return True
     raised = dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
@@ -216,7 +232,9 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool | int | np.bool_)
     kind = origin or hint
-    return isinstance(value, kind) if isinstance(kind, type) else True
+    if not isinstance(kind, type) or kind.__module__ == "typing":  # such as BinaryIO, which no file is an instance of
+        return True
+    return isinstance(value, kind)
 
 
 _WORDS = {int: "an integer", float: "a number", str: "a string", bool: "a bool", Tensor: "a tensor"}

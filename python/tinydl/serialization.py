@@ -7,6 +7,7 @@ array and `{"$tensor": name}` for a tensor. A checksum covers both. Nothing in a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -49,14 +50,13 @@ def save(obj: Any, f: File) -> None:
     """
     if not _is_path(f) and not callable(getattr(f, "write", None)):
         raise TypeError(f"save: got {type(f).__name__} as f, wanted a path or a file to write bytes to")
+    if isinstance(f, io.TextIOBase):
+        raise TypeError("save: the file takes text, wanted one opened for bytes, as with open(path, 'wb')")
     data = _serialized("save", obj)
     if _is_path(f):
         write_atomically(f, data)  # type: ignore[arg-type]
-        return
-    try:
+    else:
         f.write(data)  # type: ignore[union-attr]
-    except TypeError:
-        raise TypeError("save: the file takes text, wanted one opened for bytes, as with open(path, 'wb')") from None
 
 
 def load(f: File, map_location: Any = None, *, weights_only: bool | None = None) -> Any:
@@ -174,7 +174,7 @@ def _read(f: File) -> tuple[str, dict[str, Array], dict[str, str]]:
         if data[:4] == b"PK\x03\x04" or data[:1] == b"\x80":
             raise ValueError(_pickled(name)) from None
         raise ValueError(f"{name}: not a safetensors file, or a truncated or damaged one ({error})") from None
-    return name, arrays, header.get("__metadata__", {})
+    return name, arrays, header.get("__metadata__") or {}
 
 
 def _bytes(f: File) -> tuple[str, bytes]:
@@ -243,10 +243,13 @@ def _checksum(tensors: Mapping[str, Array], text: str) -> str:
 
 def _pack(op: str, value: Any, name: str, tensors: dict[str, Array]) -> Any:
     if isinstance(value, Tensor | np.ndarray):
-        while name in tensors:  # two paths may read the same: "a.b", and "b" within "a"
+        name = name.encode(errors="backslashreplace").decode()  # what no file can hold: half a pair of surrogates
+        while name in tensors or name == "__metadata__":  # two paths may read the same: "a.b", and "b" within "a"
             name += "'"
         if isinstance(value, np.ndarray):
-            tensors[name] = value
+            if value.dtype.hasobject:
+                raise TypeError(f"{op}: {name or 'the state'} is an array of dtype object; wanted arrays of numbers")
+            tensors[name] = value.astype(value.dtype.newbyteorder("="), copy=False)
             return {_ARRAY: name}
         tensors[name] = value._data
         return {_TENSOR: name, "requires_grad": True} if value.requires_grad else {_TENSOR: name}

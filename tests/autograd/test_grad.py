@@ -138,7 +138,7 @@ def test_gradients_are_accumulated_into_any_tensor(torch):
         assert_close(ours[name].grad.numpy(), theirs[name].grad.numpy(), family="gradient")
 
 
-@pytest.mark.parametrize("inputs", [None, "x hidden"])
+@pytest.mark.parametrize("inputs", [None, "x hidden", "x hidden hidden x"])
 def test_several_tensors_walked_at_once(torch, inputs):
     both = []
     for lib in (tinydl, torch):

@@ -8,6 +8,7 @@ import pytest
 import tinydl
 from tinydl import keras
 from tinydl.keras import Input, Model, Sequential, layers, models
+from tinydl.train import checkpoint
 
 from ..support.compare import assert_close
 
@@ -247,6 +248,24 @@ def test_files_of_graphs(tmp_path, pair):
     assert np.array_equal(wanted["left"], found["left"])
     assert all(np.array_equal(w, f) for w, f in zip(wanted["rows"], found["rows"], strict=True))
     assert Model.from_config(model.get_config()).count_params() == model.count_params()
+
+
+def test_files_of_slices(tmp_path, rng):
+    x = rng.standard_normal((4, 6)).astype(np.float32)
+    model = Model(start := Input((6,)), layers.Dense(2)(start[:, 1:5:2] * np.float32([1, 2])) + start[..., :2])
+    model.save(tmp_path / "m.safetensors")
+    again = models.load_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_damaged_files_of_graphs(tmp_path):
+    path = tmp_path / "m.safetensors"
+    Model(start := Input((3,)), layers.Dense(2)(start)).save(path)
+    state = checkpoint.load(path)
+    state["config"]["config"]["calls"][0]["layer"] = 7
+    checkpoint.save(path, state)
+    with pytest.raises(ValueError, match="its model cannot be made"):
+        models.load_model(path)
 
 
 @pytest.mark.parametrize("kind", ["functional", "sequential"])

@@ -1,6 +1,7 @@
 """Layers that users define: their weights, gradients, penalties, parts, settings and files."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -330,6 +331,41 @@ def test_a_model_without_weights_is_evaluated():
 
 
 # -- Settings and files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_layer_that_cannot_be_added_leaves_the_model_as_it_was(error, first):
+    class Broken(layers.Layer):
+        def call(self, inputs):
+            raise error("on purpose")
+
+    model = Sequential([] if first else [layers.Input((3,)), layers.Dense(2)])
+    with pytest.raises(error, match="on purpose"):
+        model.add(Broken(input_shape=(7,)))
+    model.add(layers.Dense(1, input_shape=(3,)))
+    assert len(model.layers) == (1 if first else 2)
+    assert model(np.ones((2, 3))).shape == (2, 1)
+    assert model.layers[-1].output is model.outputs[0]
+
+
+def test_further_arguments_are_not_kept():
+    class Sum(layers.Layer):
+        def call(self, inputs, other):
+            return inputs + other
+
+    layer, other = Sum(), tinydl.ones(2, 3)
+    layer(tinydl.ones(2, 3), other)
+    held = weakref.ref(other)
+    del other
+    assert held() is None
+
+
+def test_a_constraint_that_returns_another_shape_is_refused():
+    model = Sequential([layers.Input((3,)), layers.Dense(2, kernel_constraint=lambda w: w[0])])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"the constraint of kernel returned shape \(2,\), wanted \(3, 2\)"):
+        model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
 
 
 def test_settings():

@@ -165,6 +165,55 @@ def test_a_step_written_out_is_the_usual_one(data):
     assert records[0] == records[1]
 
 
+class Stepped(Model):
+    """A step around the one that models have."""
+
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize("form", ["list", "dict", "one in a list", "one in a dict"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_of_several_outputs(data, rng, form, weighted):
+    x, names = data[0], ["a", "b"][: 1 if form.startswith("one") else 2]
+    y = {name: x[:, : n + 1] for n, name in enumerate(names)}
+    weights = {name: rng.random(64).astype(np.float32) for name in names} if weighted else None
+    records = []
+    for kind in (Model, Stepped):
+        tinydl.manual_seed(2)
+        start = Input((5,))
+        outputs = {name: layers.Dense(n + 1, name=name)(start) for n, name in enumerate(names)}
+        model = kind(start, outputs if form.endswith("dict") else list(outputs.values()))
+        model.compile("sgd", dict.fromkeys(names, "mse"), weighted_metrics={n: ["mae"] for n in names})
+        given = weights and (weights["a"] if len(names) == 1 else weights)
+        model.fit(x, y, sample_weight=given, epochs=2, batch_size=64, verbose=0)
+        logs = model.evaluate(x, y, sample_weight=given, batch_size=64, verbose=0, return_dict=True)
+        steps = {name: value for name, value in logs.items() if name not in ("a_loss", "b_loss")}
+        records.append((steps, [w.tobytes() for w in model.get_weights()]))
+    assert len(records[0][0]) == 1 + len(names)
+    assert records[0] == records[1]
+
+
+class InAList(Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1, kernel_initializer="ones")
+
+    def call(self, inputs):
+        return [self.dense(inputs)]
+
+
+def test_one_output_in_a_list_is_trained(data):
+    made = layers.Dense(1, kernel_initializer="ones")(start := Input((5,)))
+    ends = []
+    for model in (Model(start, [made]), InAList()):
+        model.compile("sgd", "mse", metrics=["mae"])
+        history = model.fit(data[0], data[0][:, :1], batch_size=64, verbose=0).history
+        ends.append((history, model.get_weights()[0].tobytes()))
+    assert ends[0] == ends[1]
+    assert Model(start, [made]).predict(data[0], verbose=0).shape == (64, 1)
+
+
 class Tracked(Model):
     """A step with its own loss and metric, as in a model that has no `call`."""
 

@@ -70,6 +70,10 @@ PARTS = [
     "m.heaviside(x.detach() * 0, x.detach())",
     "m.heaviside(x.detach(), m.tensor(1))",
     "m.sgn(x.detach())",
+    "m.isin(x, x[0])",
+    "m.isin(x.detach(), x[:1])",
+    "x.detach()[:1, ..., :1].unique_consecutive(return_inverse=True, return_counts=True)",
+    "x.detach()[:1, ..., :1].unique_consecutive(return_inverse=True, dim=0)",
     "m.vander(x[0].detach())",
     "m.vander(x[0].detach(), 3, increasing=True)",
     "m.vander(x.detach())",
@@ -123,6 +127,8 @@ INTEGERS = [
     "m.sgn(x)",
     "m.cross(x[:, :3], x[:, :3], dim=1)",
     "m.vander(x[0])",
+    "m.vander((x[0] * 9).to(m.uint8))",
+    "m.linalg.vander(x.to(m.int8) * 50)",
     "x.clone().apply_(lambda v: v + 1)",
 ]
 

@@ -255,3 +255,14 @@ def test_the_forms_of_random_calls():
     extremes = tinydl.randint(-(2**63), 2**63 - 1, (4,))
     assert extremes.dtype == np.int64
     assert len(set(extremes.tolist())) == 4
+
+
+@pytest.mark.parametrize("kinds", ["fp", "ip", "if", "fF", "pi", "bp", "bi", "iIf"])
+def test_dtypes_of_mixed_items(kinds, torch):
+    """f, F, i, I and b are tensors of one element (float32, float64, int64, int32, bool), p is a Python float."""
+    dtypes = {"f": "float32", "F": "float64", "i": "int64", "I": "int32", "b": "bool"}
+
+    def items(lib):
+        return [lib.tensor(1, dtype=getattr(lib, dtypes[k])) if k in dtypes else 2.5 for k in kinds]
+
+    assert str(torch.tensor(items(torch)).dtype) == f"torch.{tinydl.tensor(items(tinydl)).dtype}"

@@ -24,6 +24,8 @@ STATE = {
     "array": np.arange(4.0)[::2],
     "plain": [1, 2**80, -0.5, float("inf"), None, True, "text \ud800", (), [], {}, (1, (2,))],
     "keys": {0: "a", None: "b", 1.5: "c", ("x", 2): "d", True: "e"},
+    "__metadata__": tinydl.ones(2),
+    "\ud800": tinydl.zeros(1),
     "": {"$tensor": 1, "a.b": tinydl.ones(1), "a": {"b": tinydl.zeros(1)}},
 }
 
@@ -58,6 +60,15 @@ def test_a_nan_comes_back():
     file = io.BytesIO()
     tinydl.save([float("nan")], file)
     assert np.isnan(tinydl.load(io.BytesIO(file.getvalue()))[0])
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8", ">f2"])
+def test_arrays_of_the_other_byte_order_come_back_in_this_machines(dtype):
+    file = io.BytesIO()
+    tinydl.save({"a": np.arange(3).astype(dtype)}, file)
+    got = tinydl.load(io.BytesIO(file.getvalue()))["a"]
+    assert got.dtype == np.dtype(dtype).newbyteorder("=")
+    assert got.tolist() == [0, 1, 2]
 
 
 def test_what_is_loaded_can_be_changed():
@@ -153,6 +164,7 @@ def held_by_itself():
         ({"a": {1, 2}}, TypeError, "save: a is a set; wanted"),
         ({"a": 1j}, TypeError, "save: a is a complex; wanted"),
         ({"a": np.array(["x"])}, TypeError, "save: an array cannot be written"),
+        ({"a": np.array([None])}, TypeError, "save: a is an array of dtype object; wanted"),
         ({(tinydl.ones(1),): 1}, TypeError, "save: the state has a tensor or an array in a key"),
         ({object(): 1}, TypeError, "save: a key of the state is a object; wanted"),
         (held_by_itself(), ValueError, "save: a dict, list or tuple holds itself"),
@@ -197,3 +209,15 @@ def test_wrong_files_and_places(tmp_path):
         assert tinydl.load(tmp_path / "a.pt", map_location=place) == {}
     with pytest.raises(FileNotFoundError):
         tinydl.load(tmp_path / "none.pt")
+
+    class Refusing:
+        def write(self, data):
+            raise TypeError("my own")
+
+    with pytest.raises(TypeError, match=r"^my own"):
+        tinydl.save({}, Refusing())
+
+
+def test_a_file_with_empty_metadata():
+    header = b'{"__metadata__":null,"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    assert tinydl.load(io.BytesIO(len(header).to_bytes(8, "little") + header + b"x"))["a"].tolist() == [120]

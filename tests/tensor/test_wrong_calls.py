@@ -4,8 +4,10 @@ A valid call of each function is searched for among some arguments; then one arg
 """
 
 import inspect
+import io
 import itertools
 import re
+import typing
 
 import numpy as np
 import pytest
@@ -166,6 +168,83 @@ def test_errors_of_the_callers_own_code_pass_unchanged():
 
     with pytest.raises(AttributeError, match="no_such_method"):
         nn.Sequential(Broken())(rows())
+
+
+def refuses(*_):
+    raise ValueError("on purpose")
+
+
+class Refuses(nn.Module):
+    def forward(self, x):
+        return refuses(x)
+
+
+class RefusesBackward(tinydl.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return refuses()
+
+
+def hooked():
+    y = tinydl.ones(2, requires_grad=True) * 2
+    y.register_hook(refuses)
+    return y.sum()
+
+
+def with_hook():
+    layer = nn.Linear(3, 2)
+    layer.register_forward_hook(refuses)
+    return nn.Sequential(layer)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nn.Sequential(Refuses())(rows()),
+        lambda: nn.Sequential(nn.Sequential(Refuses()))(rows()),
+        lambda: with_hook()(rows()),
+        lambda: hooked().backward(),
+        lambda: RefusesBackward.apply(tinydl.ones(1, requires_grad=True)).backward(),
+        lambda: rows().apply_(refuses),
+        lambda: rows().map_(rows(), refuses),
+        lambda: F.triplet_margin_with_distance_loss(rows(), rows(), rows(), distance_function=refuses),
+        lambda: nn.TripletMarginWithDistanceLoss(distance_function=refuses)(rows(), rows(), rows()),
+    ],
+)
+def test_errors_raised_on_purpose_by_the_callers_code_keep_message_and_traceback(call):
+    with pytest.raises(ValueError, match=r"^on purpose$") as caught:
+        call()
+    assert caught.traceback[-1].name == "refuses"
+
+
+def test_a_wrong_call_within_a_layer_is_not_taken_for_one_of_the_layer_around():
+    class Wrong(nn.Module):
+        def forward(self, x):
+            return x.reshape("a")
+
+    with pytest.raises((TypeError, ValueError)) as caught:
+        nn.Sequential(Wrong())(rows())
+    assert "Sequential" not in str(caught.value)
+    assert "forward" in [entry.name for entry in caught.traceback]
+
+
+def test_a_fault_of_the_engines_stays_in_sight():
+    def faulty(x):
+        return x.no_such_method()
+
+    faulty.__code__ = faulty.__code__.replace(co_filename=refusal.__file__)  # as if it were a line of the project's
+    faulty.__annotations__ = {"x": tinydl.Tensor}
+    with pytest.raises(TypeError, match=r"^faulty: ") as caught:
+        refusal.guarded(faulty)(rows())
+    assert "no_such_method" in str(caught.value.__cause__)
+
+
+def test_files_fit_where_files_are_wanted():
+    assert refusal.fits(io.BytesIO(), typing.BinaryIO)
 
 
 def test_a_cause_given_on_purpose_stays():

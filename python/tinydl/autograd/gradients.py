@@ -73,7 +73,7 @@ def into_inputs(roots: list[Tensor], first: list[Array | None], retain_graph: bo
 
     walk(start, first, retain_graph, deliver, wanted)
     arrived = wanted.arrived()
-    for t in chosen:
+    for t in {id(t): t for t in chosen}.values():
         found = arrived[t.grad_fn][t._output_index] if t.grad_fn in arrived else None
         if found is not None and not t.retains_grad:
             accumulate(t, found, False)

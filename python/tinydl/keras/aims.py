@@ -93,11 +93,12 @@ class Aims:
     def count(self, outputs: Any, targets: Any, weight: Any) -> dict[str, float]:
         """Let the metrics count a batch of outputs that are no logits; their results by name."""
         logs: dict[str, float] = {}
-        pairs = list(zip(several(outputs), several(targets), strict=True))
+        flat = tree.flatten(outputs), tree.flatten(targets)
+        weights = [None] * len(flat[0]) if weight is None else tree.flatten(weight)
         for weighted, groups in enumerate((self.metrics, self.weighted)):
-            for name, group, (output, target) in zip(self.names, groups, pairs, strict=True):
+            for name, group, output, target, each in zip(self.names, groups, *flat, weights, strict=True):
                 for metric in group:
-                    beside = (weight._data,) if weighted and weight is not None else ()
+                    beside = (each._data,) if weighted and each is not None else ()
                     metric.update(output._data, target._data, *beside)
                     logs[metric.name if len(self.names) == 1 else f"{name}_{metric.name}"] = metric.result()
         return logs

@@ -69,6 +69,8 @@ class Model(Training, nn.Module):
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         """Be the function from some symbolic tensors to others."""
+        if isinstance(outputs, list | tuple) and len(outputs) == 1:
+            (outputs,) = outputs  # as Keras's models return it
         graph = Graph(f'Model "{self.name}"', tree.flatten(inputs), tree.flatten(outputs))
         _give_names(self.name, graph.layers)
         self._graph, self._structure = graph, (inputs, outputs)
@@ -280,15 +282,15 @@ class Model(Training, nn.Module):
             if single and type(x) is Tensor and x.shape[1:] == wanted:
                 return channels_last(plan([channels_first(x)])[0])
             outputs = plan([channels_first(each) for each in self._checked([x] if type(x) is Tensor else x)])
-            return channels_last(outputs[0]) if self._single_output else [channels_last(each) for each in outputs]
+            return channels_last(outputs[0]) if len(outputs) == 1 else [channels_last(each) for each in outputs]
 
         return run
 
     def _by_call(self, x: Any, penalized: Sequence[Layer]) -> Any:
         for layer in penalized:
             layer._losses.clear()
-        out = self._called(self.unpacked(x))
-        return out if type(out) is Tensor else tree.flatten(out)
+        outputs = tree.flatten(self._called(self.unpacked(x)))
+        return outputs[0] if len(outputs) == 1 else outputs
 
     # -- The weights ------------------------------------------------------------------------------------------
 

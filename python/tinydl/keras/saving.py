@@ -78,7 +78,7 @@ def load_model(
             model = _made(state)
         model.load_state_dict(state["model"])
         restore(model, state.get("training", {}), custom_objects, compile)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(filepath)}: its model cannot be made: {error}") from error
     return model
 

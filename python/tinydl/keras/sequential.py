@@ -43,6 +43,7 @@ class Sequential(Model):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: only layers can be added, got {type(layer).__name__}")
+        shape_before = self.given_shape
         if not self._layers and self.given_shape is None:
             self.given_shape = layer.given_shape
             if self.given_shape is None and isinstance(layer, Model) and layer.built:
@@ -60,8 +61,9 @@ class Sequential(Model):
                 self._extend(self.inputs[0], self.outputs[0], [layer])
             elif self.given_shape is not None:
                 self.build(batched(self.given_shape))
-        except ValueError:
+        except BaseException:
             self._layers.pop()
+            self.given_shape = shape_before
             raise
 
     def pop(self) -> Layer:

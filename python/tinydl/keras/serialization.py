@@ -98,6 +98,7 @@ def graph_config(name: str, graph: Graph, structure: tuple[Any, Any]) -> dict[st
     """A model made of symbolic tensors: its layers, their calls in order, and which results are the outputs.
 
     A tensor is `{"tensor": [number, index]}`: the index-th result of a call, where the inputs are the first numbers.
+    `{"slice": [start, stop, step]}` is a slice, `{"slice": "..."}` an ellipsis.
     """
     known = {id(tensor): [number, 0] for number, tensor in enumerate(graph.inputs)}
     inner = list({id(node.layer): node.layer for node in graph.nodes}.values())
@@ -117,7 +118,14 @@ def graph_config(name: str, graph: Graph, structure: tuple[Any, Any]) -> dict[st
 
 
 def _named(structure: Any, known: Mapping[int, list[int]]) -> Any:
-    return tree.map_leaves(lambda x: {"tensor": known[id(x)]} if isinstance(x, KerasTensor) else x, structure)
+    def named(leaf: Any) -> Any:
+        if isinstance(leaf, KerasTensor):
+            return {"tensor": known[id(leaf)]}
+        if isinstance(leaf, slice):
+            return {"slice": [leaf.start, leaf.stop, leaf.step]}
+        return {"slice": "..."} if leaf is ... else leaf
+
+    return tree.map_leaves(named, structure)
 
 
 def graph_of(config: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -136,5 +144,7 @@ def _found(structure: Any, results: list[list[KerasTensor]]) -> Any:
         if set(structure) == {"tensor"}:
             number, index = structure["tensor"]
             return results[number][index]
+        if set(structure) == {"slice"}:
+            return ... if structure["slice"] == "..." else slice(*structure["slice"])
         return {key: _found(part, results) for key, part in structure.items()}
     return type(structure)(_found(p, results) for p in structure) if isinstance(structure, list | tuple) else structure

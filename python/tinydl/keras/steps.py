@@ -44,9 +44,11 @@ class Stepped(Layer):
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Tensor:
         """The compiled loss of a batch, with the penalties of the layers."""
-        beside = () if sample_weight is None else (sample_weight,)
+        given = [y_pred, y] if sample_weight is None else [y_pred, y, sample_weight]
+        flat = [tree.flatten(each) for each in given]
         penalized = [layer for layer in self.all_layers() if layer.may_lose]
-        return with_penalties(self._aims.plain(), penalized)(y_pred, y, *beside)
+        several = len(self._aims.names) > 1
+        return with_penalties(self._aims.plain(), penalized)(*(flat if several else [each[0] for each in flat]))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, float]:
         """Let the compiled metrics count a batch; their results by name."""

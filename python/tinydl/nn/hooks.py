@@ -42,7 +42,7 @@ class Hookable:
                 better = refusal.explained(self.forward, error, args, kwargs, type(self).__name__)
                 if better is error:
                     raise
-                raise better from None
+                raise better from better.__cause__
         return call(self, self._hooks, args, kwargs)
 
     def _own_hooks(self) -> Hooks:

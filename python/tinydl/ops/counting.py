@@ -99,4 +99,5 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin: got no tensor, wanted one at least")
-    return Tensor(np.asarray(np.isin(np.asarray(elements), np.asarray(test_elements), assume_unique, invert)))
+    these, those = (x._data if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements))
+    return Tensor(np.asarray(np.isin(these, those, assume_unique, invert)))

@@ -16,6 +16,7 @@ from .elementwise import KERNEL_CHARS, add, apply_float, cast, div, mul, operand
 from .extremes import amax, amin
 from .reduce import Dim, _Reduction, axes_of
 from .reduce import sum as sum_over
+from .selection import where
 from .solve import inv
 
 
@@ -113,7 +114,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, 
     tensor(5.)
     """
     if p == "nuc":
-        return matrix_norm(input, "nuc", (0, 1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
+        return matrix_norm(input, "nuc", tuple(range(input.ndim)) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
     return _norm("norm", input, 2 if p is None or (isinstance(p, str) and p == "fro") else p, dim, keepdim, dtype)
 
 
@@ -135,7 +136,7 @@ def matrix_norm(
         return _norm("linalg.matrix_norm", A, 2, axes, keepdim, dtype)
     if ord in (2, -2, "nuc"):
         s = svdvals((A if dtype is None else cast(A, np.dtype(dtype))).movedim(axes, (-2, -1)))
-        out = sum_over(s, -1) if ord == "nuc" else (amax if ord == 2 else amin)(s, -1)
+        out = sum_over(s, -1) if ord == "nuc" or (ord == 2 and not s.shape[-1]) else (amax if ord == 2 else amin)(s, -1)
         return out.reshape([1 if d in axes else n for d, n in enumerate(A.shape)]) if keepdim else out
     if ord not in (1, -1, np.inf, -np.inf):
         raise ValueError(f"linalg.matrix_norm: got the order {ord!r}, wanted 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
@@ -161,13 +162,20 @@ def linalg_norm(input: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool =
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
-    """The condition number |A| |A^-1| in a matrix norm; by default (and for 2, -2) from the singular values."""
+    """The condition number |A| |A^-1| in a matrix norm; by default (and for 2, -2) from the singular values.
+
+    Infinite where A is singular, 0 where it has no elements.
+    """
     check_matrix("linalg.cond", square=p not in (None, 2, -2), A=A)
+    if 0 in A.shape[-2:]:
+        return Tensor(np.zeros(A.shape[:-2], A.dtype))
     if p in (None, 2, -2):
         s = svdvals(A)
         largest, smallest = s.select(-1, 0), s.select(-1, -1)
         return div(smallest, largest) if p == -2 else div(largest, smallest)
-    return mul(matrix_norm(A, p), matrix_norm(inv(A), p))
+    singular = np.asarray(np.linalg.slogdet(A._data)[0] == 0)
+    regular = where(Tensor(singular[..., None, None]), Tensor(np.eye(A.shape[-1], dtype=A.dtype)), A)
+    return mul(matrix_norm(regular, p), matrix_norm(inv(regular), p)).masked_fill(Tensor(singular), np.inf)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

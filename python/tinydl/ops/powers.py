@@ -182,6 +182,8 @@ def linalg_vander(x: Tensor, N: int | None = None) -> Tensor:
         raise ValueError("linalg.vander: got a tensor without axes, wanted at least one")
     if N is not None and N < 0:
         raise ValueError(f"linalg.vander: got N={N}, wanted at least 0")
+    if not dtypes.is_floating_point(x.dtype):
+        x = cast(x, dtypes.int64)
     count = x.shape[-1] if N is None else N
     columns = [pow(x, i) for i in range(count)]
     return stack(columns, -1) if columns else Tensor(np.empty((*x.shape, 0), x.dtype))

@@ -147,7 +147,7 @@ def unique_consecutive(
     )
     first = np.ones(len(x), np.bool_)
     if len(x):
-        first[1:] = (x[1:] != x[:-1]).reshape(len(x) - 1, -1).any(1)
+        first[1:] = (x[1:] != x[:-1]).any(tuple(range(1, x.ndim)))
     starts = np.flatnonzero(first)
     values = x[starts] if dim is None else np.moveaxis(x[starts], 0, dim)
     out = [Tensor(np.ascontiguousarray(values))]

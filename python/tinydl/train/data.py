@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -172,3 +172,20 @@ def inputs_of(batch: Any) -> Any:
     """The inputs of a batch, which may have targets beside them: a tensor, or several in a list or dictionary."""
     inputs = batch[0] if isinstance(batch, tuple | list) else batch
     return inputs if isinstance(inputs, Mapping) else _part(inputs)
+
+
+def arrays_of(outputs: Any) -> Any:
+    """The arrays of a tensor, or of several in a list or dictionary."""
+    if isinstance(outputs, Mapping):
+        return {name: arrays_of(each) for name, each in outputs.items()}
+    return [arrays_of(each) for each in outputs] if isinstance(outputs, list | tuple) else outputs._data
+
+
+def joined(batches: Sequence[Any]) -> Any:
+    """The arrays of all batches, one after the other."""
+    first = batches[0]
+    if isinstance(first, dict):
+        return {name: joined([batch[name] for batch in batches]) for name in first}
+    if isinstance(first, list):
+        return [joined([batch[number] for batch in batches]) for number in range(len(first))]
+    return np.concatenate(batches)

@@ -8,14 +8,12 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from .. import backend, random
 from ..autograd import no_grad
 from ..tensor import Tensor
 from . import checkpoint
 from .callbacks import Callback, History
-from .data import inputs_of, length, loader_of, parts, samples, samples_in
+from .data import arrays_of, inputs_of, joined, length, loader_of, parts, samples, samples_in
 from .metrics import Accuracy, Metric, Scores
 
 __all__ = ["Trainer"]
@@ -269,14 +267,14 @@ class Trainer:
             for number, batch in enumerate(loader):
                 for hook in before:
                     hook(number, {})
-                outputs.append(_arrays(self.model(inputs_of(batch))))
+                outputs.append(arrays_of(self.model(inputs_of(batch))))
                 for hook in after:
                     hook(number, {"outputs": outputs[-1]})
             if not outputs:
                 raise ValueError("predict: the data is empty: the loader gave no batch")
             for callback in watchers:
                 callback.on_predict_end({})
-        return _joined(outputs)
+        return joined(outputs)
 
     @contextmanager
     def evaluating(self) -> Any:
@@ -411,23 +409,6 @@ def _metric(metric: Metric | str) -> Metric:
     if isinstance(metric, str) or not hasattr(metric, "update"):
         raise ValueError(f"Trainer: metric {metric!r} is unknown; known: 'accuracy', or a Metric")
     return metric
-
-
-def _arrays(outputs: Any) -> Any:
-    """The arrays of a tensor, or of several in a list or dictionary."""
-    if isinstance(outputs, Mapping):
-        return {name: _arrays(each) for name, each in outputs.items()}
-    return [_arrays(each) for each in outputs] if isinstance(outputs, list | tuple) else outputs._data
-
-
-def _joined(batches: Sequence[Any]) -> Any:
-    """The arrays of all batches, one after the other."""
-    first = batches[0]
-    if isinstance(first, dict):
-        return {name: _joined([batch[name] for batch in batches]) for name in first}
-    if isinstance(first, list):
-        return [_joined([batch[number] for batch in batches]) for number in range(len(first))]
-    return np.concatenate(batches)
 
 
 def _due(epoch: int, freq: int | Container[int]) -> bool:

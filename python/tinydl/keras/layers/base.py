@@ -69,7 +69,10 @@ class Variable(NamedTuple):
         """Put the weight within its limits."""
         with no_grad():
             view = self.view().detach()
-            view.copy_(self.constraint(view))  # type: ignore[misc]
+            values = as_tensor(self.constraint(view))  # type: ignore[misc]
+            if values.shape != view.shape:
+                raise ValueError(f"the constraint of {self.name} returned shape {values.shape}, wanted {view.shape}")
+            view.copy_(values)
 
 
 class Layer(Called):
@@ -320,6 +323,7 @@ class Layer(Called):
 
     def _finish_building(self) -> None:
         self._out = self.make(self._in)
+        self._beside = ((), {})
         self._built = True
         if self._calls:
             self.adopt()
@@ -403,10 +407,8 @@ class Layer(Called):
         own = self.weights
         arrays = [np.asarray(w._data if isinstance(w, Tensor) else w) for w in weights]
         if [a.shape for a in arrays] != [w.shape for w in own]:
-            raise ValueError(
-                f'Layer "{self.name}": got weights of shapes {[a.shape for a in arrays]}, '
-                f"wanted {[w.shape for w in own]}"
-            )
+            got, wanted = [a.shape for a in arrays], [w.shape for w in own]
+            raise ValueError(f'Layer "{self.name}": got weights of shapes {got}, wanted {wanted}')
         with no_grad():
             for weight, array in zip(own, arrays, strict=True):
                 weight.copy_(Tensor(array))
