@@ -56,9 +56,16 @@ def test_waiting_threads_do_not_spin_for_long():
     assert "GOMP_SPINCOUNT = '10000'" in settings
 
 
+def detected_isa():
+    """The best that the machine has, whatever this process may use."""
+    return run("from tinydl import backend; print(backend.detected_isa())", TINYDL_ISA="").stdout.strip()
+
+
 def test_instruction_set_from_the_environment():
     show = "from tinydl import backend; print(backend.isa())"
     assert run(show, TINYDL_ISA="portable").stdout.strip() == "portable"
+    assert run(show, TINYDL_ISA="").stdout.strip() == min(detected_isa(), "avx512", key=backend.ISAS.index)
+    assert run(show, TINYDL_ISA="amx").stdout.strip() == detected_isa()
     wrong = run(show, TINYDL_ISA="mmx")
     assert wrong.returncode != 0
     assert "TINYDL_ISA is 'mmx'; it must be portable, avx2, avx512 or amx" in wrong.stderr

@@ -58,8 +58,13 @@ Tier parse(const char* name, const char* source) {
   fail(source, " is '", name, "'; it must be portable, avx2, avx512 or amx");
 }
 
+const char* wanted_name() {
+  const char* name = std::getenv("TINYDL_ISA");
+  return name && *name ? name : nullptr;
+}
+
 std::atomic<Tier>& current() {
-  static std::atomic<Tier> tier{detected_tier()};
+  static std::atomic<Tier> tier{wanted_name() ? detected_tier() : best_up_to(Tier::avx512)};
   return tier;
 }
 
@@ -68,8 +73,8 @@ std::atomic<Tier>& current() {
 const char* tier_name(Tier tier) { return kNames[static_cast<int>(tier)]; }
 
 Tier detected_tier() {
-  const char* cap = std::getenv("TINYDL_ISA");
-  return best_up_to(cap && *cap ? parse(cap, "TINYDL_ISA") : Tier::amx);
+  const char* cap = wanted_name();
+  return best_up_to(cap ? parse(cap, "TINYDL_ISA") : Tier::amx);
 }
 
 Tier active_tier() { return current().load(std::memory_order_relaxed); }
