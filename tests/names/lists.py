@@ -108,6 +108,7 @@ DIFFERENT = {
 """Name: (what differs in its arguments, why). A line on a function stands for the tensor's method of that name too."""
 
 ADDED = {
+    "explain": "which loop computes a call: PyTorch tells through its profiler",
     "empty_cache": "of the caching allocator, which PyTorch has for GPUs only",
     "memory_stats": "likewise",
     "reset_peak_memory": "likewise",
