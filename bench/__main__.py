@@ -16,9 +16,11 @@ from tinydl import backend
 
 from .harness import Result, Row, format_row, have_torch, measure
 from .machine import describe, measure_limits, openmp_libraries
+from .models import REMOTE
+from .peers.remote import has
 from .report import compare, plot
 
-NOT_ROWS = ("__main__", "harness", "machine", "report")
+NOT_ROWS = ("__main__", "harness", "machine", "peers", "report")
 # The rows that --quick times: the sizes that training meets, one or two of each kind.
 QUICK = re.compile(
     "limit|relu of 4|CNN"
@@ -47,9 +49,13 @@ def rows_of(families: tuple[str, ...], quick: bool) -> Iterator[Row]:
 
 
 def peers() -> dict[str, str]:
-    """The versions of the peers that are installed; the others are named."""
+    """The versions of the peers that share the process; those that are not installed are named."""
+    missing = [name for name, modules in REMOTE.items() if not has(*modules)]
     if not have_torch():
-        print("PyTorch is not installed: rows stand alone (pip install 'tinydl[peers]')")
+        missing.insert(0, "PyTorch")
+    if missing:
+        print(f"not installed, and left out: {', '.join(missing)} (pip install 'tinydl[peers]')")
+    if not have_torch():
         return {}
     import torch
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .machine import COPY, FMA_LOAD, Limit
+from .peers.remote import Remote
 
 Call = Callable[[], Any]
 CACHE = 8 << 20  # bytes; a row that moves several times as much is served by memory
@@ -94,15 +95,22 @@ def have_torch() -> bool:
     return find_spec("torch") is not None
 
 
-def calls_for(function: Call, seconds: float) -> int:
+def timed(call: Call, count: int) -> float:
+    """The seconds that `count` calls take; a peer in another process takes them there."""
+    if isinstance(call, Remote):
+        return call.seconds(count)
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return time.perf_counter() - start
+
+
+def calls_for(call: Call, seconds: float) -> int:
     """How many calls take about `seconds`, at least one; also the warm-up."""
-    function()
+    call()
     count = 1
     while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            function()
-        took = time.perf_counter() - start
+        took = timed(call, count)
         if took >= seconds / 4 or count > 1_000_000:
             return max(1, int(count * seconds / max(took, 1e-9)))
         count *= 4
@@ -134,10 +142,7 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
     for _ in range(rounds):
         for name, call in contenders.items():
             settle(call)
-            start = time.perf_counter()
-            for _ in range(counts[name]):
-                call()
-            samples[name].append((time.perf_counter() - start) / counts[name])
+            samples[name].append(timed(call, counts[name]) / counts[name])
             if name == "tinydl" and limit:
                 limit_rates.append(limit.rate(seconds / 10, samples=2))
     ours = samples.pop("tinydl")

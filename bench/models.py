@@ -1,15 +1,19 @@
-"""Whole training steps of the documents' first network (32-64-64 with two pools), Adam, against PyTorch eager.
+"""Whole training steps of the documents' first network (32-64-64 with two pools), Adam, against its peers.
 
-Both libraries start from the same weights, and the loss of the first step must agree. The Keras-like row is what
+PyTorch eager in both memory formats works in this process, JAX and Keras on TensorFlow in processes of their own. All
+start from the same weights, and the loss of the first step must agree. The Keras-like row is what
 `fit` costs for each batch, with the gathering of shuffled batches, the loss and the accuracy.
 """
 
 import numpy as np
 
 import tinydl
-from tinydl import nn, optim
+from tinydl import backend, nn, optim
 
 from .harness import Row, Rows, channels_last, close, have_torch, normal
+from .peers.remote import Remote, has
+
+REMOTE = {"JAX": ("jax", "flax", "optax"), "Keras": ("keras", "tensorflow")}
 
 
 def network(nn):
@@ -50,13 +54,23 @@ def torch_steps(state, x, labels):
     return steps
 
 
+def remote_steps(state, x, labels):
+    """JAX's and Keras's steps."""
+    job = {**state, "x": x.transpose(0, 2, 3, 1), "labels": labels}
+    return {
+        name: Remote(f"bench.peers.{name.lower()}_cnn", backend.num_threads(), **job)
+        for name, modules in REMOTE.items()
+        if has(*modules)
+    }
+
+
 def step_row(batch: int) -> Row:
     x = channels_last(normal(batch, 1, 28, 28))
     labels = np.arange(batch) % 10
     tinydl.manual_seed(0)
     model = network(nn)
     state = {key: value.numpy().copy() for key, value in model.state_dict().items()}
-    peers = torch_steps(state, x, labels) if have_torch() else {}
+    peers = {**(torch_steps(state, x, labels) if have_torch() else {}), **remote_steps(state, x, labels)}
     ours = training_step(model, nn, optim, tinydl.from_numpy(x), tinydl.from_numpy(labels))
     return Row(f"CNN 32-64-64 training step, batch {batch}", ours, peers, check=close)
 

@@ -1,0 +1,93 @@
+"""Both ends of a peer in another process: `Remote` here, `python -m bench.peers.remote MODULE JOB` there.
+
+The job is an .npz file of arrays; MODULE's `contender(job)` returns the function to time. Neither end imports tinydl,
+so that the other process may run in another environment: TINYDL_BENCH_PYTHON names its interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PYTHON = os.environ.get("TINYDL_BENCH_PYTHON") or sys.executable
+ROOT = Path(__file__).parent.parent.parent
+
+
+def has(*modules: str) -> bool:
+    """Whether the other interpreter has the modules."""
+    probe = f"import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in {modules!r}))"
+    return subprocess.run([PYTHON, "-c", probe], check=False).returncode == 0
+
+
+class Remote:
+    """A function in another process. A call returns its result; `seconds(n)` is the time of n calls, taken there."""
+
+    def __init__(self, module: str, threads: int, **job: Any) -> None:
+        with tempfile.NamedTemporaryFile(suffix=".npz", delete=False) as file:
+            np.savez(file, **job)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        command = [PYTHON, "-m", "bench.peers.remote", module, file.name]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+        atexit.register(self.close)
+        self._ask(0)
+        Path(file.name).unlink()
+
+    def __call__(self) -> Any:
+        return self._ask(1)["result"]
+
+    def seconds(self, count: int) -> float:
+        """The time of `count` calls."""
+        return float(self._ask(count)["seconds"])
+
+    def _ask(self, count: int) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the process of {self.process.args} ended")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def serve(function: Callable[[], Any]) -> None:
+    """Answer each line of stdin, a number of calls, with the last call's result and the seconds that they took."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes elsewhere
+    for line in sys.stdin:
+        result = None
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            result = function()
+        value = None if result is None else float(result)
+        print(json.dumps({"result": value, "seconds": time.perf_counter() - start}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    job = dict(np.load(sys.argv[2]))
+    serve(importlib.import_module(sys.argv[1]).contender(job))

@@ -1,0 +1,119 @@
+"""The benchmark's own logic: what it computes from timings, writes, compares, and asks of other processes."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench import harness
+from bench.__main__ import QUICK, main
+from bench.harness import Result, Row, Timing, close, format_row, measure
+from bench.peers.remote import Remote, has
+from bench.report import compare, plot
+
+
+def result(seconds=2e-3, peers=(1e-3, 4e-3), flops=4e9, limit_rate=4e12):
+    timings = {name: Timing(each, 0.1) for name, each in zip(("slow", "slower"), peers, strict=False)}
+    ratios = {name: timing.median / seconds for name, timing in timings.items()}
+    return Result(Row("a row", lambda: None, flops=flops), Timing(seconds, 0.05), timings, ratios, limit_rate)
+
+
+def test_rates_shares_and_ratios():
+    r = result()
+    assert (r.rate, r.share, r.best) == (2e12, 0.5, 0.5)
+    line = format_row(r)
+    for part in ("a row", "2000.00 us", "2000.0 GFLOP/s", "50%", "slow 1000.0 us 0.50 x", "slower 4000.0 us 2.00 x"):
+        assert part in line
+    assert result(peers=()).best is None
+    assert result(limit_rate=None).share is None
+
+
+def test_spread_is_half_the_distance_of_the_quartiles():
+    timing = Timing.of([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    assert timing.median == 4
+    assert timing.spread == pytest.approx((6 - 2) / 2 / 4)
+
+
+def test_every_contender_is_timed_as_often(monkeypatch):
+    monkeypatch.setattr(harness, "settle", lambda call: call())
+    calls = {"ours": 0, "peer": 0}
+
+    def count(who):
+        calls[who] += 1
+        return 1.0
+
+    row = Row("both", lambda: count("ours"), {"peer": lambda: count("peer")}, check=close)
+    r = measure(row, rounds=3, seconds=1e-4)
+    assert min(calls.values()) > 3
+    assert r.ratios.keys() == r.peers.keys() == {"peer"}
+    assert r.ours.median > 0
+    assert r.limit_rate is None
+
+
+def test_results_that_differ_are_not_timed():
+    with pytest.raises(AssertionError, match="results differ"):
+        measure(Row("wrong", lambda: 1.0, {"peer": lambda: 1.1}, check=close))
+    with pytest.raises(AssertionError, match="results differ"):
+        close(np.ones(2), np.ones((2, 1)))
+
+
+def test_the_limit_of_a_row():
+    assert Row("products", lambda: None, flops=1.0).limit().unit == "FLOP"
+    assert Row("in cache", lambda: None, bytes=1 << 20).limit() is None
+    assert Row("out of cache", lambda: None, bytes=1 << 28).limit().unit == "B"
+    assert Row("itself", lambda: None, bytes=1 << 28, bounded=False).limit() is None
+
+
+def test_a_peer_in_another_process():
+    assert has("json")
+    assert not has("json", "no_such_module")
+    peer = Remote("tests.bench.echo", threads=1, start=np.array(5))
+    assert peer() == 6
+    assert 0 <= peer.seconds(3) < 10
+    assert peer() == 10
+    peer.close()
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        peer()
+
+
+def results(seconds, ratio):
+    row = {"seconds": seconds, "ratios": {"torch": ratio}, "flops": 2e9, "bytes": 1e6}
+    machine = {"tinydl": "1", "processor": "x", "limits": {"avx512: fma on registers": 1e11, "avx512: copy": 1e10}}
+    return {"machine": machine, "rows": {"a": row, "alone": {**row, "ratios": {}}}}
+
+
+def test_a_comparison_with_an_earlier_run():
+    lines = compare(results(1e-3, 2.0), results(2e-3, 1.0)).splitlines()
+    assert lines[0].startswith("changes")
+    assert all("(-50%)" in line for line in lines[1:])
+    assert any("2.00 x ->   1.00 x" in line for line in lines)
+    assert any("1000.0 us -> 2000.0 us" in line for line in lines)
+    assert compare({"rows": {}}, results(1.0, 1.0)) == "no row is in both runs"
+
+
+def test_a_picture(tmp_path):
+    plot(results(1e-3, 2.0), tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "settle", lambda call: None)
+    path = tmp_path / "out.json"
+    shown = CliRunner().invoke(main, ["limits", "--rounds", "2", "--quick", "--json", str(path)])
+    assert shown.exit_code == 0, shown.output
+    written = json.loads(path.read_text())
+    assert written["machine"]["limits"]
+    assert all(rate > 0 for rate in written["machine"]["limits"].values())
+    assert "limit: multiply-adds on registers" in written["rows"]
+    again = CliRunner().invoke(main, ["limits", "--rounds", "2", "--compare", str(path)])
+    assert "changes since the earlier run" in again.output
+    assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
+
+
+def test_quick_names_rows_that_exist():
+    from bench import conv, matmul, overhead
+
+    for module in (conv, matmul, overhead):
+        names = [row.name for row in module.rows()]
+        assert 0 < sum(bool(QUICK.match(name)) for name in names) < len(names) or module is overhead
