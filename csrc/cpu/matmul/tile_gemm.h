@@ -280,9 +280,10 @@ struct TileGemm {
 
   void run() const {
     const int64_t tasks = plan.tasks_of_a_split() * plan.splits, work = plan.m * n / 64 * depth.total();
-    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers_for(tasks, work)));
+    const int workers = workers_for(tasks, work);
+    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers));
     Memory* memory = static_cast<Memory*>(scratch.data());
-    parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+    parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
       const FlushDenormals flush;
       const TileRegisters registers;
       for (int64_t t = begin; t < end; ++t) {
