@@ -12,8 +12,9 @@ def explain(op: Callable[..., Any] | str, *args: Any, **options: Any) -> str:
     """Say which implementation computes `op(*args, **options)`, and why better ones were refused.
 
     The call is made, and what its kernels report is returned: a line for the instruction set and the threads, and one
-    for each matrix product or convolution. `op` is a function, a layer, or the name of a function of tinydl or of
-    tinydl.nn.functional. What the call raises is raised; ValueError for an unknown name.
+    for each matrix product or convolution (one for a whole batch of products that are too small to be packed). `op` is
+    a function, a layer, or the name of a function of tinydl or of tinydl.nn.functional. What the call raises is raised;
+    ValueError for an unknown name.
 
     >>> import tinydl
     >>> print(tinydl.explain("matmul", tinydl.ones(8, 8), tinydl.ones(8, 8)))  # doctest: +ELLIPSIS

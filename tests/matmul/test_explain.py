@@ -39,6 +39,8 @@ def test_layers_and_every_product_of_a_call(rng):
     layer = nn.Conv2d(3, 5, 3, groups=1)
     text = tinydl.explain(layer, tinydl.ones(2, 3, 8, 8))
     assert text.count("product of (72, 27) and (27, 5)") == 1
+    text = tinydl.explain(nn.Conv2d(16, 16, 3, groups=16), tinydl.ones(2, 16, 8, 8))
+    assert text.count("convolution in narrow groups") == 1
     assert tinydl.explain("matmul", tinydl.ones(2, 100, 100), tinydl.ones(2, 100, 100)).count("product of") == 2
 
 

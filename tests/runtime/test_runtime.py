@@ -44,6 +44,32 @@ def test_set_num_threads():
             tinydl.set_num_threads(wrong)
 
 
+def test_the_thread_count_may_change_during_a_call():
+    """Each worker has scratch memory, allocated before the team starts: no other count may come between."""
+    code = """
+import threading
+import numpy as np
+from tinydl import _cpu
+
+def change():
+    while not done:
+        _cpu.set_num_threads(1)
+        _cpu.set_num_threads(5)
+
+a = np.ones((300, 600), np.float32)
+b = np.ones((600, 300), np.float32)
+done = False
+other = threading.Thread(target=change)
+other.start()
+right = all((_cpu.matmul(a, b) == 600).all() for _ in range(600))
+done = True
+other.join()
+print(right)
+"""
+    result = run(code, TINYDL_ISA=detected_isa())
+    assert (result.returncode, result.stdout.strip()) == (0, "True")
+
+
 def test_importing_leaves_the_environment_alone():
     show = "import os, tinydl; print(os.environ.get('GOMP_SPINCOUNT'))"
     assert run(show).stdout.strip() == "None"

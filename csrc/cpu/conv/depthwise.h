@@ -55,10 +55,11 @@ void run_sweep(const Sweep<T>& s) {
   const int64_t blocks = div_up(s.w.count, kSweepColumns), tasks = s.batch * s.h.count * blocks;
   const int64_t taps = static_cast<int64_t>(s.h.tap_count) * s.w.tap_count;
   const int64_t work = s.batch * s.h.count * s.w.count * div_up(s.channels, Vec<T>::size) * (taps * s.group + 8) / 2;
-  Scratch scratch(static_cast<size_t>(workers_for(tasks, work) * (taps + 1)) * sizeof(PixelTap));
+  const int workers = workers_for(tasks, work);
+  Scratch scratch(static_cast<size_t>(workers * (taps + 1)) * sizeof(PixelTap));
   PixelTap* lists = static_cast<PixelTap*>(scratch.data());
   const int64_t block = s.channel_block();
-  parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t column = task % blocks * kSweepColumns, end_column = smaller(s.w.count, column + kSweepColumns);

@@ -135,10 +135,11 @@ void run_grad(const DepthwiseGrad<T>& grad, int64_t taps, T* dw) {
   const int64_t work = grad.sweep.batch * grad.sweep.h.count * grad.sweep.w.count * div_up(channels, Vec<T>::size) *
                        (taps * grad.sweep.group + 8) / 2;
   Scratch scratch(splits > 1 ? static_cast<size_t>(splits * size) * sizeof(T) : 0);
-  Scratch room(static_cast<size_t>(workers_for(splits, work) * taps) * sizeof(PixelTap));
+  const int workers = workers_for(splits, work);
+  Scratch room(static_cast<size_t>(workers * taps) * sizeof(PixelTap));
   T* parts = splits > 1 ? static_cast<T*>(scratch.data()) : dw;
   PixelTap* lists = static_cast<PixelTap*>(room.data());
-  parallel_for(splits, work, [&](int64_t begin, int64_t end, int worker) {
+  parallel_for_workers(splits, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     for (int64_t split = begin; split < end; ++split) {
       T* sums = parts + split * size;

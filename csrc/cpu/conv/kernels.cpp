@@ -94,9 +94,17 @@ void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>
   multiply(rows, columns, TapRuns{columns.taps, tap_count, columns.channels}, pixels, n, epilogue);
 }
 
+// Whether the kernels for depthwise convolutions and narrow groups take this one.
+template <class T>
+bool runs_swept(const ConvGeometry& g) {
+  if (!is_swept<T>(g)) return false;
+  trace_line("convolution in narrow groups: fused multiply-adds over vectors of channels, tap by tap; no product");
+  return true;
+}
+
 template <class T>
 void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
-  if (is_swept<T>(g)) return depthwise_forward(g, x, w, epilogue, y);
+  if (runs_swept<T>(g)) return depthwise_forward(g, x, w, epilogue, y);
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
   const int tap_count = static_cast<int>(g.h.kernel * g.w.kernel);
@@ -168,7 +176,7 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
 
 template <class T>
 void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
-  if (is_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
+  if (runs_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
   Margin margin;
   overhang(g.h, &margin.top, &margin.bottom);
   overhang(g.w, &margin.left, &margin.right);
@@ -183,7 +191,7 @@ void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, cons
 
 template <class T>
 void filter_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
-  if (is_swept<T>(g)) return depthwise_weight_grad(g, x, dy, dw);
+  if (runs_swept<T>(g)) return depthwise_weight_grad(g, x, dy, dw);
   weight_grad(g, x, dy, dw);
 }
 

@@ -124,9 +124,10 @@ void gemm(const Rows& rows, const Depth& depth, const T* packed, int64_t m, int6
   const int64_t tasks = row_blocks * panel_blocks;
   const int64_t work = m * padded_columns<T>(n) / Vec<T>::size * (depth.total() + 8) / 2;
   const size_t share = static_cast<size_t>(rows.scratch_elements()) * sizeof(T);
-  Scratch scratch(share * static_cast<size_t>(workers_for(tasks, work)));
+  const int workers = workers_for(tasks, work);
+  Scratch scratch(share * static_cast<size_t>(workers));
   char* memory = static_cast<char*>(scratch.data());
-  parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     T* mine = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
     for (int64_t task = begin; task < end; ++task) {

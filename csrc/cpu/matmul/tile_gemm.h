@@ -69,13 +69,14 @@ class SharedRange {
 // count reach down to 2^-24 of it, and tiles flush what is below 2^-126; the third plane of x itself lies 2^-16 below
 // it.
 inline bool split_is_exact(const SharedRange& a, const SharedRange& b, int64_t k) {
+  constexpr int kInfinity = 255, kSmallestFactor = 1 + 24, kSmallestProduct = 254 - 126 + 28;
+  // Before zeros: a finite value that rounds to infinity would turn a product with zero into NaN.
+  if (a.largest() == kInfinity || b.largest() == kInfinity) return false;
   if (a.largest() == 0 || b.largest() == 0) return true;
   int sum_bits = 0;
   while ((int64_t(1) << sum_bits) < k) ++sum_bits;
-  constexpr int kInfinity = 255, kSmallestFactor = 1 + 24, kSmallestProduct = 254 - 126 + 28;
-  return a.largest() < kInfinity && b.largest() < kInfinity && a.largest() + b.largest() - 252 + sum_bits <= 127 &&
-         a.smallest() >= kSmallestFactor && b.smallest() >= kSmallestFactor &&
-         a.smallest() + b.smallest() >= kSmallestProduct;
+  return a.largest() + b.largest() - 252 + sum_bits <= 127 && a.smallest() >= kSmallestFactor &&
+         b.smallest() >= kSmallestFactor && a.smallest() + b.smallest() >= kSmallestProduct;
 }
 
 // The tiles of 16 rows, or 16 columns, of a step of an operand: [step][plane][two tiles][16][32].
@@ -279,9 +280,10 @@ struct TileGemm {
 
   void run() const {
     const int64_t tasks = plan.tasks_of_a_split() * plan.splits, work = plan.m * n / 64 * depth.total();
-    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers_for(tasks, work)));
+    const int workers = workers_for(tasks, work);
+    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers));
     Memory* memory = static_cast<Memory*>(scratch.data());
-    parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+    parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
       const FlushDenormals flush;
       const TileRegisters registers;
       for (int64_t t = begin; t < end; ++t) {

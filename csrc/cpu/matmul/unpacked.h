@@ -97,9 +97,10 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
   const int64_t work = tasks * m * kMaxVectors * (k + 8) / 2;
   const bool copied = b.column_stride != 1;
   const size_t share = copied ? static_cast<size_t>(k * kPanel<T>) * sizeof(T) : 0;
-  Scratch scratch(share * static_cast<size_t>(workers_for(tasks, work)));
+  const int workers = workers_for(tasks, work);
+  Scratch scratch(share * static_cast<size_t>(workers));
   char* memory = static_cast<char*>(scratch.data());
-  parallel_for(tasks, work, [&](int64_t begin, int64_t end, int worker) {
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     T* copy = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
     for (int64_t t = begin; t < end; ++t) {

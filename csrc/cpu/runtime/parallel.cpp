@@ -89,8 +89,11 @@ int workers_for(int64_t blocks, int64_t work) {
 }
 
 void parallel_for(int64_t blocks, int64_t work, RangeBody body) {
+  parallel_for_workers(blocks, workers_for(blocks, work), body);
+}
+
+void parallel_for_workers(int64_t blocks, int workers, RangeBody body) {
   if (blocks <= 0) return;
-  const int workers = workers_for(blocks, work);
   if (workers == 1) {
     body(0, blocks, 0);
     return;

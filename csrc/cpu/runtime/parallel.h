@@ -25,12 +25,14 @@ class RangeBody {
 int num_threads();
 void set_num_threads(int threads);
 
-// How many workers parallel_for uses for this much work, so that scratch can be allocated before the region.
-int workers_for(int64_t blocks, int64_t work);
-
-// Calls body over contiguous ranges that together are [0, blocks); `worker` is below workers_for(blocks, work).
+// Calls body over contiguous ranges that together are [0, blocks).
 // `work` estimates the whole call's cost in elements touched or vector operations; small problems stay on one thread.
 void parallel_for(int64_t blocks, int64_t work, RangeBody body);
+
+// The same where each worker needs scratch memory, allocated before the region: ask how many workers there will be, and
+// run with as many; `worker` is below that number. (set_num_threads in another thread may come between the two.)
+int workers_for(int64_t blocks, int64_t work);
+void parallel_for_workers(int64_t blocks, int workers, RangeBody body);
 
 // Within parallel_for's body: treats denormals as zero until the end of the scope, then restores the caller's mode.
 class FlushDenormals {

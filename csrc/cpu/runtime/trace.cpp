@@ -31,4 +31,8 @@ void trace_product(int64_t m, int64_t n, int64_t k, const char* how, const char*
   notes += '\n';
 }
 
+void trace_line(const char* line) {
+  if (tracing) notes.append(line).append("\n");
+}
+
 }  // namespace tinydl

@@ -11,4 +11,7 @@ const char* stop_trace();
 // Notes that a product (m, k) by (k, n) is computed by `how`; `refused` says why nothing better, or is null.
 void trace_product(int64_t m, int64_t n, int64_t k, const char* how, const char* refused);
 
+// Notes a choice that leads to no product.
+void trace_line(const char* line);
+
 }  // namespace tinydl
