@@ -17,7 +17,6 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 import numpy as np
@@ -37,9 +36,9 @@ TRAINING = QUICK | frozenset(_TRAINING.split())
 WITH_DIM = frozenset(("sum", "mean", "softmax", "log_softmax", "squeeze", "unsqueeze"))  # guarded as methods, too
 
 ACCIDENTS = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError)
-_FOLDER = str(Path(__file__).parent) + os.sep
-_OURS = (_FOLDER, str(Path(np.__file__).parent) + os.sep, "<frozen")  # whose lines the caller has not written
-_LIBRARY = str(Path(inspect.__file__).parent) + os.sep  # nor Python's, but for what is installed there
+_FOLDER = os.path.dirname(__file__) + os.sep
+_OURS = (_FOLDER, os.path.dirname(np.__file__) + os.sep, "<frozen")  # whose lines the caller has not written
+_LIBRARY = os.path.dirname(inspect.__file__) + os.sep  # nor Python's, but for what is installed there
 _NAMED = re.compile(r"[\w.]+: ")  # a message that begins with the operation
 _VAGUE = "an argument is of the wrong kind"
 _PYTHON = re.compile("not supported between|object is not|unsupported operand|unhashable|cannot unpack|^ufunc")

@@ -6,7 +6,7 @@ and the order of the calls alone.
 
 from __future__ import annotations
 
-import secrets
+import os
 import struct
 from typing import Any
 
@@ -313,6 +313,6 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def seed() -> int:
     """Seed the default generator with a number of the operating system's, and return it."""
-    number = secrets.randbits(64)
+    number = int.from_bytes(os.urandom(8), "little")
     random.manual_seed(number)
     return number

@@ -8,18 +8,19 @@ array and `{"$tensor": name}` for a tensor. A checksum covers both. Nothing in a
 from __future__ import annotations
 
 import io
-import json
 import os
-import secrets
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from . import backend, dtypes
 from .tensor import Array, Tensor
+
+# json, pathlib and secrets are imported where they are used: they take a tenth of the time of importing tinydl.
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["load", "read_state", "read_tensors", "save", "write_atomically", "write_state", "write_tensors"]
 
@@ -120,6 +121,9 @@ def _is_path(f: Any) -> bool:
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file that is there whole or not at all: to a temporary file beside it, to the disk, then renamed."""
+    import secrets
+    from pathlib import Path
+
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -161,6 +165,8 @@ def _safetensors(op: str, tensors: Mapping[str, Array], metadata: Mapping[str, s
 
 def _read(f: File) -> tuple[str, dict[str, Array], dict[str, str]]:
     """A safetensors file's name, its arrays, and its metadata."""
+    import json
+
     from safetensors import SafetensorError, deserialize
 
     name, data = _bytes(f)
@@ -179,6 +185,8 @@ def _read(f: File) -> tuple[str, dict[str, Array], dict[str, str]]:
 
 def _bytes(f: File) -> tuple[str, bytes]:
     """The file's name, for messages, and what is in it."""
+    from pathlib import Path
+
     if _is_path(f):
         return os.fspath(f), Path(f).read_bytes()  # type: ignore[arg-type]
     if not callable(getattr(f, "read", None)):
@@ -211,6 +219,8 @@ def _dtype(code: str) -> np.dtype[Any]:
 
 
 def _serialized(op: str, state: Any) -> bytes:
+    import json
+
     tensors: dict[str, Array] = {}
     try:
         text = json.dumps(_pack(op, state, "", tensors))
@@ -221,6 +231,8 @@ def _serialized(op: str, state: Any) -> bytes:
 
 def _state(name: str, tensors: Mapping[str, Array], metadata: Mapping[str, str], as_tensors: bool) -> Any:
     """The state in a file of our format."""
+    import json
+
     found, text = metadata["format"], metadata.get("state", "")
     if found != FORMAT:
         raise ValueError(f"{name}: its format is {found!r}, wanted {FORMAT!r}")
