@@ -39,7 +39,7 @@ class Function:
 
             cls.apply = classmethod(apply)  # type: ignore[assignment]
 
-    needs: tuple[bool, ...] = ()
+    needs: Sequence[bool] = ()
     saved: tuple[Any, ...] = ()
     returns_view = False  # whether the output may share the first input's memory
     _edges: Sequence[tuple[Function | Tensor, int] | None] = ()
@@ -65,9 +65,17 @@ class Function:
     def apply(self, *inputs: Tensor | None) -> Any:
         """Run `forward` on the inputs' arrays, and record it if a gradient will be wanted."""
         enabled = state.enabled
+        needs: list[bool] = []
+        arrays: list[Array | None] = []
+        self.needs = needs
         try:
-            self.needs = needs = tuple([t is not None and enabled and t.requires_grad for t in inputs])
-            arrays = [None if t is None else t._data for t in inputs]
+            for t in inputs:  # one loop: a comprehension is a call of its own
+                if t is None:
+                    arrays.append(None)
+                    needs.append(False)
+                else:
+                    arrays.append(t._data)
+                    needs.append(enabled and t.requires_grad)
         except AttributeError:
             wrong = next(t for t in inputs if t is not None and not isinstance(t, Tensor))
             raise TypeError(f"{type(self).__name__.lower()}: got {type(wrong).__name__}, wanted a tensor") from None
@@ -92,7 +100,10 @@ class Function:
     def _record(self, inputs: Sequence[Tensor | None], results: Sequence[Tensor]) -> None:
         self._order = next(order)
         self._outputs = len(results)
-        self._edges = [(t.grad_fn or t, t._output_index) if t is not None and t.requires_grad else None for t in inputs]
+        edges: list[tuple[Function | Tensor, int] | None] = []
+        self._edges = edges
+        for t in inputs:
+            edges.append((t.grad_fn or t, t._output_index) if t is not None and t.requires_grad else None)
         if self.saved:
             kept = [*map(id, self.saved)]
             self._guards = [
