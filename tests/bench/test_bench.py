@@ -72,6 +72,7 @@ def test_a_peer_in_another_process():
     assert peer() == 6
     assert 0 <= peer.seconds(3) < 10
     assert peer() == 10
+    assert Remote("tests.bench.echo", threads=1, start=np.array(0), processors=np.array(1))() == 1
     peer.close()
     with pytest.raises((RuntimeError, BrokenPipeError)):
         peer()

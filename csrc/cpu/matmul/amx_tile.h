@@ -1,9 +1,9 @@
 // The microkernel of the matrix tiles: 32 x 32 of C in four tile registers, sums of products of bfloat16 planes.
 //
 // Of the eight tile registers four hold C, two a plane of 32 rows of A, two a plane of 32 columns of B. A tile load
-// costs as much as half a product where the caches are quiet and three products where another thread keeps the load
-// ports busy, so the products of planes are ordered such that each changes one operand only: 14 loads for 24 products
-// (six pairs of planes), 8 for 12 (three), 4 for 4 (one).
+// takes half a product's time and hides behind the products on a quiet core; beside a busy thread it takes nearly as
+// long as one and hides no more (bench/results/NOTES.md). So the products of planes are ordered such that each changes
+// one operand only: 14 loads for 24 products (six pairs of planes), 8 for 12 (three), 4 for 4 (one).
 #pragma once
 #include "cpu/matmul/planes.h"
 
