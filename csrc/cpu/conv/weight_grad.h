@@ -106,7 +106,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
       job.run_count = pixels.run_count;
       job.c = c;
       job.tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
-      job.accumulate = b > block;
+      job.partial_step = c_stride;
       job.epilogue = nullptr;
       const bool whole = job.tail == Vec<T>::size;
       const int step = kTileRows[vectors];
@@ -114,6 +114,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
         job.a = a + i;
         job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) c[r] = to + (first + i + r) * c_stride + column;
+        job.partial = b > block ? c[0] : nullptr;
         (whole ? tile_for<T, false>(vectors, job.rows) : tile_for<T, true>(vectors, job.rows))(job);
       }
     }
@@ -143,7 +144,7 @@ void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
   const int64_t splits = smaller(blocks, div_up(kGradTasks, row_blocks));
   Scratch scratch(splits > 1 ? static_cast<size_t>(splits * rows * n) * sizeof(T) : 0);
   T* parts = static_cast<T*>(scratch.data());
-  const int64_t work = rows * padded_columns<T>(n) / Vec<T>::size * (depth.total() + 8) / 2;
+  const int64_t work = rows * div_up(n, Vec<T>::size) * (depth.total() + 8) / 2;
   parallel_for(row_blocks * splits, work, [&](int64_t begin, int64_t end, int) {
     const FlushDenormals flush;
     for (int64_t task = begin; task < end; ++task) {

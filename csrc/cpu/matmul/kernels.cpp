@@ -14,7 +14,7 @@ void multiply_one(int64_t m, int64_t n, int64_t k, const T* a, const MatrixBatch
                   const MatrixBatch<T>& b_form, const Epilogue<T>& epilogue, T* c) {
   const MatrixColumns<T> columns{b, b_form.row_stride, b_form.column_stride, k};
   const PlainRows<T> rows{a, a_form.row_stride, c, n};
-  if (a_form.column_stride == 1)
+  if (a_form.column_stride == 1 && n < 1024)
     multiply(rows, columns, MatrixRuns{k, false}, m, n, epilogue);
   else
     multiply(StagedRows<T>{rows, a_form.column_stride}, columns, MatrixRuns{k, true}, m, n, epilogue);

@@ -15,7 +15,7 @@ struct MatrixColumns {
   }
 };
 
-// Rows of A read where they lie: k is contiguous, and too few panels follow for a copy to pay.
+// Rows of A read where they lie: k is contiguous.
 template <class T>
 struct PlainRows {
   const T* a;
@@ -34,7 +34,8 @@ struct PlainRows {
   int64_t scratch_elements() const { return 0; }
 };
 
-// Rows of A copied block by block to scratch memory as [k][row], for any strides.
+// Rows of A copied block by block to scratch memory as [row][k], for any strides: a tile's rows then lie side by side,
+// where rows of a wide matrix would compete for the same lines of the first-level cache.
 template <class T>
 struct StagedRows {
   PlainRows<T> plain;
@@ -45,10 +46,10 @@ struct StagedRows {
   }
   void stage(int64_t first, int64_t count, const DepthBlock& block, T* scratch, const T** a_rows) const {
     const T* from = plain.a + first * plain.a_stride + block.first_k * k_stride;
-    pack_columns(from, k_stride, plain.a_stride, block.length, count, kBlockRows, scratch);
-    for (int64_t i = 0; i < count; ++i) a_rows[i] = scratch + i;
+    pack_rows(from, plain.a_stride, k_stride, count, block.length, kBlockDepth<T>, scratch);
+    for (int64_t i = 0; i < count; ++i) a_rows[i] = scratch + i * kBlockDepth<T>;
   }
-  int64_t step() const { return kBlockRows; }
+  int64_t step() const { return 1; }
   int64_t scratch_elements() const { return kBlockRows * kBlockDepth<T>; }
 };
 

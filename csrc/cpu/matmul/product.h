@@ -63,10 +63,7 @@ void multiply(const Rows& rows, const Columns& columns, const Runs& runs, int64_
   if (!refused) return;
   trace_product(m, n, runs.total(), "fused multiply-adds", refused);
   const Depth depth = runs.cut(kBlockDepth<T>);
-  Scratch packed(static_cast<size_t>(padded_columns<T>(n) * depth.total()) * sizeof(T));
-  T* b = static_cast<T*>(packed.data());
-  pack_b(columns, depth, n, b);
-  gemm(rows, depth, b, m, n, epilogue);
+  gemm(rows, columns, depth, m, n, epilogue);
 }
 
 }  // namespace tinydl::TINYDL_TIER

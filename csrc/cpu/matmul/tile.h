@@ -36,10 +36,11 @@ struct TileJob {
   int64_t b_step;  // from k to k + 1 in B
   const Run* runs;
   int run_count;
-  T* const* c;                  // `rows` pointers to the tile's first column
-  int rows;                     // of C to write
-  int tail;                     // lanes in use of the last vector of columns
-  bool accumulate;              // add to C instead of overwriting it
+  T* const* c;       // `rows` pointers to the tile's first column
+  int rows;          // of C to write
+  int tail;          // lanes in use of the last vector of columns
+  const T* partial;  // sums so far, to be added, or null: rows `partial_step` apart
+  int64_t partial_step;
   const Epilogue<T>* epilogue;  // null unless this completes C
   const T* bias;                // epilogue's bias at the tile's first column, or null
 };
@@ -101,12 +102,14 @@ template <class T, int NV, int rows, bool masked>
 void run_tile(const TileJob<T>& job) {
   Vec<T> acc[rows][NV];
 #pragma GCC unroll 8
-  for (int i = 0; i < rows; ++i) {
-    const bool add = job.accumulate && i < job.rows;
+  for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v)
-      acc[i][v] = add ? Vec<T>::load(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size) : Vec<T>(T(0));
-  }
+    for (int v = 0; v < NV; ++v) acc[i][v] = Vec<T>(T(0));
+  if (job.partial)
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(job.partial + i * job.partial_step + v * Vec<T>::size, 1);
   for (int r = 0; r < job.run_count; ++r) {
     const Run run = job.runs[r];
     const T* a[rows];
@@ -118,7 +121,13 @@ void run_tile(const TileJob<T>& job) {
   for (int i = 0; i < rows; ++i) {
     if (i >= job.rows) break;
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) acc[i][v].store(job.c[i] + v * Vec<T>::size, v == NV - 1 ? job.tail : Vec<T>::size);
+    for (int v = 0; v < NV; ++v) {
+      const int lanes = v == NV - 1 ? job.tail : Vec<T>::size;
+      T* at = job.c[i] + v * Vec<T>::size;
+      if (job.partial)
+        acc[i][v] = acc[i][v] + Vec<T>::load(job.partial + i * job.partial_step + v * Vec<T>::size, lanes);
+      acc[i][v].store(at, lanes);
+    }
   }
   if (job.epilogue) finish_tile<T, NV>(job);
 }

@@ -199,6 +199,13 @@ void copy_rows(const Rows& rows, int64_t first, int64_t count, const DepthBlock&
   rows.locate(first, count, from, unused);
   copy_runs(from, count, block, runs, to, pitch);
 }
+// Whether the rows' runs can be split from where they lie.
+template <class Rows>
+bool lie_along_k(const Rows& rows) {
+  return rows.step() == 1;
+}
+inline bool lie_along_k(const StagedRows<float>&) { return false; }
+
 inline void copy_rows(const StagedRows<float>& rows, int64_t first, int64_t count, const DepthBlock& block, const Run*,
                       float* to, int64_t pitch) {
   const PlainRows<float>& plain = rows.plain;
@@ -227,7 +234,7 @@ struct TileGemm {
   // A's rows [first, first + count) over a block of k, as [32 rows][step][plane][tile].
   void split_a(int64_t first, int64_t count, const DepthBlock& block, Memory& memory) const {
     const int64_t steps = div_up(block.length, kStepDepth);
-    const bool direct = rows.step() == 1 && has_whole_steps(block, depth.runs(block));
+    const bool direct = lie_along_k(rows) && has_whole_steps(block, depth.runs(block));
     ExponentRange range;
     for (int64_t i = 0; i < div_up(count, kPairEdge) * kPairEdge; i += kTileEdge) {
       const int64_t present = larger(0, smaller(kTileEdge, count - i));

@@ -1,7 +1,7 @@
 // Products whose B is not packed: small ones, and flat ones of a few rows, where packing costs more than the product.
 //
-// A task is a panel of columns of one product. Its sums run over k in the same order as in gemm.h and give the same
-// bits, but for the dot products: up to four rows times a B whose columns are contiguous, summed in vectors along k.
+// A task is a panel of columns of one product. Its sums run over all of k in order, but for the dot products: up to
+// four rows times a B whose columns are contiguous, summed in vectors along k.
 #pragma once
 #include "cpu/matmul/gemm.h"
 
@@ -117,7 +117,7 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
                             epilogue,
                             c + i * m * n};
       const T* from = one.b + column * b.column_stride;
-      const int64_t padded = padded_columns<T>(width);
+      const int64_t padded = div_up(width, Vec<T>::size) * Vec<T>::size;
       if (one.sums_along_k()) {
         one.dots(column, width);
       } else if (copied) {
