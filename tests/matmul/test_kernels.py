@@ -84,9 +84,19 @@ def test_batches_broadcast(isa, batch_a, batch_b, rng):
     check(normal(rng, (*batch_a, 7, 11)), normal(rng, (*batch_b, 11, 5)))
 
 
-def test_bits_do_not_depend_on_the_threads(isa, rng):
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [
+        pytest.param(301, 517, 777, id="each worker's panels"),
+        pytest.param(100, 200, 700, id="panels packed at use"),
+        pytest.param(1500, 300, 70, id="rows"),
+        pytest.param(300, 260, 1100, id="copied rows"),
+    ],
+)
+def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
     results = set()
-    a, b = normal(rng, (301, 517)), normal(rng, (517, 777))
+    a, b = normal(rng, (m, k)), normal(rng, (k, n))
+    check(a, b)
     for threads in (1, 2, 3, 5, 2):
         with backend.use_threads(threads):
             results.add(_cpu.matmul(a, b).tobytes() + _cpu.matmul(b.T, a.T).tobytes())
