@@ -65,21 +65,33 @@ TINYDL_INLINE void multiply_step(const Bfloat16* a, const Bfloat16* b) {
   }
 }
 
-// c (32, 32) = A B over `steps` steps; an operand's step is [plane][tile] and `planes * 2` tiles long.
+// c += A B over `steps` steps, or c = A B. c holds the 32 x 32 as four tiles; an operand's step is [plane][tile] and
+// `planes * 2` tiles long. Meanwhile `lines` cache lines for each step are fetched from `next` on.
 template <int planes>
-void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, float* c) {
+void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool accumulate, float* c, const Bfloat16* next,
+                  int64_t lines) {
+  constexpr int kFloats = kTileEdge * kTileEdge, kRow = kTileEdge * static_cast<int>(sizeof(float));
   finish_stores();
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  if (accumulate) {
+    _tile_loadd(0, c, kRow);
+    _tile_loadd(1, c + kFloats, kRow);
+    _tile_loadd(2, c + 2 * kFloats, kRow);
+    _tile_loadd(3, c + 3 * kFloats, kRow);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   constexpr int64_t kStep = planes * 2 * kTileValues;
-  for (int64_t s = 0; s < steps; ++s, a += kStep, b += kStep) multiply_step<planes>(a, b);
-  constexpr int64_t kRow = kPairEdge * static_cast<int64_t>(sizeof(float));
+  for (int64_t s = 0; s < steps; ++s, a += kStep, b += kStep) {
+    for (int64_t line = 0; line < lines; ++line, next += 64 / sizeof(Bfloat16)) __builtin_prefetch(next, 0, 2);
+    multiply_step<planes>(a, b);
+  }
   _tile_stored(0, c, kRow);
-  _tile_stored(1, c + kTileEdge, kRow);
-  _tile_stored(2, c + kTileEdge * kPairEdge, kRow);
-  _tile_stored(3, c + kTileEdge * kPairEdge + kTileEdge, kRow);
+  _tile_stored(1, c + kFloats, kRow);
+  _tile_stored(2, c + 2 * kFloats, kRow);
+  _tile_stored(3, c + 3 * kFloats, kRow);
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -1,14 +1,15 @@
 // Float32 products on the matrix tiles: both operands split into bfloat16 planes, block by block.
 //
-//   B is split once, in parallel, as [k block][32 columns][step][plane][tile]. Tasks are blocks of up to kTileBlockRows
-//   rows x kTileBlockPanels panels of C, and where these are few, parts of k too:
+//   B is split once as [k block][32 columns][step][plane][tile]. A block of C is up to kTileBlockRows rows x
+//   kTileBlockPanels panels, and where there are few, a part of k too:
 //
 //     for each k block            (A's rows split to scratch memory: up to 768 KB of the second-level cache)
 //       for each panel            (B's 96 KB: from the second- or third-level cache)
 //         for each 32 rows        (A's 96 KB: from the second-level cache)
 //           32 x 32 of C += A B
 //
-// Blocks depend on the problem's shape alone. While splitting, the exponents of both operands are watched: where a
+// Between k blocks C lies in scratch memory, as tiles. The cuts of k depend on the problem's shape alone; workers share
+// out panels, or blocks after all of B is split. While splitting, the exponents of both operands are watched: where a
 // partial product could overflow or be flushed, where an operand holds an infinity or a NaN, the result is discarded
 // and the caller computes the product with fused multiply-adds.
 #pragma once
@@ -25,22 +26,32 @@ constexpr int64_t kTileBlockRows = 256;
 constexpr int64_t kTileBlockPanels = 32;
 constexpr int64_t kTileTasks = 8;  // enough to share among a few threads
 
-// How a product is cut into tasks: by its shape alone.
+// How a product is cut and shared out.
 struct TilePlan {
   int64_t m, panels, block_rows, row_blocks, panel_blocks;
-  int64_t splits;  // parts of k that are summed at the end
+  int64_t splits;  // parts of k that are summed at the end: by the shape alone, as the next
   int64_t depth;   // k of a block
+  int workers;
+  bool by_panels;  // each worker splits its own panels of B
 
   TilePlan(int64_t rows, int64_t n, int64_t k)
       : m(rows), panels(div_up(n, kPairEdge)), panel_blocks(div_up(panels, kTileBlockPanels)) {
     const int64_t even = div_up(div_up(m, div_up(kTileTasks, panel_blocks)), kPairEdge) * kPairEdge;
-    block_rows = larger(2 * kPairEdge, smaller(kTileBlockRows, even));
-    row_blocks = div_up(m, block_rows);
+    set_block_rows(larger(2 * kPairEdge, smaller(kTileBlockRows, even)));
     const int64_t wanted = larger(1, kTileTasks / tasks_of_a_split());
     depth = smaller(kTileDepth, larger(4 * kStepDepth, div_up(div_up(k, wanted), kStepDepth) * kStepDepth));
     splits = smaller(wanted, larger(1, div_up(k, depth)));
+    workers = workers_for(tasks_of_a_split() * splits, m * n / 64 * k);
+    by_panels = splits == 1 && (workers == 1 || m <= 2 * n) && (panels % workers == 0 || panels >= 8 * workers);
+    if (by_panels) set_block_rows(smaller(kTileBlockRows, div_up(m, kPairEdge) * kPairEdge));
   }
   int64_t tasks_of_a_split() const { return row_blocks * panel_blocks; }
+
+ private:
+  void set_block_rows(int64_t rows) {
+    block_rows = rows;
+    row_blocks = div_up(m, block_rows);
+  }
 };
 
 // What the exponents of an operand must obey, gathered over all tasks.
@@ -117,15 +128,17 @@ inline bool has_whole_steps(const DepthBlock& block, const Run* runs) {
   return true;
 }
 
-// Splits a dense step of 32 values of k x 32 columns.
+// Splits a step of 32 values of k, `pitch` apart, x 32 columns.
 template <int planes>
-void split_columns(const float* dense, Bfloat16* to, ExponentRange& shared) {
+void split_columns(const float* from, int64_t pitch, Bfloat16* to, ExponentRange& shared) {
   ExponentRange range = shared;
-  for (int tile = 0; tile < 2; ++tile)
-    for (int i = 0; i < kTileEdge; ++i) {
-      const float* low = dense + i * kPairEdge + tile * kTileEdge;
-      split<planes>(Vec<float>::load(low), Vec<float>::load(low + 16 * kPairEdge),
-                    to + tile * kTileValues + i * kStepDepth, 2 * kTileValues, range);
+  for (int i = 0; i < kTileEdge; ++i, from += pitch)
+    for (int tile = 0; tile < 2; ++tile) {
+      const float* low = from + tile * kTileEdge;
+      __builtin_prefetch(low + kStepDepth * pitch);
+      __builtin_prefetch(low + (kStepDepth + 16) * pitch);
+      split<planes>(Vec<float>::load(low), Vec<float>::load(low + 16 * pitch), to + tile * kTileValues + i * kStepDepth,
+                    2 * kTileValues, range);
     }
   shared = range;
 }
@@ -134,57 +147,45 @@ inline void clear(float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = 0;
 }
 
-// B's 32 columns from `column` over one block of k; see gemm.h for `columns`.
+// B's 32 columns from `column` over one block of k; see packing.h for `columns`.
 template <int planes, class Columns>
 void split_panel(const Columns& columns, const DepthBlock& block, int64_t column, int64_t n, Bfloat16* to,
                  ExponentRange& range) {
   alignas(64) float dense[kStepDepth * kPairEdge];
   const int64_t width = smaller(kPairEdge, n - column);
+  const bool direct = columns.n_stride == 1 && width == kPairEdge;
   for (int64_t k = 0; k < block.length; k += kStepDepth, to += kStepValues<planes>) {
     const int64_t depth = smaller(kStepDepth, block.length - k);
+    const float* from;
+    if (direct && depth == kStepDepth && columns.at(block.first_k + k, &from) >= kStepDepth) {
+      split_columns<planes>(from + column, columns.k_stride, to, range);
+      continue;
+    }
     if (depth < kStepDepth || width <= kTileEdge) clear(dense, kStepDepth * kPairEdge);
     for (int64_t at = 0; at < depth;) {
-      const float* from;
       const int64_t same = smaller(smaller(columns.at(block.first_k + k + at, &from), depth - at), 16);
       copy_block(from + column * columns.n_stride, columns.k_stride, columns.n_stride, same, width,
                  dense + at * kPairEdge, kPairEdge);
       at += same;
     }
-    split_columns<planes>(dense, to, range);
+    split_columns<planes>(dense, kPairEdge, to, range);
   }
 }
 
-template <int planes, class Columns>
-void split_b(const Columns& columns, const Depth& depth, int64_t n, Bfloat16* to, SharedRange& shared) {
-  const int64_t panels = div_up(n, kPairEdge);
-  parallel_for(panels * depth.block_count(), depth.total() * n / 2, [&](int64_t begin, int64_t end, int) {
-    ExponentRange range;
-    for (int64_t task = begin; task < end; ++task) {
-      const DepthBlock& block = depth.block(static_cast<int>(task / panels));
-      const int64_t panel = task % panels, steps = div_up(block.length, kStepDepth);
-      Bfloat16* at = to + (div_up(block.first_k, kStepDepth) * panels + panel * steps) * kStepValues<planes>;
-      split_panel<planes>(columns, block, panel * kPairEdge, n, at, range);
-    }
-    shared.add(range);
-  });
-}
-
-// Adds a finished 32 x 32 product to C, or overwrites C with it; then bias and activation, if this completes C.
+// Writes a finished 32 x 32, four tiles, to C; with bias and activation, if this completes C.
 struct TileSink {
-  bool accumulate;
-  const Epilogue<float>* epilogue;  // null before the last block of k
+  const Epilogue<float>* epilogue;  // or null
 
-  void put(const float* product, float* const* c, int64_t count, int64_t column, int64_t width) const {
+  void put(const float* tiles, float* const* c, int64_t count, int64_t column, int64_t width) const {
     for (int64_t j = 0; j < width; j += kTileEdge) {
       const int lanes = static_cast<int>(smaller(kTileEdge, width - j));
       const float* bias = epilogue && epilogue->bias ? epilogue->bias + column + j : nullptr;
       for (int64_t i = 0; i < count; ++i) {
-        float* to = c[i] + column + j;
-        Vec<float> x = Vec<float>::load(product + i * kPairEdge + j);
-        if (accumulate) x = x + Vec<float>::load(to, lanes);
+        const int64_t tile = i / kTileEdge * 2 + j / kTileEdge;
+        Vec<float> x = Vec<float>::load(tiles + (tile * kTileEdge + i % kTileEdge) * kTileEdge);
         if (bias) x = x + Vec<float>::load(bias, lanes);
         if (epilogue) x = activate(x, epilogue->activation);
-        x.store(to, lanes);
+        x.store(c[i] + column + j, lanes);
       }
     }
   }
@@ -213,23 +214,33 @@ inline void copy_rows(const StagedRows<float>& rows, int64_t first, int64_t coun
              block.length, to, pitch);
 }
 
-template <int planes, class Rows>
+template <int planes, class Rows, class Columns>
 struct TileGemm {
   const Rows& rows;
+  const Columns& columns;
   const Depth& depth;
   const TilePlan& plan;
-  const Bfloat16* b;
   int64_t n;
   const Epilogue<float>& epilogue;
+  Bfloat16* b;
   float* parts;  // [split][m][n], or null where C is written at once
-  SharedRange& a_range;
+  SharedRange &a_range, &b_range;
 
   // What a worker needs to itself.
   struct Memory {
     alignas(64) Bfloat16 a[kTileBlockRows * kTileDepth * planes];
     alignas(64) float dense[kTileEdge * kDensePitch];
-    alignas(64) float product[kPairEdge * kPairEdge];
+    alignas(64) float c[kTileBlockPanels * kTileBlockRows / kPairEdge][kPairEdge * kPairEdge];
   };
+
+  Bfloat16* split_b_at(int k, int64_t panel) const {
+    const DepthBlock& block = depth.block(k);
+    const int64_t steps = div_up(block.length, kStepDepth);
+    return b + (div_up(block.first_k, kStepDepth) * plan.panels + panel * steps) * kStepValues<planes>;
+  }
+  void split_b(int k, int64_t panel, ExponentRange& range) const {
+    split_panel<planes>(columns, depth.block(k), panel * kPairEdge, n, split_b_at(k, panel), range);
+  }
 
   // A's rows [first, first + count) over a block of k, as [32 rows][step][plane][tile].
   void split_a(int64_t first, int64_t count, const DepthBlock& block, Memory& memory) const {
@@ -262,43 +273,80 @@ struct TileGemm {
   }
 
   // C's rows [first, first + count) x panels [panel, panel_end), over one part of k.
-  void task(int64_t first, int64_t count, int64_t panel, int64_t panel_end, int64_t split, Memory& memory) const {
+  void block(int64_t first, int64_t count, int64_t panel, int64_t panel_end, int64_t split, Memory& memory) const {
     float* c[kTileBlockRows];
     locate(first, count, split, c);
+    const TileSink sink{parts ? nullptr : &epilogue};
     const int64_t blocks = depth.block_count();
     const int begin = static_cast<int>(blocks * split / plan.splits);
     const int end = static_cast<int>(blocks * (split + 1) / plan.splits);
     for (int k = begin; k < end; ++k) {
-      const DepthBlock& block = depth.block(k);
-      const int64_t steps = div_up(block.length, kStepDepth);
-      split_a(first, count, block, memory);
-      const TileSink sink{k > begin, k + 1 == end && !parts ? &epilogue : nullptr};
+      const int64_t steps = div_up(depth.block(k).length, kStepDepth);
+      split_a(first, count, depth.block(k), memory);
+      float (*tiles)[kPairEdge * kPairEdge] = memory.c;
       for (int64_t p = panel; p < panel_end; ++p) {
-        const Bfloat16* b_panel =
-            b + (div_up(block.first_k, kStepDepth) * plan.panels + p * steps) * kStepValues<planes>;
+        const Bfloat16* next = p + 1 < panel_end ? split_b_at(k, p + 1)
+                               : k + 1 < end     ? split_b_at(k + 1, panel)
+                                                 : nullptr;
         for (int64_t i = 0; i < count; i += kPairEdge) {
-          tile_product<planes>(memory.a + i / kPairEdge * steps * kStepValues<planes>, b_panel, steps, memory.product);
-          sink.put(memory.product, c + i, smaller(kPairEdge, count - i), p * kPairEdge,
-                   smaller(kPairEdge, n - p * kPairEdge));
+          product(memory.a, i, count, split_b_at(k, p), next, steps, k > begin, *tiles);
+          if (k + 1 == end)
+            sink.put(*tiles, c + i, smaller(kPairEdge, count - i), p * kPairEdge,
+                     smaller(kPairEdge, n - p * kPairEdge));
+          if (end - begin > 1) ++tiles;
         }
       }
     }
   }
 
+  // Rows [i, i + 32) of `count` times a panel of B; meanwhile their share of the `next` panel is fetched.
+  static void product(const Bfloat16* a, int64_t i, int64_t count, const Bfloat16* panel, const Bfloat16* next,
+                      int64_t steps, bool accumulate, float* c) {
+    constexpr int64_t kLine = 64 / sizeof(Bfloat16);
+    const int64_t pair = i / kPairEdge,
+                  lines = next ? div_up(kStepValues<planes> / kLine, div_up(count, kPairEdge)) : 0;
+    tile_product<planes>(a + pair * steps * kStepValues<planes>, panel, steps, accumulate, c,
+                         next + pair * lines * steps * kLine, lines);
+  }
+
   void run() const {
-    const int64_t tasks = plan.tasks_of_a_split() * plan.splits, work = plan.m * n / 64 * depth.total();
-    const int workers = workers_for(tasks, work);
-    Scratch scratch(sizeof(Memory) * static_cast<size_t>(workers));
+    Scratch scratch(sizeof(Memory) * static_cast<size_t>(plan.workers));
     Memory* memory = static_cast<Memory*>(scratch.data());
-    parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
+    if (plan.by_panels)
+      share_panels(memory);
+    else
+      share_blocks(memory);
+  }
+  void share_panels(Memory* memory) const {
+    parallel_for_workers(plan.panels, plan.workers, [&](int64_t begin, int64_t end, int worker) {
+      const FlushDenormals flush;
+      const TileRegisters registers;
+      ExponentRange range;
+      for (int k = 0; k < depth.block_count(); ++k)
+        for (int64_t panel = begin; panel < end; ++panel) split_b(k, panel, range);
+      b_range.add(range);
+      for (int64_t panel = begin; panel < end; panel += kTileBlockPanels)
+        for (int64_t first = 0; first < plan.m; first += plan.block_rows)
+          block(first, smaller(plan.block_rows, plan.m - first), panel, smaller(end, panel + kTileBlockPanels), 0,
+                memory[worker]);
+    });
+  }
+  void share_blocks(Memory* memory) const {
+    parallel_for(plan.panels * depth.block_count(), depth.total() * n / 2, [&](int64_t begin, int64_t end, int) {
+      ExponentRange range;
+      for (int64_t t = begin; t < end; ++t) split_b(static_cast<int>(t / plan.panels), t % plan.panels, range);
+      b_range.add(range);
+    });
+    const int64_t tasks = plan.tasks_of_a_split() * plan.splits;
+    parallel_for_workers(tasks, plan.workers, [&](int64_t begin, int64_t end, int worker) {
       const FlushDenormals flush;
       const TileRegisters registers;
       for (int64_t t = begin; t < end; ++t) {
         const int64_t split = t / plan.tasks_of_a_split(), place = t % plan.tasks_of_a_split();
         const int64_t first = place / plan.panel_blocks * plan.block_rows;
         const int64_t panel = place % plan.panel_blocks * kTileBlockPanels;
-        task(first, smaller(plan.block_rows, plan.m - first), panel, smaller(plan.panels, panel + kTileBlockPanels),
-             split, memory[worker]);
+        block(first, smaller(plan.block_rows, plan.m - first), panel, smaller(plan.panels, panel + kTileBlockPanels),
+              split, memory[worker]);
       }
     });
   }
@@ -333,13 +381,12 @@ bool tile_gemm(const Rows& rows, const Columns& columns, const Depth& depth, con
                const Epilogue<float>& epilogue) {
   int64_t steps = 0;
   for (int b = 0; b < depth.block_count(); ++b) steps += div_up(depth.block(b).length, kStepDepth);
-  Scratch packed(static_cast<size_t>(steps * plan.panels * kStepValues<planes>) * sizeof(Bfloat16));
+  Scratch split_b(static_cast<size_t>(steps * plan.panels * kStepValues<planes>) * sizeof(Bfloat16));
   Scratch parts(plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.m * n) * sizeof(float) : 0);
-  Bfloat16* b = static_cast<Bfloat16*>(packed.data());
-  SharedRange a_range, b_range;
-  split_b<planes>(columns, depth, n, b, b_range);
   float* sums = plan.splits > 1 ? static_cast<float*>(parts.data()) : nullptr;
-  const TileGemm<planes, Rows> gemm{rows, depth, plan, b, n, epilogue, sums, a_range};
+  SharedRange a_range, b_range;
+  const TileGemm<planes, Rows, Columns> gemm{
+      rows, columns, depth, plan, n, epilogue, static_cast<Bfloat16*>(split_b.data()), sums, a_range, b_range};
   gemm.run();
   if (sums) gemm.add_parts();
   return split_is_exact(a_range, b_range, depth.total());
