@@ -41,6 +41,11 @@ CASES = {
     "tiles, stride and dilation": ((3, 50, 23, 25), (70, 3, 2), (2, 1), (0, 1, 2, 1), (1, 2), 1),
     "tiles, groups": ((2, 66, 21, 20), (70, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2),
     "few channels, but forward on tiles": ((2, 5, 40, 40), (40, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1),
+    # Batches whose input gradient is scattered.
+    "scattered": ((5, 20, 9, 8), (37, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "scattered, three channels": ((4, 3, 35, 29), (40, 7, 7), (4, 3), (2, 1, 0, 2), (1, 1), 1),
+    "scattered, many filters": ((4, 7, 6, 7), (150, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "scattered, dilated rows and gaps": ((6, 2, 14, 17), (9, 3, 2), (2, 5), (1, 0, 0, 3), (2, 1), 1),
     "padding over kernel": ((1, 2, 4, 4), (3, 2, 2), (1, 2), (5, 0, 3, 3), (1, 1), 1),
     "same, even kernel": ((1, 3, 6, 7), (5, 4, 2), (1, 1), (1, 2, 0, 1), (1, 1), 1),
     "empty batch": ((0, 3, 6, 6), (5, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
@@ -105,7 +110,7 @@ def convolutions(draw):
         padded = size[axis] + padding[2 * axis] + padding[2 * axis + 1]
         assume(padded >= dilation[axis] * (kernel[axis] - 1) + 1)
     channels, filters = draw(st.integers(1, 5)) * groups, draw(st.sampled_from([1, 2, 7, 16, 17])) * groups
-    return (draw(st.integers(1, 3)), channels, *size), (filters, *kernel), stride, padding, dilation, groups
+    return (draw(st.integers(1, 5)), channels, *size), (filters, *kernel), stride, padding, dilation, groups
 
 
 @given(case=convolutions(), seed=st.integers(0, 2**32 - 1))
@@ -124,13 +129,14 @@ def test_bias_and_activation(isa, activation, groups, filters, rng):
     assert_close(_cpu.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=54, scale=scale)
 
 
+@pytest.mark.parametrize("batch", [2, 5])
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("filters", [6, 12])
-def test_bias_of_the_input_gradient(isa, groups, filters, rng):
+def test_bias_of_the_input_gradient(isa, batch, groups, filters, rng):
     weight, bias = normal(rng, (filters, 6 // groups, 3, 2)), normal(rng, (6,))
-    grad, options = normal(rng, (2, filters, 5, 4)), ((1, 1), (0,) * 4, (1, 1), groups)
-    plain = _cpu.conv2d_input_grad(grad, weight, (2, 6, 7, 5), *options)
-    shifted = _cpu.conv2d_input_grad(grad, weight, (2, 6, 7, 5), *options, bias[::-1])
+    grad, options = normal(rng, (batch, filters, 5, 4)), ((1, 1), (0,) * 4, (1, 1), groups)
+    plain = _cpu.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options)
+    shifted = _cpu.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options, bias[::-1])
     assert np.array_equal(shifted, plain + bias[::-1, None, None])
 
 
@@ -159,11 +165,20 @@ def test_results_are_channels_last(rng):
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-@pytest.mark.parametrize("groups", [1, 4, 12, 48])
-def test_bits_do_not_depend_on_the_threads(isa, groups, rng):
+def test_an_infinite_gradient_reaches_only_what_its_output_read(isa, rng):
+    weight, grad = normal(rng, (30, 3, 3, 3)), normal(rng, (4, 30, 8, 8))
+    grad[1, 4, 3, 5] = np.inf
+    dx = _cpu.conv2d_input_grad(grad, weight, (4, 3, 10, 10), (1, 1), (0,) * 4, (1, 1), 1)
+    reached = np.zeros(dx.shape, bool)
+    reached[1, :, 3:6, 5:8] = True
+    assert np.array_equal(~np.isfinite(dx), reached)
+
+
+@pytest.mark.parametrize(("groups", "padding"), [(1, 1), (1, 0), (4, 1), (12, 1), (48, 1)])
+def test_bits_do_not_depend_on_the_threads(isa, groups, padding, rng):
     x, weight = normal(rng, (9, 48, 20, 19)), normal(rng, (48, 48 // groups, 3, 3))
-    grad = normal(rng, (9, 48, 20, 19))
-    options = ((1, 1), (1, 1, 1, 1), (1, 1), groups)
+    grad = normal(rng, (9, 48, 18 + 2 * padding, 17 + 2 * padding))
+    options = ((1, 1), (padding,) * 4, (1, 1), groups)
     results = set()
     for threads in (1, 2, 3, 5, 2):
         with backend.use_threads(threads):
@@ -220,3 +235,13 @@ def test_wrong_gradients():
         _cpu.conv2d_weight_grad(x, grad, weight.shape, *options)
     with pytest.raises(ValueError, match="negative size"):
         _cpu.conv2d_input_grad(grad, weight, (2, 3, -8, 8), *options)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("scattered")])
+def test_which_input_gradients_are_scattered(case, rng):
+    x_shape, (count, kh, kw), *options = CASES[case]
+    weight = normal(rng, (count, x_shape[1], kh, kw))
+    grad = gradient_for(_cpu.conv2d(normal(rng, x_shape), weight, None, *options, "none"))
+    _cpu.start_trace()
+    _cpu.conv2d_input_grad(grad, weight, x_shape, *options)
+    assert "scattered" in _cpu.stop_trace()

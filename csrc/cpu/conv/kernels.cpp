@@ -11,6 +11,7 @@
 #include "cpu/conv/depthwise_grad.h"
 #include "cpu/conv/padded.h"
 #include "cpu/conv/phases.h"
+#include "cpu/conv/scatter.h"
 #include "cpu/conv/weight_grad.h"
 #include "cpu/matmul/product.h"
 
@@ -177,6 +178,10 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
 template <class T>
 void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
   if (runs_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
+  if (is_scattered<T>(g)) {
+    trace_line("scattered input gradient: fused multiply-adds");
+    return Scatter<T>(g, dy, w, bias, dx).run();
+  }
   Margin margin;
   overhang(g.h, &margin.top, &margin.bottom);
   overhang(g.w, &margin.left, &margin.right);

@@ -12,9 +12,9 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kGradRows = 192;   // rows (r, s, c) of a task; a multiple of every kTileRows
-constexpr int64_t kGradPixels = 96;  // k of a block
-constexpr int64_t kGradTasks = 32;   // enough to share among threads
+constexpr int64_t kGradRows = 192;    // rows (r, s, c) of a task; a multiple of every kTileRows
+constexpr int64_t kGradPixels = 128;  // k of a block
+constexpr int64_t kGradTasks = 8;     // enough to share among threads
 
 template <class T>
 struct WeightGrad {
@@ -90,7 +90,10 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
                       int64_t count, T* to, int64_t c_stride) {
   const T* a[kGradRows + kMaxTileRows];
   T* c[kMaxTileRows];
+  // Pixels of many filters lie so far apart that their panels compete for the same lines of the cache.
+  alignas(64) T panel[kGradPixels * kPanel<T>];
   const int64_t n = grad.g.group_filters();
+  const bool copied = grad.g.filters > kPanel<T>;
   grad.locate(first, count, a);
   for (int i = 0; i < kMaxTileRows; ++i) a[count + i] = a[count - 1];
   for (int b = block; b < block_end; ++b) {
@@ -98,23 +101,25 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
     for (int64_t column = 0; column < n; column += kPanel<T>) {
       const int64_t width = smaller(kPanel<T>, n - column);
       const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
+      const int64_t padded = vectors * Vec<T>::size;
+      const T* dy = grad.dy + pixels.first_k * grad.g.filters + column;
+      if (copied) pack_columns(dy, grad.g.filters, 1, pixels.length, width, padded, panel);
       TileJob<T> job;
       job.a_step = grad.step();
-      job.b = grad.dy + pixels.first_k * grad.g.filters + column;
-      job.b_step = grad.g.filters;
+      job.b = copied ? panel : dy;
+      job.b_step = copied ? padded : grad.g.filters;
       job.runs = depth.runs(pixels);
       job.run_count = pixels.run_count;
       job.c = c;
       job.tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
-      job.partial_step = c_stride;
+      job.partial = b > block ? c : nullptr;
       job.epilogue = nullptr;
-      const bool whole = job.tail == Vec<T>::size;
+      const bool whole = copied || job.tail == Vec<T>::size;
       const int step = kTileRows[vectors];
       for (int64_t i = 0; i < count; i += step) {
         job.a = a + i;
         job.rows = static_cast<int>(smaller(step, count - i));
         for (int r = 0; r < job.rows; ++r) c[r] = to + (first + i + r) * c_stride + column;
-        job.partial = b > block ? c[0] : nullptr;
         (whole ? tile_for<T, false>(vectors, job.rows) : tile_for<T, true>(vectors, job.rows))(job);
       }
     }

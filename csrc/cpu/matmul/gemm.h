@@ -109,12 +109,12 @@ struct PackedProduct {
     const int64_t column = panels.column(panel), width = panels.width(panel);
     const int vectors = static_cast<int>(width / Vec<T>::size);
     const int step = kTileRows[vectors];
-    T* tile_c[kMaxTileRows];
+    T *tile_c[kMaxTileRows], *tile_partial[kMaxTileRows];
     TileJob<T> job;
     job.a_step = rows.step();
     job.b = here;
     job.b_step = width;
-    job.partial_step = width;
+    job.partial = b > 0 ? tile_partial : nullptr;
     job.runs = depth.runs(block);
     job.run_count = block.run_count;
     job.c = tile_c;
@@ -125,8 +125,10 @@ struct PackedProduct {
     for (int64_t i = 0; i < count; i += step, partial += step * width) {
       job.a = a + i;
       job.rows = static_cast<int>(smaller(step, count - i));
-      for (int r = 0; r < job.rows; ++r) tile_c[r] = last ? c[i + r] + column : partial + r * width;
-      job.partial = b > 0 ? partial : nullptr;
+      for (int r = 0; r < job.rows; ++r) {
+        tile_partial[r] = partial + r * width;
+        tile_c[r] = last ? c[i + r] + column : tile_partial[r];
+      }
       prefetch(next + i / step * next_share, next_share);
       tile_for<T, false>(vectors, job.rows)(job);
     }

@@ -25,7 +25,8 @@ struct Panels {
   int64_t padded() const { return vectors * Vec<T>::size; }
 };
 
-// to[k][j] = from[k * k_stride + j * n_stride] for k < count and j < width; zeros from column n on.
+// to[k][j] = from[k * k_stride + j * n_stride] for k < count and j < n; zeros behind, up to `width`, the length of a
+// row.
 template <class T>
 void pack_columns(const T* from, int64_t k_stride, int64_t n_stride, int64_t count, int64_t n, int64_t width, T* to) {
 #if defined(TINYDL_TIER_avx512)

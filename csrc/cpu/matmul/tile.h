@@ -36,11 +36,10 @@ struct TileJob {
   int64_t b_step;  // from k to k + 1 in B
   const Run* runs;
   int run_count;
-  T* const* c;       // `rows` pointers to the tile's first column
-  int rows;          // of C to write
-  int tail;          // lanes in use of the last vector of columns
-  const T* partial;  // sums so far, to be added, or null: rows `partial_step` apart
-  int64_t partial_step;
+  T* const* c;                  // `rows` pointers to the tile's first column
+  int rows;                     // of C to write
+  int tail;                     // lanes in use of the last vector of columns
+  T* const* partial;            // null, or `rows` pointers to sums so far, which are added
   const Epilogue<T>* epilogue;  // null unless this completes C
   const T* bias;                // epilogue's bias at the tile's first column, or null
 };
@@ -106,10 +105,9 @@ void run_tile(const TileJob<T>& job) {
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[i][v] = Vec<T>(T(0));
   if (job.partial)
+    for (int i = 0; i < job.rows; ++i)
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(job.partial + i * job.partial_step + v * Vec<T>::size, 1);
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(job.partial[i] + v * Vec<T>::size, 1);
   for (int r = 0; r < job.run_count; ++r) {
     const Run run = job.runs[r];
     const T* a[rows];
@@ -124,8 +122,7 @@ void run_tile(const TileJob<T>& job) {
     for (int v = 0; v < NV; ++v) {
       const int lanes = v == NV - 1 ? job.tail : Vec<T>::size;
       T* at = job.c[i] + v * Vec<T>::size;
-      if (job.partial)
-        acc[i][v] = acc[i][v] + Vec<T>::load(job.partial + i * job.partial_step + v * Vec<T>::size, lanes);
+      if (job.partial) acc[i][v] = acc[i][v] + Vec<T>::load(job.partial[i] + v * Vec<T>::size, lanes);
       acc[i][v].store(at, lanes);
     }
   }
