@@ -22,6 +22,9 @@ CMAKE = Path(__file__).parent.parent / "CMakeLists.txt"
 PRODUCT_FAMILIES = re.search(r"set\(PRODUCT_FAMILIES ([^)]+)\)", CMAKE.read_text()).group(1).split()
 TIERS = list(backend.ISAS[: backend.ISAS.index(BEST) + 1])
 
+# So that small products meet matrix tiles too; the default is tested in a process of its own.
+backend.set_tile_threshold(32, 128**3)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")

@@ -28,6 +28,8 @@ void bind_runtime(py::module_& m) {
   m.def("set_isa", &set_active_tier, py::arg("name"));
   m.def("float32_matmul_precision", &float32_precision_name);
   m.def("set_float32_matmul_precision", &set_float32_precision, py::arg("precision"));
+  m.def("tile_threshold", [] { return py::make_tuple(tile_threshold().side, tile_threshold().work); });
+  m.def("set_tile_threshold", &set_tile_threshold, py::arg("side"), py::arg("work"));
   m.def("start_trace", &start_trace);
   m.def("stop_trace", &stop_trace);
   m.def("num_threads", &num_threads);

@@ -45,8 +45,10 @@ from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded 
     set_float32_matmul_precision,
     set_isa,
     set_num_threads,
+    set_tile_threshold,
     start_trace,
     stop_trace,
+    tile_threshold,
 )
 
 __all__ = [
@@ -65,8 +67,10 @@ __all__ = [
     "set_float32_matmul_precision",
     "set_isa",
     "set_num_threads",
+    "set_tile_threshold",
     "start_trace",
     "stop_trace",
+    "tile_threshold",
     "use_isa",
     "use_threads",
 ]

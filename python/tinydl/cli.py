@@ -172,6 +172,7 @@ def info() -> None:
         "platform": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "CPU": _cpu_model(),
         "instruction set": f"{backend.isa()} in use, {backend.detected_isa()} detected",
+        "float32 products": _float32_products(),
         "threads": f"{backend.num_threads()} in use, {_usable_cpus()} CPUs usable",
         "OpenMP": ", ".join(_openmp_libraries()) or "no library found",
         "GPU": "none in this build",
@@ -180,6 +181,16 @@ def info() -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         click.echo(f"{name:<{width}}  {value}")
+
+
+def _float32_products() -> str:
+    if backend.isa() != "amx":
+        return "fused multiply-adds"
+    side, work = backend.tile_threshold()
+    return (
+        f"matrix tiles from {side} x {side} and {work / 1e6:.0f} million multiply-adds on, precision "
+        f"{backend.float32_matmul_precision()}; else fused multiply-adds"
+    )
 
 
 def _cpu_model() -> str:

@@ -24,8 +24,8 @@ def test_why_no_tiles(rng):
         (large.double(), "amx", "fused multiply-adds; no matrix tiles: they have no float64"),
         (large, "avx512", "fused multiply-adds; no matrix tiles: the instruction set in use has none"),
         (small, "amx", "fused multiply-adds; too small to be packed or split"),
-        (large[:100, :100], "amx", "fused multiply-adds; no matrix tiles: fewer than 128^3 multiply-adds"),
-        (tinydl.ones(31, 900), "amx", "fused multiply-adds; no matrix tiles: a side is shorter than 32"),
+        (large[:100, :100], "amx", "fused multiply-adds; no matrix tiles: too few multiply-adds to pay for the split"),
+        (tinydl.ones(31, 900), "amx", "fused multiply-adds; no matrix tiles: a side is too short to pay for the split"),
         (wide, "amx", "fused multiply-adds; no matrix tiles: the operands' range is too wide"),
     ]
     for a, isa, expected in cases:

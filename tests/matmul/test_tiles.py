@@ -1,5 +1,9 @@
 """Float32 products split over bfloat16 matrix tiles: as accurate as a loop of multiply-adds, on hard inputs too."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -152,6 +156,32 @@ def test_shapes_and_layouts(m, k, n, rng):
         assert all(np.array_equal(_cpu.matmul(la, lb), expected) for _, la in layouts(a) for _, lb in layouts(b)), (
             "the layout of the operands changed the bits"
         )
+
+
+def test_which_products_take_tiles_by_default():
+    show = """
+import numpy as np, sys
+from tinydl import _cpu, backend
+for m, n, k in (256, 256, 1024), (255, 512, 1024), (512, 255, 1024), (256, 256, 512):
+    a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+    backend.start_trace()
+    _cpu.matmul(a, b)
+    print("tiles," in backend.stop_trace())
+"""
+    command = [sys.executable, "-c", show]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TINYDL_ISA": ""})
+    assert shown.stdout.split() == ["True", "False", "False", "False"]
+
+
+def test_the_threshold_follows_the_precision():
+    before = backend.tile_threshold()
+    tinydl.set_float32_matmul_precision("medium")
+    try:
+        assert backend.tile_threshold() == tuple(number // 4 for number in before)
+    finally:
+        tinydl.set_float32_matmul_precision("highest")
+    with pytest.raises(ValueError, match="set_tile_threshold: got -1 and 0, wanted numbers from 0"):
+        backend.set_tile_threshold(-1, 0)
 
 
 def test_rows_do_not_depend_on_their_position(rng):

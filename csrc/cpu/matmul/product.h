@@ -12,8 +12,9 @@ namespace tinydl::TINYDL_TIER {
 #if defined(TINYDL_TIER_amx)
 // Why a product is too small for tiles, or null: splitting the operands must cost less than the tiles save.
 inline const char* tiles_refused(int64_t m, int64_t n, int64_t k) {
-  if (m < 32 || n < 32 || k < 32) return "no matrix tiles: a side is shorter than 32";
-  if (m * n * k < 128 * 128 * 128) return "no matrix tiles: fewer than 128^3 multiply-adds";
+  const TileThreshold threshold = tile_threshold();
+  if (k < 32 || (m < n ? m : n) < threshold.side) return "no matrix tiles: a side is too short to pay for the split";
+  if (m * n * k < threshold.work) return "no matrix tiles: too few multiply-adds to pay for the split";
   return nullptr;
 }
 

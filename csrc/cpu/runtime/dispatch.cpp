@@ -64,7 +64,7 @@ const char* wanted_name() {
 }
 
 std::atomic<Tier>& current() {
-  static std::atomic<Tier> tier{wanted_name() ? detected_tier() : best_up_to(Tier::avx512)};
+  static std::atomic<Tier> tier{detected_tier()};
   return tier;
 }
 

@@ -15,9 +15,7 @@ const char* tier_name(Tier tier);
 // The best tier that this machine and TINYDL_ISA allow.
 Tier detected_tier();
 
-// The tier in use: at first the detected one, but amx only if TINYDL_ISA asks for it. Where another thread keeps the
-// load ports busy, tiles lose to avx512 (0.7 to 0.95 x; 1.5 x where none does). set_active_tier rejects tiers that the
-// machine lacks.
+// The tier in use: at first the detected one. set_active_tier rejects tiers that the machine lacks.
 Tier active_tier();
 void set_active_tier(const char* name);
 
