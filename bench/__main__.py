@@ -20,7 +20,7 @@ from .models import REMOTE
 from .peers.remote import has
 from .report import compare, plot
 
-NOT_ROWS = ("__main__", "harness", "machine", "peers", "report")
+NOT_ROWS = ("__main__", "choice", "harness", "machine", "peers", "report")
 # The rows that --quick times: the sizes that training meets, one or two of each kind.
 QUICK = re.compile(
     "limit|relu of 4|CNN"

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .machine import COPY, FMA_LOAD, Limit
+from .choice import Choice, Part, choice_of
+from .machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
 from .peers.remote import Remote
 
 Call = Callable[[], Any]
@@ -31,13 +32,39 @@ class Row:
     check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
     bounded: bool = True  # whether a limit of the machine is timed beside it
 
-    def limit(self) -> Limit | None:
+    def bound(self, choice: Choice) -> Bound | None:
         """What the machine can do at most of the row's work; None for work that caches serve."""
         if not self.bounded:
             return None
         if self.flops:
-            return FMA_LOAD
-        return COPY if self.bytes >= 4 * CACHE else None
+            return Bound.of_products(choice.parts)
+        return Bound(((1.0, COPY),)) if self.bytes >= 4 * CACHE else None
+
+
+@dataclass(frozen=True)
+class Later:
+    """A row that is made only if it is timed: its peers or its operands take long to make."""
+
+    name: str
+    make: Callable[[], Row]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Limits of the machine, each with the work that it does for a unit of the row's."""
+
+    parts: tuple[tuple[float, Limit], ...]
+
+    @staticmethod
+    def of_products(parts: tuple[Part, ...]) -> Bound:
+        """The units that the call used: a float32 product on tiles is several of bfloat16, each tile's work."""
+        tiles = sum(part.share * part.tile_products for part in parts)
+        others = sum(part.share for part in parts if not part.tile_products) if parts else 1.0
+        return Bound(tuple((work, limit) for work, limit in ((others, FMA_LOAD), (tiles, TILE_PRODUCT)) if work))
+
+    def rate(self, seconds: float, samples: int) -> float:
+        """The row's work in a second, if each part of it ran at its limit."""
+        return 1 / sum(work / limit.rate(seconds, samples) for work, limit in self.parts)
 
 
 @dataclass
@@ -62,6 +89,7 @@ class Result:
     peers: dict[str, Timing]
     ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
     limit_rate: float | None  # FLOP/s or B/s
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def rate(self) -> float:
@@ -85,6 +113,8 @@ class Result:
             "flops": self.row.flops,
             "bytes": self.row.bytes,
             "limit rate": self.limit_rate,
+            "kernel": str(self.choice),
+            "notes": self.choice.notes,
             "peers": {name: timing.median for name, timing in self.peers.items()},
             "ratios": self.ratios,
         }
@@ -133,7 +163,8 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
         ours = row.ours()
         for peer in row.peers.values():
             row.check(ours, peer())
-    limit, limit_rates = row.limit(), []
+    choice = choice_of(row.ours)
+    bound, limit_rates = row.bound(choice), []
     counts = {}
     for name, call in contenders.items():
         settle(call)
@@ -143,8 +174,8 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
         for name, call in contenders.items():
             settle(call)
             samples[name].append(timed(call, counts[name]) / counts[name])
-            if name == "tinydl" and limit:
-                limit_rates.append(limit.rate(seconds / 10, samples=2))
+            if name == "tinydl" and bound:
+                limit_rates.append(bound.rate(seconds / 4, samples=2))
     ours = samples.pop("tinydl")
     ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
     return Result(
@@ -153,6 +184,7 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
         {name: Timing.of(theirs) for name, theirs in samples.items()},
         ratios,
         statistics.median(limit_rates) if limit_rates else None,
+        choice,
     )
 
 
@@ -165,7 +197,7 @@ def close(got: Any, expected: Any) -> None:
 
 
 def format_row(result: Result) -> str:
-    """Name, our time, rate, share of the limit, and each peer's time as a multiple of ours, the best peer's last."""
+    """Name, our time, rate, share of the limit, kernel, ratio to the best peer, and each peer's time and ratio."""
     row, ours = result.row, result.ours
     rate = ""
     if row.flops:
@@ -177,7 +209,8 @@ def format_row(result: Result) -> str:
         f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
     )
     best = f"{result.best:5.2f} x" if result.best else ""
-    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {best:8} {peers}"
+    ratios = f"{result.choice!s:10} {best:8} {peers}"
+    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {ratios}"
 
 
 def channels_last(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

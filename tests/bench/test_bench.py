@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from bench import harness
 from bench.__main__ import QUICK, main
-from bench.harness import Result, Row, Timing, close, format_row, measure
+from bench.choice import Choice, Part
+from bench.harness import Bound, Result, Row, Timing, close, format_row, measure
+from bench.machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
 from bench.peers.remote import Remote, has
 from bench.report import compare, plot
 
@@ -59,10 +61,22 @@ def test_results_that_differ_are_not_timed():
 
 
 def test_the_limit_of_a_row():
-    assert Row("products", lambda: None, flops=1.0).limit().unit == "FLOP"
-    assert Row("in cache", lambda: None, bytes=1 << 20).limit() is None
-    assert Row("out of cache", lambda: None, bytes=1 << 28).limit().unit == "B"
-    assert Row("itself", lambda: None, bytes=1 << 28, bounded=False).limit() is None
+    def bound(**work):
+        return Row("a row", lambda: None, **work).bound(Choice())
+
+    assert bound(flops=1.0).parts == ((1.0, FMA_LOAD),)
+    assert bound(bytes=1 << 20) is None
+    assert bound(bytes=1 << 28).parts == ((1.0, COPY),)
+    assert bound(bytes=1 << 28, bounded=False) is None
+
+
+def test_the_limit_of_products_on_tiles_counts_each_of_their_products():
+    bound = Bound.of_products((Part("tiles x6", 0.75, 6), Part("fma", 0.25)))
+    assert bound.parts == ((0.25, FMA_LOAD), (4.5, TILE_PRODUCT))
+    fixed = [Limit("fixed", "FLOP", lambda: 1.0), Limit("fixed", "FLOP", lambda: 1.0)]
+    for limit, rate in zip(fixed, (1e9, 18e9), strict=True):
+        object.__setattr__(limit, "rate", lambda seconds, samples, rate=rate: rate)
+    assert Bound(((0.25, fixed[0]), (4.5, fixed[1]))).rate(1.0, 1) == pytest.approx(2e9)
 
 
 def test_a_peer_in_another_process():
