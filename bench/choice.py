@@ -32,10 +32,11 @@ class Choice:
     parts: tuple[Part, ...] = ()
 
     def __str__(self) -> str:
-        """The implementations' short names: `fma`, `tiles x6 93%, small 7%`; `-` where the call has no choice."""
-        if len(self.parts) < 2:
+        """The largest implementations' short names: `fma`, `tiles x6 93%, small 7%`; `-` where there is no choice."""
+        shown = [part for part in self.parts[:2] if part.share >= 0.005]
+        if len(shown) < 2:
             return self.parts[0].name if self.parts else "-"
-        return ", ".join(f"{part.name} {part.share:.0%}" for part in self.parts[:2])
+        return ", ".join(f"{part.name} {part.share:.0%}" for part in shown)
 
 
 def choice_of(call: Callable[[], Any]) -> Choice:

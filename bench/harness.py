@@ -11,6 +11,7 @@ from operator import truediv
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from .choice import Choice, Part, choice_of
 from .machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
@@ -18,6 +19,7 @@ from .peers.remote import Remote
 
 Call = Callable[[], Any]
 CACHE = 8 << 20  # bytes; a row that moves several times as much is served by memory
+LONG = 0.1  # seconds; a call that takes longer needs no warm-up of its threads
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Row:
     bytes: float = 0  # bytes that a call must read and write
     check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
     bounded: bool = True  # whether a limit of the machine is timed beside it
+    # Peers that take long to make, such as compiled ones: made when the row is timed, left out where that fails.
+    slow_peers: dict[str, Callable[[], Call]] = field(default_factory=dict)
 
     def bound(self, choice: Choice) -> Bound | None:
         """What the machine can do at most of the row's work; None for work that caches serve."""
@@ -135,47 +139,82 @@ def timed(call: Call, count: int) -> float:
     return time.perf_counter() - start
 
 
-def calls_for(call: Call, seconds: float) -> int:
-    """How many calls take about `seconds`, at least one; also the warm-up."""
-    call()
+def calls_for(call: Call, seconds: float) -> tuple[int, float]:
+    """How many calls take about `seconds`, at least one, and what they take; also the warm-up."""
     count = 1
     while True:
         took = timed(call, count)
         if took >= seconds / 4 or count > 1_000_000:
-            return max(1, int(count * seconds / max(took, 1e-9)))
+            wanted = max(1, int(count * seconds / max(took, 1e-9)))
+            return wanted, took * wanted / count
         count *= 4
 
 
-def settle(call: Call) -> None:
+def settle(call: Call, warm: bool = True) -> None:
     """Let the other contenders' threads go to sleep, then wake our own.
 
     Each library may carry an OpenMP runtime of its own, whose threads spin for some milliseconds after their last work
     and would take the cores from the next contender.
     """
     time.sleep(0.05)
-    call()
+    if warm:
+        call()
 
 
-def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
-    """Time every contender `rounds` times in turn; each sample averages over about `seconds` of calls."""
-    contenders = {"tinydl": row.ours, **row.peers}
+@dataclass(frozen=True)
+class Plan:
+    """How long a row is timed: up to `rounds` samples of each contender, as many as `budget` seconds hold."""
+
+    rounds: int = 15
+    seconds: float = 0.02  # of calls that a sample averages over
+    budget: float = 60.0
+    slow_peers: bool = True
+
+    def rounds_of(self, samples: list[float]) -> int:
+        """The rounds whose samples take so many seconds each: at least three, if as many were asked for."""
+        a_round = sum(sample + 0.05 + (sample if sample < LONG else 0) for sample in samples)
+        return max(min(self.rounds, 3), min(self.rounds, int(self.budget / a_round)))
+
+
+def say(line: str) -> None:
+    """Print a line above the progress bar."""
+    tqdm.write(line)
+
+
+def contenders_of(row: Row, plan: Plan) -> dict[str, Call]:
+    """Ours and the peers that work; results that differ from ours are an error."""
+    made = {"tinydl": row.ours, **row.peers}
+    for name, make in row.slow_peers.items() if plan.slow_peers else ():
+        try:
+            made[name] = make()
+        except Exception as error:  # whatever another library's compiler raises
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            say(f"{row.name}: {name} is left out: {reason[0]}")
     if row.check:
         ours = row.ours()
-        for peer in row.peers.values():
-            row.check(ours, peer())
+        for name, call in made.items():
+            if name != "tinydl":
+                row.check(ours, call())
+    return made
+
+
+def measure(row: Row, plan: Plan | None = None) -> Result:
+    """Time every contender in turn, round after round, and the row's limit beside ours."""
+    plan = plan or Plan()
+    contenders = contenders_of(row, plan)
     choice = choice_of(row.ours)
     bound, limit_rates = row.bound(choice), []
-    counts = {}
+    counts, took = {}, {}
     for name, call in contenders.items():
         settle(call)
-        counts[name] = calls_for(call, seconds)
+        counts[name], took[name] = calls_for(call, plan.seconds)
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
+    for _ in range(plan.rounds_of(list(took.values()))):
         for name, call in contenders.items():
-            settle(call)
+            settle(call, took[name] < LONG)
             samples[name].append(timed(call, counts[name]) / counts[name])
             if name == "tinydl" and bound:
-                limit_rates.append(bound.rate(seconds / 4, samples=2))
+                limit_rates.append(bound.rate(plan.seconds / 4, samples=2))
     ours = samples.pop("tinydl")
     ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
     return Result(
@@ -209,7 +248,7 @@ def format_row(result: Result) -> str:
         f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
     )
     best = f"{result.best:5.2f} x" if result.best else ""
-    ratios = f"{result.choice!s:10} {best:8} {peers}"
+    ratios = f"{result.choice!s:22} {best:8} {peers}"
     return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {ratios}"
 
 
@@ -223,4 +262,4 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-Rows = Iterator[Row]
+Rows = Iterator[Row | Later]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinydl.utils.extras import require
 
-Results = dict[str, Any]  # {"machine": ..., "rows": {name: Result.as_json()}}
+Results = dict[str, Any]  # {"machine": ..., "rows": {name: Result.as_json()}, "sweeps": {of what: {name: Points}}}
 
 
 def best_ratio(row: dict[str, Any]) -> float | None:
@@ -38,18 +38,36 @@ def compare(old: Results, new: Results) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """A roofline of the rows that count operations, and bars of every row's ratio to its best peer."""
+    """A roofline of the rows that count operations, bars of every row's ratio to its best peer, and the sweeps."""
     require("matplotlib", extra="plots").use("Agg")
     from matplotlib import pyplot
 
     compared = {name: best_ratio(row) for name, row in results["rows"].items() if row["ratios"]}
-    height = max(4.0, 0.16 * len(compared))
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(16, height), width_ratios=(2, 3), layout="constrained")
+    lines = [(of, name, points) for of, names in results.get("sweeps", {}).items() for name, points in names.items()]
+    heights = [max(4.0, 0.16 * len(compared)), 4.0][: 2 if lines else 1]
+    figure = pyplot.figure(figsize=(16, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    left, right = parts[0].subplots(1, 2, width_ratios=(2, 3))
     _roofline(left, results)
     _bars(right, compared)
+    if lines:
+        for axes, line in zip(parts[1].subplots(1, len(lines), squeeze=False)[0], lines, strict=True):
+            _sweep(axes, *line)
     figure.suptitle(f"tinydl {results['machine']['tinydl']} on {results['machine']['processor']}")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _sweep(axes: Any, of: str, name: str, points: dict[str, Any]) -> None:
+    """The times over what is swept: ours and each peer's."""
+    values = [int(value) for value in points]
+    axes.plot(values, [point["seconds"] * 1e3 for point in points.values()], "o-", label="tinydl")
+    for peer in next(iter(points.values()))["peers"]:
+        axes.plot(values, [point["peers"][peer] * 1e3 for point in points.values()], "o--", label=peer)
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel=of, ylabel="ms", title=name)
+    axes.set_xticks(values, [str(value) for value in values], minor=False)
+    axes.legend(fontsize=7)
 
 
 def _roofline(axes: Any, results: Results) -> None:

@@ -1,17 +1,19 @@
 """The benchmark's own logic: what it computes from timings, writes, compares, and asks of other processes."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench import harness
-from bench.__main__ import QUICK, main
+from bench.__main__ import QUICK, main, rows_of
 from bench.choice import Choice, Part
-from bench.harness import Bound, Result, Row, Timing, close, format_row, measure
+from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
 from bench.machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
-from bench.peers.remote import Remote, has
+from bench.peers.remote import Remote, has, versions
 from bench.report import compare, plot
 
 
@@ -38,7 +40,7 @@ def test_spread_is_half_the_distance_of_the_quartiles():
 
 
 def test_every_contender_is_timed_as_often(monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call: call())
+    monkeypatch.setattr(harness, "settle", lambda call, warm=True: call())
     calls = {"ours": 0, "peer": 0}
 
     def count(who):
@@ -46,11 +48,47 @@ def test_every_contender_is_timed_as_often(monkeypatch):
         return 1.0
 
     row = Row("both", lambda: count("ours"), {"peer": lambda: count("peer")}, check=close)
-    r = measure(row, rounds=3, seconds=1e-4)
+    r = measure(row, Plan(rounds=3, seconds=1e-4))
     assert min(calls.values()) > 3
     assert r.ratios.keys() == r.peers.keys() == {"peer"}
     assert r.ours.median > 0
     assert r.limit_rate is None
+
+
+def test_the_rounds_that_a_budget_holds():
+    plan = Plan(rounds=15, budget=10.0)
+    assert plan.rounds_of([0.02, 0.02]) == 15
+    assert plan.rounds_of([0.5, 0.4]) == 10  # long calls need no warm-up: a second a round, with two waits
+    assert plan.rounds_of([5.0, 5.0]) == 3
+    assert Plan(rounds=2, budget=0.0).rounds_of([0.02]) == 2
+
+
+def test_slow_peers_are_made_only_on_demand_and_left_out_where_they_fail(monkeypatch, capsys):
+    monkeypatch.setattr(harness, "settle", lambda call, warm=True: call())
+
+    def fails():
+        raise RuntimeError("no compiler\nand much more")
+
+    row = Row("a row", lambda: 1.0, check=close, slow_peers={"compiled": lambda: lambda: 1.0, "broken": fails})
+    assert measure(row, Plan(2, 1e-5)).peers.keys() == {"compiled"}
+    assert capsys.readouterr().out == "a row: broken is left out: no compiler\n"
+    assert measure(row, Plan(2, 1e-5, slow_peers=False)).peers == {}
+    wrong = Row("a row", lambda: 1.0, check=close, slow_peers={"compiled": lambda: lambda: 2.0})
+    with pytest.raises(AssertionError, match="results differ"):
+        measure(wrong, Plan(2, 1e-5))
+
+
+def test_rows_that_quick_leaves_out_are_not_made(monkeypatch):
+    def refuse():
+        raise AssertionError("made")
+
+    made = Row("add 5", lambda: None)
+    module = type(harness)("bench.fake")
+    module.rows = lambda: iter([Later("AlexNet", refuse), Later("add 5", lambda: made), Row("sub 5", lambda: None)])
+    monkeypatch.setitem(sys.modules, "bench.fake", module)
+    assert list(rows_of(("fake",), quick=True)) == [made]
+    with pytest.raises(AssertionError, match="made"):
+        list(rows_of(("fake",), quick=False))
 
 
 def test_results_that_differ_are_not_timed():
@@ -82,6 +120,7 @@ def test_the_limit_of_products_on_tiles_counts_each_of_their_products():
 def test_a_peer_in_another_process():
     assert has("json")
     assert not has("json", "no_such_module")
+    assert versions("numpy", "no_such_module") == {"numpy": np.__version__, "no_such_module": ""}
     peer = Remote("tests.bench.echo", threads=1, start=np.array(5))
     assert peer() == 6
     assert 0 <= peer.seconds(3) < 10
@@ -112,8 +151,19 @@ def test_a_picture(tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_with_sweeps(tmp_path):
+    from matplotlib import image
+
+    point = {"seconds": 1e-3, "peers": {"torch": 2e-3}}
+    swept = {**results(1e-3, 2.0), "sweeps": {"batch": {"step": {"1": point, "2": point}}, "threads": {}}}
+    plot(results(1e-3, 2.0), tmp_path / "without.png")
+    plot(swept, tmp_path / "with.png")
+    heights = [image.imread(tmp_path / name).shape[0] for name in ("without.png", "with.png")]
+    assert heights == [480, 960]
+
+
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call: None)
+    monkeypatch.setattr(harness, "settle", lambda call, warm=True: None)
     path = tmp_path / "out.json"
     shown = CliRunner().invoke(main, ["limits", "--rounds", "2", "--quick", "--json", str(path)])
     assert shown.exit_code == 0, shown.output
@@ -121,6 +171,9 @@ def test_the_command(tmp_path, monkeypatch):
     assert written["machine"]["limits"]
     assert all(rate > 0 for rate in written["machine"]["limits"].values())
     assert "limit: multiply-adds on registers" in written["rows"]
+    assert written["sweeps"] == written["page faults"] == {}
+    assert re.search(r"\n\d+ rows in \d+ s\n", shown.output)
+    assert re.search(r"\n\d+ s altogether\n", shown.output)
     again = CliRunner().invoke(main, ["limits", "--rounds", "2", "--compare", str(path)])
     assert "changes since the earlier run" in again.output
     assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2

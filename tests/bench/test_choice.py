@@ -30,7 +30,7 @@ def tiles(count, m=512):
         ([NARROW], "narrow groups", [0]),
         ([FMA, tiles("six", m=1536)], "tiles x6 75%, fma 25%", [6, 0]),
         ([FMA, FMA, FMA, tiles("six")], "fma 75%, tiles x6 25%", [0, 6]),
-        ([NARROW, FMA], "fma 100%, narrow groups 0%", [0, 0]),
+        ([NARROW, FMA], "fma", [0, 0]),
     ],
 )
 def test_short_names(lines, short, products):
