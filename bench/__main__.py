@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,19 +21,12 @@ from .harness import Later, Plan, Row, format_row, have_torch, measure, say
 from .machine import describe, measure_limits, openmp_libraries
 from .models import REMOTE
 from .peers.remote import versions
+from .quick import ROWS, in_quick
 from .report import compare, plot
 
-NOT_ROWS = ("__main__", "choice", "faults", "harness", "machine", "peers", "report", "sweep")
-# The rows that --quick times: the sizes that training meets, one or two of each kind.
-QUICK = re.compile(
-    "limit|relu of 4|CNN"
-    r"|matmul (32|64|128|512|1024|2048|1|8|32 x 576|64 x 4096) x"
-    "|conv (cnn 2|cnn 3|alexnet 2|alexnet 3) "
-    "|(add|relu|dropout) |max, recorded 2/2 .128|max backward 2/2 .128|cross-entropy .128"
-    "|batch norm .(64|128, 64)|layer norm .4096|(SGD|Adam) step"
-)
+NOT_ROWS = ("__main__", "choice", "faults", "harness", "machine", "peers", "quick", "report", "sweep")
 MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in NOT_ROWS]
-QUICK_SECONDS = 140  # after which --quick times each row as briefly as it can
+QUICK_SECONDS = 110  # after which --quick times each row as briefly as it can
 
 
 def print_machine(info: dict[str, Any]) -> None:
@@ -46,10 +38,11 @@ def print_machine(info: dict[str, Any]) -> None:
 
 def rows_of(families: tuple[str, ...], quick: bool) -> Iterator[Row]:
     """The families' rows, with a progress bar over the families on a terminal."""
-    with tqdm(families, disable=None, leave=False) as bar:
+    wanted = [name for name in families if name in ROWS or not quick]
+    with tqdm(wanted, disable=None, leave=False) as bar:
         for name in bar:
             for row in importlib.import_module(f"bench.{name}").rows():
-                if QUICK.match(row.name) or not quick:
+                if not quick or in_quick(name, row.name):
                     bar.set_postfix_str(row.name)
                     yield row.make() if isinstance(row, Later) else row
 

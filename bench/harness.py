@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .choice import Choice, Part, choice_of
-from .machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
+from .machine import FMA_LOAD, TILE_PRODUCT, Limit, copy_limit
 from .peers.remote import Remote
 
 Call = Callable[[], Any]
@@ -42,7 +42,7 @@ class Row:
             return None
         if self.flops:
             return Bound.of_products(choice.parts)
-        return Bound(((1.0, COPY),)) if self.bytes >= 4 * CACHE else None
+        return Bound(((1.0, copy_limit(self.bytes)),)) if self.bytes >= 4 * CACHE else None
 
 
 @dataclass(frozen=True)

@@ -70,5 +70,5 @@ def tokens(rows: int, n: int) -> Rows:
 def rows() -> Rows:
     for shape in IMAGES:
         yield from images(*shape)
-    for shape in ((128, 64), (4096, 768), (256, 16384)):
+    for shape in ((128, 64), (4096, 768), (16384, 768), (1024, 16384)):
         yield from tokens(*shape)

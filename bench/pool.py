@@ -10,6 +10,7 @@ from .harness import Row, Rows, channels_last, close, have_torch, normal
 IMAGES = [
     (128, 32, 26, 2, 2, 0),
     (32, 64, 11, 2, 2, 0),
+    (128, 64, 56, 2, 2, 0),
     (64, 64, 55, 3, 2, 0),
     (32, 64, 56, 3, 2, 1),
     (32, 192, 28, 3, 1, 1),
@@ -78,5 +79,5 @@ def global_average(n: int, channels: int, size: int) -> Rows:
 def rows() -> Rows:
     for image in IMAGES:
         yield from layer(*image)
-    for whole in [(32, 512, 7), (8, 256, 28), (1, 1280, 7)]:
+    for whole in [(32, 512, 7), (8, 256, 28), (1, 1280, 7), (64, 256, 28)]:
         yield from global_average(*whole)

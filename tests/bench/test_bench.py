@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import harness
-from bench.__main__ import QUICK, main, rows_of
+from bench import harness, quick
+from bench.__main__ import main, rows_of
 from bench.choice import Choice, Part
 from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
-from bench.machine import COPY, FMA_LOAD, TILE_PRODUCT, Limit
+from bench.machine import FMA_LOAD, TILE_PRODUCT, Limit
 from bench.peers.remote import Remote, has, versions
 from bench.report import compare, plot
 
@@ -86,6 +86,8 @@ def test_rows_that_quick_leaves_out_are_not_made(monkeypatch):
     module = type(harness)("bench.fake")
     module.rows = lambda: iter([Later("AlexNet", refuse), Later("add 5", lambda: made), Row("sub 5", lambda: None)])
     monkeypatch.setitem(sys.modules, "bench.fake", module)
+    monkeypatch.setitem(quick.ROWS, "fake", "add .*")
+    assert list(rows_of(("fake", "index"), quick=True)) == [made]
     assert list(rows_of(("fake",), quick=True)) == [made]
     with pytest.raises(AssertionError, match="made"):
         list(rows_of(("fake",), quick=False))
@@ -104,7 +106,10 @@ def test_the_limit_of_a_row():
 
     assert bound(flops=1.0).parts == ((1.0, FMA_LOAD),)
     assert bound(bytes=1 << 20) is None
-    assert bound(bytes=1 << 28).parts == ((1.0, COPY),)
+    for moved in (1 << 25, 3 << 25, 1 << 30):
+        ((work, limit),) = bound(bytes=moved).parts
+        assert (work, limit.unit) == (1.0, "B")
+        assert limit.call() == min(moved, 1 << 28)
     assert bound(bytes=1 << 28, bounded=False) is None
 
 
@@ -177,11 +182,3 @@ def test_the_command(tmp_path, monkeypatch):
     again = CliRunner().invoke(main, ["limits", "--rounds", "2", "--compare", str(path)])
     assert "changes since the earlier run" in again.output
     assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
-
-
-def test_quick_names_rows_that_exist():
-    from bench import conv, matmul, overhead
-
-    for module in (conv, matmul, overhead):
-        names = [row.name for row in module.rows()]
-        assert 0 < sum(bool(QUICK.match(name)) for name in names) < len(names) or module is overhead
