@@ -66,15 +66,18 @@ def peers() -> dict[str, str]:
     return found
 
 
+def plan_of(quick: bool, rounds: int | None, elapsed: float) -> Plan:
+    """How a row is timed that comes `elapsed` seconds after the first."""
+    if not quick:
+        return Plan(rounds or 15)
+    return Plan(2 if elapsed > QUICK_SECONDS else rounds or 5, 0.005, budget=3.0, slow_peers=False)
+
+
 def time_rows(families: tuple[str, ...], quick: bool, rounds: int | None) -> dict[str, Any]:
     """Time and print the rows; the JSON of each, by name."""
     start, written = time.monotonic(), {}
     for row in rows_of(families, quick):
-        plan = Plan(rounds or 15)
-        if quick:
-            late = time.monotonic() - start > QUICK_SECONDS
-            plan = Plan(rounds or 5, 0.005, budget=0.0 if late else 3.0, slow_peers=False)
-        result = measure(row, plan)
+        result = measure(row, plan_of(quick, rounds, time.monotonic() - start))
         written[row.name] = result.as_json()
         say(format_row(result))
     print(f"{len(written)} rows in {time.monotonic() - start:.0f} s")

@@ -214,7 +214,7 @@ def measure(row: Row, plan: Plan | None = None) -> Result:
             settle(call, took[name] < LONG)
             samples[name].append(timed(call, counts[name]) / counts[name])
             if name == "tinydl" and bound:
-                limit_rates.append(bound.rate(plan.seconds / 4, samples=2))
+                limit_rates.append(bound.rate(min(took[name] / 4, LONG / 2), samples=2))
     ours = samples.pop("tinydl")
     ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
     return Result(

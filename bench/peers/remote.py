@@ -35,10 +35,9 @@ def versions(*modules: str) -> dict[str, str]:
     """The versions of the other interpreter's modules, which are not imported; empty for what it lacks."""
     probe = (
         "import importlib.metadata as m, importlib.util as u, json, sys\n"
-        "def version(name):\n"
-        "    try: return m.version(name)\n"
-        "    except m.PackageNotFoundError: return 'installed' if u.find_spec(name) else ''\n"
-        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+        "packages = m.packages_distributions()\n"
+        "version = lambda name: m.version(packages[name][0]) if name in packages else 'unknown'\n"
+        "print(json.dumps({name: version(name) if u.find_spec(name) else '' for name in sys.argv[1:]}))"
     )
     answer = subprocess.run([PYTHON, "-c", probe, *modules], check=True, capture_output=True, text=True)
     return dict(json.loads(answer.stdout))

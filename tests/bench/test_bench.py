@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench import harness, quick
-from bench.__main__ import main, rows_of
+from bench.__main__ import QUICK_SECONDS, main, plan_of, rows_of
 from bench.choice import Choice, Part
 from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
 from bench.machine import FMA_LOAD, TILE_PRODUCT, Limit
@@ -61,6 +61,15 @@ def test_the_rounds_that_a_budget_holds():
     assert plan.rounds_of([0.5, 0.4]) == 10  # long calls need no warm-up: a second a round, with two waits
     assert plan.rounds_of([5.0, 5.0]) == 3
     assert Plan(rounds=2, budget=0.0).rounds_of([0.02]) == 2
+
+
+def test_quick_is_brief_and_briefer_when_it_is_late():
+    assert plan_of(False, None, 1e6) == Plan(15, slow_peers=True)
+    assert plan_of(False, 4, 1e6).rounds == 4
+    assert plan_of(True, None, 0.0).rounds == 5
+    assert plan_of(True, 9, 0.0).rounds == 9
+    assert plan_of(True, 9, QUICK_SECONDS + 1).rounds == 2
+    assert not plan_of(True, None, 0.0).slow_peers
 
 
 def test_slow_peers_are_made_only_on_demand_and_left_out_where_they_fail(monkeypatch, capsys):
