@@ -49,8 +49,9 @@ def layer(name: str) -> Rows:
     peers = {peer: torch_calls(x, weight, grad, stride, padding, groups, layout) for peer, layout in formats.items()}
     for which, call in ours.items():
         flops = 2 * grad.size * weight[0].size
+        moved = x.nbytes + weight.nbytes + grad.nbytes
         theirs = {peer: calls[which] for peer, calls in peers.items()}
-        yield Row(f"conv {name} {which}", call, theirs, flops=flops, check=close)
+        yield Row(f"conv {name} {which}", call, theirs, flops=flops, bytes=moved, check=close)
 
 
 def torch_calls(x, weight, grad, stride, padding, groups, layout):

@@ -14,7 +14,7 @@ from bench.choice import Choice, Part
 from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
 from bench.machine import FMA_LOAD, TILE_PRODUCT, Limit
 from bench.peers.remote import Remote, has, versions
-from bench.report import compare, plot
+from bench.report import COLUMN, compare, draw, plot
 
 
 def result(seconds=2e-3, peers=(1e-3, 4e-3), flops=4e9, limit_rate=4e12):
@@ -165,15 +165,21 @@ def test_a_picture(tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_with_sweeps(tmp_path):
-    from matplotlib import image
+def test_the_parts_of_a_picture():
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
 
     point = {"seconds": 1e-3, "peers": {"torch": 2e-3}}
-    swept = {**results(1e-3, 2.0), "sweeps": {"batch": {"step": {"1": point, "2": point}}, "threads": {}}}
-    plot(results(1e-3, 2.0), tmp_path / "without.png")
-    plot(swept, tmp_path / "with.png")
-    heights = [image.imread(tmp_path / name).shape[0] for name in ("without.png", "with.png")]
-    assert heights == [480, 960]
+    swept = {**results(1e-3, 2.0), "sweeps": {"batch": {"step": {"1": point, "4": point}}, "threads": {}}}
+    swept["rows"] |= {f"row {i}": swept["rows"]["a"] for i in range(COLUMN)}
+    figure = draw(swept)
+    roofline, step, *bars = figure.get_axes()
+    assert [line.get_label() for line in step.get_lines()] == ["tinydl", "torch"]
+    assert [line.get_ydata().tolist() for line in step.get_lines()] == [[1, 1], [2, 2]]
+    assert step.get_lines()[0].get_xdata().tolist() == [1, 4]
+    assert [len(axes.patches) for axes in bars] == [COLUMN // 2 + 1, COLUMN // 2]
+    assert len(roofline.collections[0].get_offsets()) == 2 + COLUMN
+    pyplot.close(figure)
 
 
 def test_the_command(tmp_path, monkeypatch):
