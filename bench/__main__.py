@@ -85,11 +85,13 @@ def time_rows(families: tuple[str, ...], quick: bool, rounds: int | None) -> dic
 
 
 def time_sweeps(names: tuple[str, ...], quick: bool, rounds: int | None) -> dict[str, Any]:
+    """Time and print the sweeps; the JSON of each, by name."""
     plan = Plan(rounds or 5, 0.005, budget=2.0) if quick else Plan(rounds or 9, budget=10.0)
-    return {name: sweep.run(name, plan, say) for name in tqdm(names, disable=None, leave=False)}
+    return {name: sweep.run(name, plan, say) for name in names}
 
 
 def count_faults() -> dict[str, float]:
+    """Count and print the page faults of training steps."""
     counts = faults.training_faults()
     for name, count in counts.items():
         print(f"{name}: {count:.2f} minor page faults a step, over {faults.STEPS} steps")

@@ -6,7 +6,7 @@ A depthwise layer is bound by memory unless it fits into the caches: per element
 
 from tinydl import _cpu
 
-from .harness import Row, Rows, channels_last, close, have_torch, normal
+from .harness import TORCH_FORMATS, Row, Rows, channels_last, close, have_torch, normal
 
 # name: batch, channels, size, filters, kernel, stride, padding[, groups]
 LAYERS = {
@@ -45,7 +45,7 @@ def layer(name: str) -> Rows:
         "input gradient": lambda: _cpu.conv2d_input_grad(grad, weight, x.shape, *options),
         "weight gradient": lambda: _cpu.conv2d_weight_grad(x, grad, weight.shape, *options),
     }
-    formats = {"torch": "channels_last", "torch contiguous": "contiguous_format"} if have_torch() else {}
+    formats = TORCH_FORMATS if have_torch() else {}
     peers = {peer: torch_calls(x, weight, grad, stride, padding, groups, layout) for peer, layout in formats.items()}
     for which, call in ours.items():
         flops = 2 * grad.size * weight[0].size

@@ -19,6 +19,8 @@ from .peers.remote import Remote
 
 Call = Callable[[], Any]
 CACHE = 8 << 20  # bytes; a row that moves several times as much is served by memory
+# PyTorch's memory formats, by the names of the peers that use them.
+TORCH_FORMATS = {"torch channels-last": "channels_last", "torch contiguous": "contiguous_format"}
 LONG = 0.1  # seconds; a call that takes longer needs no warm-up of its threads
 
 

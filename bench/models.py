@@ -14,11 +14,10 @@ import numpy as np
 import tinydl
 from tinydl import backend, nn, optim
 
-from .harness import Later, Row, Rows, channels_last, close, have_torch, normal
+from .harness import TORCH_FORMATS, Later, Row, Rows, channels_last, close, have_torch, normal
 from .peers.remote import Remote, has
 
 REMOTE = {"JAX": ("jax", "flax", "optax"), "Keras": ("keras", "tensorflow")}
-LAYOUTS = {"torch contiguous": "contiguous_format", "torch channels-last": "channels_last"}
 
 
 def network(nn):
@@ -132,7 +131,7 @@ def ours_and_torch(make, optimizer, x, labels):
     )
     if not have_torch():
         return ours, {}, {}, model
-    peers = {name: torch_step(*common, layout) for name, layout in LAYOUTS.items()}
+    peers = {name: torch_step(*common, layout) for name, layout in TORCH_FORMATS.items()}
     compiled = functools.partial(torch_step, *common, "channels_last", compiled=True)
     return ours, peers, {"torch.compile": compiled}, model
 

@@ -4,7 +4,7 @@ import tinydl
 from tinydl import _cpu
 from tinydl.ops.adaptive_pool import adaptive_avg_pool2d
 
-from .harness import Row, Rows, channels_last, close, have_torch, normal
+from .harness import TORCH_FORMATS, Row, Rows, channels_last, close, have_torch, normal
 
 # batch, channels, size, kernel, stride, padding
 IMAGES = [
@@ -30,19 +30,20 @@ def layer(n: int, channels: int, size: int, kernel: int, stride: int, padding: i
         "average": lambda: _cpu.avg_pool2d(x, *window, False, True, 0),
         "average backward": lambda: _cpu.avg_pool2d_backward(grad, (size, size), *window, False, True, 0),
     }
-    peers = torch_calls(x, grad, kernel, stride, padding) if have_torch() else {}
+    formats = TORCH_FORMATS if have_torch() else {}
+    peers = {name: torch_calls(x, grad, kernel, stride, padding, layout) for name, layout in formats.items()}
     for which, call in ours.items():
         name = f"{which} {kernel}/{stride} ({n}, {channels}, {size}, {size})"
-        peer = {"torch": peers[which]} if peers else {}
+        theirs = {peer: calls[which] for peer, calls in peers.items()}
         extra = taps.nbytes if which in ("max, recorded", "max backward") else 0
-        yield Row(name, call, peer, bytes=x.nbytes + y.nbytes + extra, check=close)
+        yield Row(name, call, theirs, bytes=x.nbytes + y.nbytes + extra, check=close)
 
 
-def torch_calls(x, grad, kernel, stride, padding):
+def torch_calls(x, grad, kernel, stride, padding, layout):
     import torch
 
     functional = torch.nn.functional
-    leaf, upstream = (torch.tensor(a).contiguous(memory_format=torch.channels_last) for a in (x, grad))
+    leaf, upstream = (torch.tensor(a).contiguous(memory_format=getattr(torch, layout)) for a in (x, grad))
     plain = leaf.clone()
     leaf.requires_grad_()
     highest, average = (
