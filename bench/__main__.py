@@ -26,7 +26,7 @@ from .report import compare, plot
 
 NOT_ROWS = ("__main__", "choice", "faults", "harness", "machine", "peers", "quick", "report", "sweep")
 MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in NOT_ROWS]
-QUICK_SECONDS = 110  # after which --quick times each row as briefly as it can
+QUICK_SECONDS = 90  # after which --quick times each row as briefly as it can
 
 
 def print_machine(info: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def plan_of(quick: bool, rounds: int | None, elapsed: float) -> Plan:
     """How a row is timed that comes `elapsed` seconds after the first."""
     if not quick:
         return Plan(rounds or 15)
-    return Plan(2 if elapsed > QUICK_SECONDS else rounds or 5, 0.005, budget=3.0, slow_peers=False)
+    return Plan(2 if elapsed > QUICK_SECONDS else rounds or 5, 0.005, budget=2.0, wait=0.03, slow_peers=False)
 
 
 def time_rows(families: tuple[str, ...], quick: bool, rounds: int | None) -> dict[str, Any]:

@@ -152,13 +152,13 @@ def calls_for(call: Call, seconds: float) -> tuple[int, float]:
         count *= 4
 
 
-def settle(call: Call, warm: bool = True) -> None:
+def settle(call: Call, wait: float, warm: bool = True) -> None:
     """Let the other contenders' threads go to sleep, then wake our own.
 
     Each library may carry an OpenMP runtime of its own, whose threads spin for some milliseconds after their last work
     and would take the cores from the next contender.
     """
-    time.sleep(0.05)
+    time.sleep(wait)
     if warm:
         call()
 
@@ -170,11 +170,12 @@ class Plan:
     rounds: int = 15
     seconds: float = 0.02  # of calls that a sample averages over
     budget: float = 60.0
+    wait: float = 0.05  # before each sample
     slow_peers: bool = True
 
     def rounds_of(self, samples: list[float]) -> int:
         """The rounds whose samples take so many seconds each: at least three, if as many were asked for."""
-        a_round = sum(sample + 0.05 + (sample if sample < LONG else 0) for sample in samples)
+        a_round = sum(sample + self.wait + (sample if sample < LONG else 0) for sample in samples)
         return max(min(self.rounds, 3), min(self.rounds, int(self.budget / a_round)))
 
 
@@ -208,12 +209,12 @@ def measure(row: Row, plan: Plan | None = None) -> Result:
     bound, limit_rates = row.bound(choice), []
     counts, took = {}, {}
     for name, call in contenders.items():
-        settle(call)
+        settle(call, plan.wait)
         counts[name], took[name] = calls_for(call, plan.seconds)
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(plan.rounds_of(list(took.values()))):
         for name, call in contenders.items():
-            settle(call, took[name] < LONG)
+            settle(call, plan.wait, took[name] < LONG)
             samples[name].append(timed(call, counts[name]) / counts[name])
             if name == "tinydl" and bound:
                 limit_rates.append(bound.rate(min(took[name] / 4, LONG / 2), samples=2))

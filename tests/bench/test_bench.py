@@ -40,7 +40,7 @@ def test_spread_is_half_the_distance_of_the_quartiles():
 
 
 def test_every_contender_is_timed_as_often(monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call, warm=True: call())
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: call())
     calls = {"ours": 0, "peer": 0}
 
     def count(who):
@@ -73,7 +73,7 @@ def test_quick_is_brief_and_briefer_when_it_is_late():
 
 
 def test_slow_peers_are_made_only_on_demand_and_left_out_where_they_fail(monkeypatch, capsys):
-    monkeypatch.setattr(harness, "settle", lambda call, warm=True: call())
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: call())
 
     def fails():
         raise RuntimeError("no compiler\nand much more")
@@ -183,7 +183,7 @@ def test_the_parts_of_a_picture():
 
 
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call, warm=True: None)
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: None)
     path = tmp_path / "out.json"
     shown = CliRunner().invoke(main, ["limits", "--rounds", "2", "--quick", "--json", str(path)])
     assert shown.exit_code == 0, shown.output

@@ -70,7 +70,7 @@ def test_a_point_names_the_better_of_the_peers():
 
 
 def test_the_command_runs_named_sweeps_and_no_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call, warm=True: None)
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: None)
     monkeypatch.setattr("bench.__main__.measure_limits", dict)
     line = Curve("nothing", (1, 2), lambda value: Row("nothing", lambda: None))
     monkeypatch.setattr(sweep, "curves", lambda of: [line])
