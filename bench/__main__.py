@@ -90,9 +90,9 @@ def time_sweeps(names: tuple[str, ...], quick: bool, rounds: int | None) -> dict
     return {name: sweep.run(name, plan, say) for name in names}
 
 
-def count_faults() -> dict[str, float]:
+def count_faults(quick: bool) -> dict[str, float]:
     """Count and print the page faults of training steps."""
-    counts = faults.training_faults()
+    counts = faults.training_faults((32,) if quick else (32, 128))
     for name, count in counts.items():
         print(f"{name}: {count:.2f} minor page faults a step, over {faults.STEPS} steps")
     return counts
@@ -147,7 +147,7 @@ def main(
     if families or everything:
         written["rows"] = time_rows(families or tuple(MODULES), quick, rounds)
     if everything or "models" in families:
-        written["page faults"] = count_faults()
+        written["page faults"] = count_faults(quick)
     written["sweeps"] = time_sweeps(sweeps or (sweep.SWEEPS if everything and not quick else ()), quick, rounds)
     print("OpenMP libraries in this process:", ", ".join(openmp_libraries()) or "none")
     print(f"{time.monotonic() - start:.0f} s altogether")
