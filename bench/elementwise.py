@@ -24,6 +24,7 @@ FORWARD = {
     "clamp": lambda torch: lambda x: torch.clamp(x, -0.5, 0.5),
 }
 BACKWARD = {
+    "relu": lambda torch: lambda g, y: torch.ops.aten.threshold_backward(g, y, 0),
     "gelu": lambda torch: torch.ops.aten.gelu_backward,
     "silu": lambda torch: torch.ops.aten.silu_backward,
     "leaky_relu": lambda torch: lambda g, x: torch.ops.aten.leaky_relu_backward(g, x, 0.01, False),
@@ -32,7 +33,9 @@ PARAMETERS = {"leaky_relu": (0.01,), "elu": (1.0, 1.0, 1.0), "softplus": (1.0, 2
 
 
 def row(name: str, size: int, suffix: str = "") -> Row:
-    operands = [normal(size)] * (2 if name in ("add", "maximum") or suffix else 1)
+    operands = [normal(size)]
+    if name in ("add", "maximum") or suffix:
+        operands.append(operands[0][::-1].copy())  # in memory of its own, which must be read too
     kernel, parameters = getattr(_cpu, name + suffix), PARAMETERS.get(name, ())
     peers = {}
     if have_torch():
@@ -47,7 +50,7 @@ def row(name: str, size: int, suffix: str = "") -> Row:
 
 def where(size: int) -> Row:
     x = normal(size)
-    mask, other = x > 0, np.float32(0) * x
+    mask, other = x > 0, np.zeros_like(x)
     peers = {}
     if have_torch():
         import torch

@@ -7,7 +7,7 @@ from tinydl import _cpu
 from .harness import Row, Rows, close, have_torch, normal
 
 # rows, width, (batch, length)
-TABLES = [(1000, 64, (128, 50)), (10000, 128, (32, 256)), (30522, 768, (16, 128))]
+TABLES = [(1000, 64, (128, 50)), (10000, 128, (32, 256)), (30522, 768, (16, 128)), (30522, 768, (64, 512))]
 
 
 def rows() -> Rows:

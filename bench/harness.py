@@ -11,12 +11,17 @@ from operator import truediv
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from .machine import COPY, FMA_LOAD, Limit
+from .choice import Choice, Part, choice_of
+from .machine import FMA_LOAD, TILE_PRODUCT, Limit, copy_limit
 from .peers.remote import Remote
 
 Call = Callable[[], Any]
 CACHE = 8 << 20  # bytes; a row that moves several times as much is served by memory
+# PyTorch's memory formats, by the names of the peers that use them.
+TORCH_FORMATS = {"torch channels-last": "channels_last", "torch contiguous": "contiguous_format"}
+LONG = 0.1  # seconds; a call that takes longer needs no warm-up of its threads
 
 
 @dataclass
@@ -30,14 +35,42 @@ class Row:
     bytes: float = 0  # bytes that a call must read and write
     check: Callable[[Any, Any], None] | None = None  # compares ours with each peer's result before the timing
     bounded: bool = True  # whether a limit of the machine is timed beside it
+    # Peers that take long to make, such as compiled ones: made when the row is timed, left out where that fails.
+    slow_peers: dict[str, Callable[[], Call]] = field(default_factory=dict)
 
-    def limit(self) -> Limit | None:
+    def bound(self, choice: Choice) -> Bound | None:
         """What the machine can do at most of the row's work; None for work that caches serve."""
         if not self.bounded:
             return None
         if self.flops:
-            return FMA_LOAD
-        return COPY if self.bytes >= 4 * CACHE else None
+            return Bound.of_products(choice.parts)
+        return Bound(((1.0, copy_limit(self.bytes)),)) if self.bytes >= 4 * CACHE else None
+
+
+@dataclass(frozen=True)
+class Later:
+    """A row that is made only if it is timed: its peers or its operands take long to make."""
+
+    name: str
+    make: Callable[[], Row]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Limits of the machine, each with the work that it does for a unit of the row's."""
+
+    parts: tuple[tuple[float, Limit], ...]
+
+    @staticmethod
+    def of_products(parts: tuple[Part, ...]) -> Bound:
+        """The units that the call used: a float32 product on tiles is several of bfloat16, each tile's work."""
+        tiles = sum(part.share * part.tile_products for part in parts)
+        others = sum(part.share for part in parts if not part.tile_products) if parts else 1.0
+        return Bound(tuple((work, limit) for work, limit in ((others, FMA_LOAD), (tiles, TILE_PRODUCT)) if work))
+
+    def rate(self, seconds: float, samples: int) -> float:
+        """The row's work in a second, if each part of it ran at its limit."""
+        return 1 / sum(work / limit.rate(seconds, samples) for work, limit in self.parts)
 
 
 @dataclass
@@ -62,6 +95,7 @@ class Result:
     peers: dict[str, Timing]
     ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
     limit_rate: float | None  # FLOP/s or B/s
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def rate(self) -> float:
@@ -85,6 +119,8 @@ class Result:
             "flops": self.row.flops,
             "bytes": self.row.bytes,
             "limit rate": self.limit_rate,
+            "kernel": str(self.choice),
+            "notes": self.choice.notes,
             "peers": {name: timing.median for name, timing in self.peers.items()},
             "ratios": self.ratios,
         }
@@ -105,46 +141,83 @@ def timed(call: Call, count: int) -> float:
     return time.perf_counter() - start
 
 
-def calls_for(call: Call, seconds: float) -> int:
-    """How many calls take about `seconds`, at least one; also the warm-up."""
-    call()
+def calls_for(call: Call, seconds: float) -> tuple[int, float]:
+    """How many calls take about `seconds`, at least one, and what they take; also the warm-up."""
     count = 1
     while True:
         took = timed(call, count)
         if took >= seconds / 4 or count > 1_000_000:
-            return max(1, int(count * seconds / max(took, 1e-9)))
+            wanted = max(1, int(count * seconds / max(took, 1e-9)))
+            return wanted, took * wanted / count
         count *= 4
 
 
-def settle(call: Call) -> None:
+def settle(call: Call, wait: float, warm: bool = True) -> None:
     """Let the other contenders' threads go to sleep, then wake our own.
 
     Each library may carry an OpenMP runtime of its own, whose threads spin for some milliseconds after their last work
     and would take the cores from the next contender.
     """
-    time.sleep(0.05)
-    call()
+    time.sleep(wait)
+    if warm:
+        call()
 
 
-def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
-    """Time every contender `rounds` times in turn; each sample averages over about `seconds` of calls."""
-    contenders = {"tinydl": row.ours, **row.peers}
+@dataclass(frozen=True)
+class Plan:
+    """How long a row is timed: up to `rounds` samples of each contender, as many as `budget` seconds hold."""
+
+    rounds: int = 15
+    seconds: float = 0.02  # of calls that a sample averages over
+    budget: float = 60.0
+    wait: float = 0.05  # before each sample
+    slow_peers: bool = True
+
+    def rounds_of(self, samples: list[float]) -> int:
+        """The rounds whose samples take so many seconds each: at least three, if as many were asked for."""
+        a_round = sum(sample + self.wait + (sample if sample < LONG else 0) for sample in samples)
+        return max(min(self.rounds, 3), min(self.rounds, int(self.budget / a_round)))
+
+
+def say(line: str) -> None:
+    """Print a line above the progress bar."""
+    tqdm.write(line)
+
+
+def contenders_of(row: Row, plan: Plan) -> dict[str, Call]:
+    """Ours and the peers that work; results that differ from ours are an error."""
+    made = {"tinydl": row.ours, **row.peers}
+    for name, make in row.slow_peers.items() if plan.slow_peers else ():
+        try:
+            made[name] = make()
+        except Exception as error:  # whatever another library's compiler raises
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            say(f"{row.name}: {name} is left out: {reason[0]}")
     if row.check:
         ours = row.ours()
-        for peer in row.peers.values():
-            row.check(ours, peer())
-    limit, limit_rates = row.limit(), []
-    counts = {}
+        for name, call in made.items():
+            if name != "tinydl":
+                row.check(ours, call())
+    return made
+
+
+def measure(row: Row, plan: Plan | None = None) -> Result:
+    """Time every contender in turn, round after round, and the row's limit beside ours."""
+    plan = plan or Plan()
+    contenders = contenders_of(row, plan)
+    choice = choice_of(row.ours)
+    bound, limit_rates = row.bound(choice), []
+    counts, took = {}, {}
     for name, call in contenders.items():
-        settle(call)
-        counts[name] = calls_for(call, seconds)
+        settle(call, plan.wait)
+        counts[name], took[name] = calls_for(call, plan.seconds)
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
+    for _ in range(plan.rounds_of(list(took.values()))):
         for name, call in contenders.items():
-            settle(call)
+            settle(call, plan.wait, took[name] < LONG)
             samples[name].append(timed(call, counts[name]) / counts[name])
-            if name == "tinydl" and limit:
-                limit_rates.append(limit.rate(seconds / 10, samples=2))
+            if name == "tinydl" and bound:
+                limit_rates.append(bound.rate(min(took[name] / 4, LONG / 2), samples=2))
     ours = samples.pop("tinydl")
     ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
     return Result(
@@ -153,6 +226,7 @@ def measure(row: Row, rounds: int = 15, seconds: float = 0.02) -> Result:
         {name: Timing.of(theirs) for name, theirs in samples.items()},
         ratios,
         statistics.median(limit_rates) if limit_rates else None,
+        choice,
     )
 
 
@@ -165,7 +239,7 @@ def close(got: Any, expected: Any) -> None:
 
 
 def format_row(result: Result) -> str:
-    """Name, our time, rate, share of the limit, and each peer's time as a multiple of ours, the best peer's last."""
+    """Name, our time, rate, share of the limit, kernel, ratio to the best peer, and each peer's time and ratio."""
     row, ours = result.row, result.ours
     rate = ""
     if row.flops:
@@ -177,7 +251,8 @@ def format_row(result: Result) -> str:
         f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
     )
     best = f"{result.best:5.2f} x" if result.best else ""
-    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {best:8} {peers}"
+    ratios = f"{result.choice!s:22} {best:8} {peers}"
+    return f"{row.name:44} {ours.median * 1e6:10.2f} us +-{ours.spread:4.0%} {rate:17} {share:5} {ratios}"
 
 
 def channels_last(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -190,4 +265,4 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-Rows = Iterator[Row]
+Rows = Iterator[Row | Later]

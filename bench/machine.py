@@ -41,16 +41,24 @@ class Limit:
         return best
 
 
-def _copy() -> float:
-    _cpu.limit_copy(COPIED)
-    return 2.0 * COPIED.nbytes
-
-
 FMA = Limit("multiply-adds on registers", "FLOP", lambda: _cpu.limit_fma(20_000))
 FMA_LOAD = Limit("multiply-adds with a load each", "FLOP", lambda: _cpu.limit_fma_load(20_000))
 TILE_PRODUCT = Limit("products of bfloat16 tiles", "FLOP", lambda: _cpu.limit_tile_product(5_000))
 TILE_LOAD = Limit("loads of tiles", "B", lambda: _cpu.limit_tile_load(5_000))
-COPY = Limit("copy of 128 MB", "B", _copy)
+
+
+def copy_limit(moved: float) -> Limit:
+    """A copy that moves as many bytes as a row does, reads and writes, so that the caches help both alike."""
+    part = COPIED[: max(1, int(moved / 8))]
+
+    def copy() -> float:
+        _cpu.limit_copy(part)
+        return 2.0 * part.nbytes
+
+    return Limit(f"copy of {round(part.nbytes / 2**20)} MB", "B", copy)
+
+
+COPY = copy_limit(2.0 * COPIED.nbytes)
 
 
 def limits() -> list[tuple[str, Limit]]:

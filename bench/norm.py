@@ -2,7 +2,7 @@
 
 from tinydl import _cpu
 
-from .harness import Row, Rows, channels_last, close, have_torch, normal
+from .harness import TORCH_FORMATS, Row, Rows, channels_last, close, have_torch, normal
 
 IMAGES = [(128, 16, 32), (64, 64, 56), (32, 512, 7), (128, 64, 8)]  # batch, channels, size
 EPS = 1e-5
@@ -15,16 +15,8 @@ def images(n: int, channels: int, size: int) -> Rows:
     w, b = 1 + normal(channels) / 4, normal(channels)
     _, stats = _cpu.channel_norm(x, w, b, None, None, 0, EPS)
     forward, backward = {}, {}
-    if have_torch():
-        import torch
-
-        leaf, up = (torch.tensor(a).contiguous(memory_format=torch.channels_last) for a in (x, grad))
-        plain, tw, tb = leaf.clone(), torch.tensor(w, requires_grad=True), torch.tensor(b, requires_grad=True)
-        leaf.requires_grad_()
-        y = torch.nn.functional.batch_norm(leaf, None, None, tw, tb, True)
-        fixed = tw.detach(), tb.detach()
-        forward = {"torch": lambda: torch.nn.functional.batch_norm(plain, None, None, *fixed, True)}
-        backward = {"torch": lambda: torch.autograd.grad(y, (leaf, tw, tb), up, retain_graph=True)[0]}
+    for peer, layout in TORCH_FORMATS.items() if have_torch() else ():
+        forward[peer], backward[peer] = torch_calls(x, grad, w, b, layout)
     name = f"batch norm ({n}, {channels}, {size}, {size})"
     yield Row(
         name,
@@ -39,6 +31,21 @@ def images(n: int, channels: int, size: int) -> Rows:
         backward,
         bytes=5 * x.nbytes,
         check=close,
+    )
+
+
+def torch_calls(x, grad, w, b, layout):
+    """PyTorch's batch norm and the gradient of x."""
+    import torch
+
+    leaf, up = (torch.tensor(a).contiguous(memory_format=getattr(torch, layout)) for a in (x, grad))
+    plain, tw, tb = leaf.clone(), torch.tensor(w, requires_grad=True), torch.tensor(b, requires_grad=True)
+    leaf.requires_grad_()
+    y = torch.nn.functional.batch_norm(leaf, None, None, tw, tb, True)
+    fixed = tw.detach(), tb.detach()
+    return (
+        lambda: torch.nn.functional.batch_norm(plain, None, None, *fixed, True),
+        lambda: torch.autograd.grad(y, (leaf, tw, tb), up, retain_graph=True)[0],
     )
 
 
@@ -70,5 +77,5 @@ def tokens(rows: int, n: int) -> Rows:
 def rows() -> Rows:
     for shape in IMAGES:
         yield from images(*shape)
-    for shape in ((128, 64), (4096, 768), (256, 16384)):
+    for shape in ((128, 64), (4096, 768), (16384, 768), (1024, 16384)):
         yield from tokens(*shape)

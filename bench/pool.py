@@ -4,12 +4,13 @@ import tinydl
 from tinydl import _cpu
 from tinydl.ops.adaptive_pool import adaptive_avg_pool2d
 
-from .harness import Row, Rows, channels_last, close, have_torch, normal
+from .harness import TORCH_FORMATS, Row, Rows, channels_last, close, have_torch, normal
 
 # batch, channels, size, kernel, stride, padding
 IMAGES = [
     (128, 32, 26, 2, 2, 0),
     (32, 64, 11, 2, 2, 0),
+    (128, 64, 56, 2, 2, 0),
     (64, 64, 55, 3, 2, 0),
     (32, 64, 56, 3, 2, 1),
     (32, 192, 28, 3, 1, 1),
@@ -29,19 +30,20 @@ def layer(n: int, channels: int, size: int, kernel: int, stride: int, padding: i
         "average": lambda: _cpu.avg_pool2d(x, *window, False, True, 0),
         "average backward": lambda: _cpu.avg_pool2d_backward(grad, (size, size), *window, False, True, 0),
     }
-    peers = torch_calls(x, grad, kernel, stride, padding) if have_torch() else {}
+    formats = TORCH_FORMATS if have_torch() else {}
+    peers = {name: torch_calls(x, grad, kernel, stride, padding, layout) for name, layout in formats.items()}
     for which, call in ours.items():
         name = f"{which} {kernel}/{stride} ({n}, {channels}, {size}, {size})"
-        peer = {"torch": peers[which]} if peers else {}
+        theirs = {peer: calls[which] for peer, calls in peers.items()}
         extra = taps.nbytes if which in ("max, recorded", "max backward") else 0
-        yield Row(name, call, peer, bytes=x.nbytes + y.nbytes + extra, check=close)
+        yield Row(name, call, theirs, bytes=x.nbytes + y.nbytes + extra, check=close)
 
 
-def torch_calls(x, grad, kernel, stride, padding):
+def torch_calls(x, grad, kernel, stride, padding, layout):
     import torch
 
     functional = torch.nn.functional
-    leaf, upstream = (torch.tensor(a).contiguous(memory_format=torch.channels_last) for a in (x, grad))
+    leaf, upstream = (torch.tensor(a).contiguous(memory_format=getattr(torch, layout)) for a in (x, grad))
     plain = leaf.clone()
     leaf.requires_grad_()
     highest, average = (
@@ -78,5 +80,5 @@ def global_average(n: int, channels: int, size: int) -> Rows:
 def rows() -> Rows:
     for image in IMAGES:
         yield from layer(*image)
-    for whole in [(32, 512, 7), (8, 256, 28), (1, 1280, 7)]:
+    for whole in [(32, 512, 7), (8, 256, 28), (1, 1280, 7), (64, 256, 28)]:
         yield from global_average(*whole)

@@ -7,7 +7,8 @@ from typing import Any
 
 from tinydl.utils.extras import require
 
-Results = dict[str, Any]  # {"machine": ..., "rows": {name: Result.as_json()}}
+Results = dict[str, Any]  # {"machine": ..., "rows": {name: Result.as_json()}, "sweeps": {of what: {name: Points}}}
+COLUMN = 70  # bars, one below the other, at most
 
 
 def best_ratio(row: dict[str, Any]) -> float | None:
@@ -38,18 +39,47 @@ def compare(old: Results, new: Results) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """A roofline of the rows that count operations, and bars of every row's ratio to its best peer."""
+    """Write `draw(results)` as a PNG."""
     require("matplotlib", extra="plots").use("Agg")
     from matplotlib import pyplot
 
-    compared = {name: best_ratio(row) for name, row in results["rows"].items() if row["ratios"]}
-    height = max(4.0, 0.16 * len(compared))
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(16, height), width_ratios=(2, 3), layout="constrained")
-    _roofline(left, results)
-    _bars(right, compared)
-    figure.suptitle(f"tinydl {results['machine']['tinydl']} on {results['machine']['processor']}")
+    figure = draw(results)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def draw(results: Results) -> Any:
+    """A roofline of the rows that count operations, the sweeps, and bars of every row's ratio to its best peer."""
+    from matplotlib import pyplot
+
+    compared = [(name, ratio) for name, row in results["rows"].items() if (ratio := best_ratio(row))]
+    count = max(1, -(-len(compared) // COLUMN))
+    length = -(-len(compared) // count)
+    columns = [compared[i * length : (i + 1) * length] for i in range(count)]
+    lines = [(of, name, points) for of, names in results.get("sweeps", {}).items() for name, points in names.items()]
+    heights = [5.0, max(3.0, 0.16 * len(columns[0]))]
+    figure = pyplot.figure(figsize=(24, sum(heights)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    first, *others = above.subplots(1, 1 + len(lines), squeeze=False)[0]
+    _roofline(first, results)
+    for axes, line in zip(others, lines, strict=True):
+        _sweep(axes, *line)
+    for axes, bars in zip(below.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
+        _bars(axes, bars)
+    figure.suptitle(f"tinydl {results['machine']['tinydl']} on {results['machine']['processor']}")
+    return figure
+
+
+def _sweep(axes: Any, of: str, name: str, points: dict[str, Any]) -> None:
+    """The times over what is swept: ours and each peer's."""
+    values = [int(value) for value in points]
+    axes.plot(values, [point["seconds"] * 1e3 for point in points.values()], "o-", label="tinydl")
+    for peer in next(iter(points.values()))["peers"]:
+        axes.plot(values, [point["peers"][peer] * 1e3 for point in points.values()], "o--", label=peer)
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel=of, ylabel="ms", title=name)
+    axes.set_xticks(values, [str(value) for value in values], minor=False)
+    axes.legend(fontsize=7)
 
 
 def _roofline(axes: Any, results: Results) -> None:
@@ -60,6 +90,9 @@ def _roofline(axes: Any, results: Results) -> None:
     for name, rate in limits.items():
         if "registers" in name or "products" in name:
             axes.plot(intensity, [min(rate, copy * x) / 1e9 for x in intensity], label=name)
+        if "products" in name:
+            six = [min(rate / 6, copy * x) / 1e9 for x in intensity]
+            axes.plot(intensity, six, "--", label="amx: float32 as six of them")
     points = [row for row in results["rows"].values() if row["flops"] and row["bytes"]]
     axes.scatter(
         [row["flops"] / row["bytes"] for row in points],
@@ -72,11 +105,13 @@ def _roofline(axes: Any, results: Results) -> None:
     axes.legend(fontsize=7)
 
 
-def _bars(axes: Any, compared: dict[str, float | None]) -> None:
+def _bars(axes: Any, compared: list[tuple[str, float]]) -> None:
     """How many times faster than the best peer each row is."""
-    names, ratios = list(compared), [ratio or 0.0 for ratio in compared.values()]
-    axes.barh(names, ratios, color=["tab:green" if ratio >= 1 else "tab:red" for ratio in ratios])
+    names, ratios = [name for name, _ in compared], [ratio for _, ratio in compared]
+    colours = ["tab:green" if ratio >= 1 else "tab:red" for ratio in ratios]
+    axes.barh(names, [ratio - 1 for ratio in ratios], left=1, color=colours)
     axes.axvline(1, color="black", linewidth=1)
     axes.invert_yaxis()
+    axes.margins(y=0.01)
     axes.tick_params(axis="y", labelsize=6)
     axes.set(xlabel="time of the best peer / time of tinydl", title="Against the best peer", xscale="log")

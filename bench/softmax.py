@@ -38,6 +38,6 @@ def log_pair(rows: int, n: int) -> Rows:
 
 
 def rows() -> Rows:
-    for shape in ((128, 10), (4096, 512), (64, 30000)):
+    for shape in ((128, 10), (4096, 512), (64, 30000), (32768, 1000)):
         yield from pair(*shape)
         yield from log_pair(*shape)

@@ -7,6 +7,7 @@ so that the other process may run in another environment: TINYDL_BENCH_PYTHON na
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib
 import json
 import os
@@ -26,8 +27,20 @@ ROOT = Path(__file__).parent.parent.parent
 
 def has(*modules: str) -> bool:
     """Whether the other interpreter has the modules."""
-    probe = f"import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in {modules!r}))"
-    return subprocess.run([PYTHON, "-c", probe], check=False).returncode == 0
+    return all(versions(*modules).values())
+
+
+@functools.cache
+def versions(*modules: str) -> dict[str, str]:
+    """The versions of the other interpreter's modules, which are not imported; empty for what it lacks."""
+    probe = (
+        "import importlib.metadata as m, importlib.util as u, json, sys\n"
+        "packages = m.packages_distributions()\n"
+        "version = lambda name: m.version(packages[name][0]) if name in packages else 'unknown'\n"
+        "print(json.dumps({name: version(name) if u.find_spec(name) else '' for name in sys.argv[1:]}))"
+    )
+    answer = subprocess.run([PYTHON, "-c", probe, *modules], check=True, capture_output=True, text=True)
+    return dict(json.loads(answer.stdout))
 
 
 class Remote:

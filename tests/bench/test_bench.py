@@ -1,16 +1,20 @@
 """The benchmark's own logic: what it computes from timings, writes, compares, and asks of other processes."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import harness
-from bench.__main__ import QUICK, main
-from bench.harness import Result, Row, Timing, close, format_row, measure
-from bench.peers.remote import Remote, has
-from bench.report import compare, plot
+from bench import harness, quick
+from bench.__main__ import QUICK_SECONDS, main, plan_of, rows_of
+from bench.choice import Choice, Part
+from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
+from bench.machine import FMA_LOAD, TILE_PRODUCT, Limit
+from bench.peers.remote import Remote, has, versions
+from bench.report import COLUMN, compare, draw, plot
 
 
 def result(seconds=2e-3, peers=(1e-3, 4e-3), flops=4e9, limit_rate=4e12):
@@ -36,7 +40,7 @@ def test_spread_is_half_the_distance_of_the_quartiles():
 
 
 def test_every_contender_is_timed_as_often(monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call: call())
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: call())
     calls = {"ours": 0, "peer": 0}
 
     def count(who):
@@ -44,11 +48,58 @@ def test_every_contender_is_timed_as_often(monkeypatch):
         return 1.0
 
     row = Row("both", lambda: count("ours"), {"peer": lambda: count("peer")}, check=close)
-    r = measure(row, rounds=3, seconds=1e-4)
+    r = measure(row, Plan(rounds=3, seconds=1e-4))
     assert min(calls.values()) > 3
     assert r.ratios.keys() == r.peers.keys() == {"peer"}
     assert r.ours.median > 0
     assert r.limit_rate is None
+
+
+def test_the_rounds_that_a_budget_holds():
+    plan = Plan(rounds=15, budget=10.0)
+    assert plan.rounds_of([0.02, 0.02]) == 15
+    assert plan.rounds_of([0.5, 0.4]) == 10  # long calls need no warm-up: a second a round, with two waits
+    assert plan.rounds_of([5.0, 5.0]) == 3
+    assert Plan(rounds=2, budget=0.0).rounds_of([0.02]) == 2
+
+
+def test_quick_is_brief_and_briefer_when_it_is_late():
+    assert plan_of(False, None, 1e6) == Plan(15, slow_peers=True)
+    assert plan_of(False, 4, 1e6).rounds == 4
+    assert plan_of(True, None, 0.0).rounds == 5
+    assert plan_of(True, 9, 0.0).rounds == 9
+    assert plan_of(True, 9, QUICK_SECONDS + 1).rounds == 2
+    assert not plan_of(True, None, 0.0).slow_peers
+
+
+def test_slow_peers_are_made_only_on_demand_and_left_out_where_they_fail(monkeypatch, capsys):
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: call())
+
+    def fails():
+        raise RuntimeError("no compiler\nand much more")
+
+    row = Row("a row", lambda: 1.0, check=close, slow_peers={"compiled": lambda: lambda: 1.0, "broken": fails})
+    assert measure(row, Plan(2, 1e-5)).peers.keys() == {"compiled"}
+    assert capsys.readouterr().out == "a row: broken is left out: no compiler\n"
+    assert measure(row, Plan(2, 1e-5, slow_peers=False)).peers == {}
+    wrong = Row("a row", lambda: 1.0, check=close, slow_peers={"compiled": lambda: lambda: 2.0})
+    with pytest.raises(AssertionError, match="results differ"):
+        measure(wrong, Plan(2, 1e-5))
+
+
+def test_rows_that_quick_leaves_out_are_not_made(monkeypatch):
+    def refuse():
+        raise AssertionError("made")
+
+    made = Row("add 5", lambda: None)
+    module = type(harness)("bench.fake")
+    module.rows = lambda: iter([Later("AlexNet", refuse), Later("add 5", lambda: made), Row("sub 5", lambda: None)])
+    monkeypatch.setitem(sys.modules, "bench.fake", module)
+    monkeypatch.setitem(quick.ROWS, "fake", "add .*")
+    assert list(rows_of(("fake", "index"), quick=True)) == [made]
+    assert list(rows_of(("fake",), quick=True)) == [made]
+    with pytest.raises(AssertionError, match="made"):
+        list(rows_of(("fake",), quick=False))
 
 
 def test_results_that_differ_are_not_timed():
@@ -59,15 +110,31 @@ def test_results_that_differ_are_not_timed():
 
 
 def test_the_limit_of_a_row():
-    assert Row("products", lambda: None, flops=1.0).limit().unit == "FLOP"
-    assert Row("in cache", lambda: None, bytes=1 << 20).limit() is None
-    assert Row("out of cache", lambda: None, bytes=1 << 28).limit().unit == "B"
-    assert Row("itself", lambda: None, bytes=1 << 28, bounded=False).limit() is None
+    def bound(**work):
+        return Row("a row", lambda: None, **work).bound(Choice())
+
+    assert bound(flops=1.0).parts == ((1.0, FMA_LOAD),)
+    assert bound(bytes=1 << 20) is None
+    for moved in (1 << 25, 3 << 25, 1 << 30):
+        ((work, limit),) = bound(bytes=moved).parts
+        assert (work, limit.unit) == (1.0, "B")
+        assert limit.call() == min(moved, 1 << 28)
+    assert bound(bytes=1 << 28, bounded=False) is None
+
+
+def test_the_limit_of_products_on_tiles_counts_each_of_their_products():
+    bound = Bound.of_products((Part("tiles x6", 0.75, 6), Part("fma", 0.25)))
+    assert bound.parts == ((0.25, FMA_LOAD), (4.5, TILE_PRODUCT))
+    fixed = [Limit("fixed", "FLOP", lambda: 1.0), Limit("fixed", "FLOP", lambda: 1.0)]
+    for limit, rate in zip(fixed, (1e9, 18e9), strict=True):
+        object.__setattr__(limit, "rate", lambda seconds, samples, rate=rate: rate)
+    assert Bound(((0.25, fixed[0]), (4.5, fixed[1]))).rate(1.0, 1) == pytest.approx(2e9)
 
 
 def test_a_peer_in_another_process():
     assert has("json")
     assert not has("json", "no_such_module")
+    assert versions("numpy", "no_such_module") == {"numpy": np.__version__, "no_such_module": ""}
     peer = Remote("tests.bench.echo", threads=1, start=np.array(5))
     assert peer() == 6
     assert 0 <= peer.seconds(3) < 10
@@ -98,8 +165,25 @@ def test_a_picture(tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_parts_of_a_picture():
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
+
+    point = {"seconds": 1e-3, "peers": {"torch": 2e-3}}
+    swept = {**results(1e-3, 2.0), "sweeps": {"batch": {"step": {"1": point, "4": point}}, "threads": {}}}
+    swept["rows"] |= {f"row {i}": swept["rows"]["a"] for i in range(COLUMN)}
+    figure = draw(swept)
+    roofline, step, *bars = figure.get_axes()
+    assert [line.get_label() for line in step.get_lines()] == ["tinydl", "torch"]
+    assert [line.get_ydata().tolist() for line in step.get_lines()] == [[1, 1], [2, 2]]
+    assert step.get_lines()[0].get_xdata().tolist() == [1, 4]
+    assert [len(axes.patches) for axes in bars] == [COLUMN // 2 + 1, COLUMN // 2]
+    assert len(roofline.collections[0].get_offsets()) == 2 + COLUMN
+    pyplot.close(figure)
+
+
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(harness, "settle", lambda call: None)
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: None)
     path = tmp_path / "out.json"
     shown = CliRunner().invoke(main, ["limits", "--rounds", "2", "--quick", "--json", str(path)])
     assert shown.exit_code == 0, shown.output
@@ -107,14 +191,9 @@ def test_the_command(tmp_path, monkeypatch):
     assert written["machine"]["limits"]
     assert all(rate > 0 for rate in written["machine"]["limits"].values())
     assert "limit: multiply-adds on registers" in written["rows"]
+    assert written["sweeps"] == written["page faults"] == {}
+    assert re.search(r"\n\d+ rows in \d+ s\n", shown.output)
+    assert re.search(r"\n\d+ s altogether\n", shown.output)
     again = CliRunner().invoke(main, ["limits", "--rounds", "2", "--compare", str(path)])
     assert "changes since the earlier run" in again.output
     assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
-
-
-def test_quick_names_rows_that_exist():
-    from bench import conv, matmul, overhead
-
-    for module in (conv, matmul, overhead):
-        names = [row.name for row in module.rows()]
-        assert 0 < sum(bool(QUICK.match(name)) for name in names) < len(names) or module is overhead
