@@ -103,6 +103,19 @@ def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize(("batch", "m", "k", "n"), [(6, 100, 90, 70), (5, 130, 200, 65), (9, 300, 20, 100)])
+def test_large_products_of_a_batch(isa, batch, m, k, n, rng):
+    a, b, bias = normal(rng, (batch, m, k)), normal(rng, (batch, k, n)), normal(rng, (n,))
+    results = set()
+    for threads in (1, 2, 3, 5):
+        with backend.use_threads(threads):
+            check(a, b)
+            results.add(_cpu.matmul(a, b, bias, "relu").tobytes())
+    assert len(results) == 1
+    whole = np.frombuffer(results.pop(), np.float32).reshape(batch, m, n)
+    assert np.array_equal(whole[2], _cpu.matmul(a[2], b[2], bias, "relu"))
+
+
 def test_infinities_and_nan_stay_in_their_rows_and_columns(isa, rng):
     a, b = normal(rng, (70, 90)), normal(rng, (90, 80))
     a[3, 5], b[7, 9], a[11, 13] = np.inf, np.nan, -np.inf

@@ -66,6 +66,8 @@ struct TapColumns {
     *from = data + tap.row * row_stride + tap.column * column_stride + channel * k_stride;
     return channels - channel;
   }
+  bool is_packed(int64_t) const { return false; }
+  const T* packed_data() const { return nullptr; }
 };
 
 // k counts (tap, channel); neighbouring taps that continue each other in memory make one run.

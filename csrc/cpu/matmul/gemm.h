@@ -33,17 +33,17 @@ struct GemmPlan {
   Panels<T> panels;
   int workers;
   bool by_panels;      // each worker packs its own panels: no other core's cache has to give them up
+  bool is_packed;      // B lies in memory as packing would leave it
   bool packs_at_use;   // each panel is used once, and packed just before
   int64_t block_rows;  // rows of a block
 
-  GemmPlan(int64_t m, int64_t n, int64_t k) : panels(n) {
-    const int64_t work = m * panels.vectors * (k + 8) / 2;
-    workers = workers_for(div_up(m, kTileRows[kMaxVectors]) * panels.count, work);
+  GemmPlan(int64_t m, int64_t n, bool is_packed, int workers_at_most) : panels(n), is_packed(is_packed) {
+    workers = static_cast<int>(smaller(workers_at_most, div_up(m, kTileRows[kMaxVectors]) * panels.count));
     const int64_t even = div_up(panels.count, workers) * workers;
     if (panels.vectors >= 3 * even) panels.count = even;
     const bool wide = workers == 1 || m <= 2 * n;  // else a second reading of A costs more
     by_panels = wide && (panels.count % workers == 0 || panels.count >= 8 * workers);
-    packs_at_use = by_panels && m <= kBlockRows;
+    packs_at_use = by_panels && m <= kBlockRows && !is_packed;
     block_rows = smaller(kBlockRows, by_panels ? m : rows_of_share(m));
   }
   int64_t panel_blocks() const { return div_up(panels.count, kBlockPanels); }
@@ -66,12 +66,15 @@ struct PackedProduct {
   const Depth& depth;
   const Panels<T>& panels;
   const Epilogue<T>& epilogue;
-  T* packed;  // null where panels are packed at use
+  const T* packed;  // null where panels are packed at use
 
-  T* packed_panel(int b, int64_t panel) const {
-    return packed + depth.block(b).first_k * panels.padded() + panels.column(panel) * depth.block(b).length;
+  int64_t packed_offset(int b, int64_t panel) const {
+    return depth.block(b).first_k * panels.padded() + panels.column(panel) * depth.block(b).length;
   }
-  void pack(int b, int64_t panel) const { pack_panel(columns, depth.block(b), panels, panel, packed_panel(b, panel)); }
+  const T* packed_panel(int b, int64_t panel) const { return packed + packed_offset(b, panel); }
+  void pack(int b, int64_t panel, T* to) const {
+    pack_panel(columns, depth.block(b), panels, panel, to + packed_offset(b, panel));
+  }
 
   // Rows [first, first + count) x panels [panel, panel_end) of C.
   void block(int64_t first, int64_t count, int64_t panel, int64_t panel_end, T* scratch) const {
@@ -139,16 +142,16 @@ struct PackedProduct {
   }
 };
 
-// Both ways to share a product out: panels of B, or blocks of rows after all of B is packed.
+// Both ways to share a product out: panels of B, or blocks of rows after all of B is packed to `unpacked`, which is
+// null where it need not be.
 template <class T, class Rows, class Columns>
-void share_panels(const PackedProduct<T, Rows, Columns>& product, const GemmPlan<T>& plan, int64_t m, char* memory,
-                  size_t share) {
+void share_panels(const PackedProduct<T, Rows, Columns>& product, const GemmPlan<T>& plan, int64_t m, T* unpacked,
+                  char* memory, size_t share) {
   parallel_for_workers(plan.panels.count, plan.workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     T* scratch = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
-    if (!plan.packs_at_use)
-      for (int b = 0; b < product.depth.block_count(); ++b)
-        for (int64_t panel = begin; panel < end; ++panel) product.pack(b, panel);
+    for (int b = 0; unpacked && b < product.depth.block_count(); ++b)
+      for (int64_t panel = begin; panel < end; ++panel) product.pack(b, panel, unpacked);
     for (int64_t panel = begin; panel < end; panel += kBlockPanels)
       for (int64_t first = 0; first < m; first += plan.block_rows)
         product.block(first, smaller(plan.block_rows, m - first), panel, smaller(end, panel + kBlockPanels), scratch);
@@ -156,13 +159,15 @@ void share_panels(const PackedProduct<T, Rows, Columns>& product, const GemmPlan
 }
 
 template <class T, class Rows, class Columns>
-void share_rows(const PackedProduct<T, Rows, Columns>& product, const GemmPlan<T>& plan, int64_t m, char* memory,
-                size_t share) {
+void share_rows(const PackedProduct<T, Rows, Columns>& product, const GemmPlan<T>& plan, int64_t m, T* unpacked,
+                char* memory, size_t share) {
   const int64_t panels = plan.panels.count, panel_blocks = plan.panel_blocks();
-  parallel_for(panels * product.depth.block_count(), product.depth.total() * plan.panels.padded() / 2,
-               [&](int64_t begin, int64_t end, int) {
-                 for (int64_t t = begin; t < end; ++t) product.pack(static_cast<int>(t / panels), t % panels);
-               });
+  if (unpacked)
+    parallel_for(panels * product.depth.block_count(), product.depth.total() * plan.panels.padded() / 2,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t t = begin; t < end; ++t)
+                     product.pack(static_cast<int>(t / panels), t % panels, unpacked);
+                 });
   const int64_t tasks = div_up(m, plan.block_rows) * panel_blocks;
   parallel_for_workers(tasks, plan.workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
@@ -174,25 +179,34 @@ void share_rows(const PackedProduct<T, Rows, Columns>& product, const GemmPlan<T
   });
 }
 
-// C (m, n) = activation(A B + bias).
+// What the workers of a plan need, and packed B behind it.
+template <class T>
+struct GemmMemory {
+  size_t share, packed;
+
+  GemmMemory(const GemmPlan<T>& plan, const Depth& depth, int64_t staged) {
+    const int64_t hot = plan.packs_at_use ? kPanel<T> * kBlockDepth<T> : 0;
+    const int64_t columns = smaller(kBlockPanels * kPanel<T>, plan.panels.padded());
+    const int64_t partial = depth.block_count() > 1 ? plan.block_rows * columns : 0;
+    share = static_cast<size_t>(staged + hot + partial) * sizeof(T);
+    packed =
+        static_cast<size_t>(plan.packs_at_use || plan.is_packed ? 0 : plan.panels.padded() * depth.total()) * sizeof(T);
+  }
+  size_t bytes(const GemmPlan<T>& plan) const { return share * static_cast<size_t>(plan.workers) + packed; }
+};
+
+// C (m, n) = activation(A B + bias), in memory of GemmMemory's size.
 template <class T, class Rows, class Columns>
-void gemm(const Rows& rows, const Columns& columns, const Depth& depth, int64_t m, int64_t n,
-          const Epilogue<T>& epilogue) {
-  const GemmPlan<T> plan(m, n, depth.total());
-  const int64_t packed = plan.packs_at_use ? 0 : plan.panels.padded() * depth.total();
-  const int64_t hot = plan.packs_at_use ? kPanel<T> * kBlockDepth<T> : 0;
-  const int64_t block_columns = smaller(kBlockPanels * kPanel<T>, plan.panels.padded());
-  const int64_t partial = depth.block_count() > 1 ? plan.block_rows * block_columns : 0;
-  const size_t share = static_cast<size_t>(rows.scratch_elements() + hot + partial) * sizeof(T);
-  const size_t whole = share * static_cast<size_t>(plan.workers);
-  Scratch memory(whole + static_cast<size_t>(packed) * sizeof(T));
-  char* shares = static_cast<char*>(memory.data());
-  T* b = plan.packs_at_use ? nullptr : reinterpret_cast<T*>(shares + whole);
-  const PackedProduct<T, Rows, Columns> product{rows, columns, depth, plan.panels, epilogue, b};
+void gemm(const GemmPlan<T>& plan, const Rows& rows, const Columns& columns, const Depth& depth, int64_t m,
+          const Epilogue<T>& epilogue, char* memory) {
+  const GemmMemory<T> sizes(plan, depth, rows.scratch_elements());
+  T* unpacked = sizes.packed ? reinterpret_cast<T*>(memory + sizes.share * static_cast<size_t>(plan.workers)) : nullptr;
+  const T* packed = plan.is_packed ? columns.packed_data() : unpacked;
+  const PackedProduct<T, Rows, Columns> product{rows, columns, depth, plan.panels, epilogue, packed};
   if (plan.by_panels)
-    share_panels(product, plan, m, shares, share);
+    share_panels(product, plan, m, unpacked, memory, sizes.share);
   else
-    share_rows(product, plan, m, shares, share);
+    share_rows(product, plan, m, unpacked, memory, sizes.share);
 }
 
 }  // namespace tinydl::TINYDL_TIER

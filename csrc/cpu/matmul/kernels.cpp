@@ -8,16 +8,44 @@ namespace tinydl::TINYDL_TIER {
 
 namespace {
 
-// C (m, n) = A (m, k) B (k, n) for one matrix of the batch.
+constexpr int64_t kStagedColumns = 1024;  // from so many on, copying rows of A pays
+
+// The matrices of a batch as operands of products.
 template <class T>
-void multiply_one(int64_t m, int64_t n, int64_t k, const T* a, const MatrixBatch<T>& a_form, const T* b,
-                  const MatrixBatch<T>& b_form, const Epilogue<T>& epilogue, T* c) {
-  const MatrixColumns<T> columns{b, b_form.row_stride, b_form.column_stride, k};
-  const PlainRows<T> rows{a, a_form.row_stride, c, n};
-  if (a_form.column_stride == 1 && n < 1024)
-    multiply(rows, columns, MatrixRuns{k, false}, m, n, epilogue);
-  else
-    multiply(StagedRows<T>{rows, a_form.column_stride}, columns, MatrixRuns{k, true}, m, n, epilogue);
+struct Matrices {
+  int64_t m, n, k;
+  const MatrixBatch<T>&a, &b;
+  T* c;
+
+  bool staged() const { return a.column_stride != 1 || n >= kStagedColumns; }
+  MatrixRuns runs() const { return {k, staged()}; }
+  PlainRows<T> plain_rows(int64_t i) const {
+    return {a.data + (a.offsets ? a.offsets[i] : 0), a.row_stride, c + i * m * n, n};
+  }
+  StagedRows<T> staged_rows(int64_t i) const { return {plain_rows(i), a.column_stride}; }
+  MatrixColumns<T> columns(int64_t i) const {
+    return {b.data + (b.offsets ? b.offsets[i] : 0), b.row_stride, b.column_stride, k};
+  }
+};
+
+// Each worker has whole products of the batch.
+template <class T>
+void share_batch(const Matrices<T>& matrices, int64_t batch, int workers, const Epilogue<T>& epilogue) {
+  const int64_t m = matrices.m;
+  const Depth depth = matrices.runs().cut(kBlockDepth<T>);
+  const GemmPlan<T> plan(m, matrices.n, false, 1);
+  const size_t share =
+      GemmMemory<T>(plan, depth, matrices.staged() ? matrices.staged_rows(0).scratch_elements() : 0).bytes(plan);
+  Scratch scratch(share * static_cast<size_t>(workers));
+  char* memory = static_cast<char*>(scratch.data());
+  parallel_for_workers(batch, workers, [&](int64_t begin, int64_t end, int worker) {
+    char* mine = memory + share * static_cast<size_t>(worker);
+    for (int64_t i = begin; i < end; ++i)
+      if (matrices.staged())
+        gemm(plan, matrices.staged_rows(i), matrices.columns(i), depth, m, epilogue, mine);
+      else
+        gemm(plan, matrices.plain_rows(i), matrices.columns(i), depth, m, epilogue, mine);
+  });
 }
 
 template <class T>
@@ -28,11 +56,18 @@ void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>
     trace_product(m, n, k, "fused multiply-adds", "too small to be packed or split");
     return unpacked_products(batch, m, n, k, a, b, epilogue, c);
   }
-  for (int64_t i = 0; i < batch; ++i) {
-    const T* ai = a.data + (a.offsets ? a.offsets[i] : 0);
-    const T* bi = b.data + (b.offsets ? b.offsets[i] : 0);
-    multiply_one(m, n, k, ai, a, bi, b, epilogue, c + i * m * n);
+  const Matrices<T> matrices{m, n, k, a, b, c};
+  const int workers = workers_for(batch * m * n, batch * m * div_up(n, Vec<T>::size) * (k + 8) / 2);
+  const char* refused = tiles_refused<T>(m, n, k);
+  if (refused && batch > 1 && (batch % workers == 0 || batch >= 4 * workers)) {
+    for (int64_t i = 0; i < batch; ++i) trace_product(m, n, k, "fused multiply-adds", refused);
+    return share_batch(matrices, batch, workers, epilogue);
   }
+  for (int64_t i = 0; i < batch; ++i)
+    if (matrices.staged())
+      multiply(matrices.staged_rows(i), matrices.columns(i), matrices.runs(), m, n, epilogue);
+    else
+      multiply(matrices.plain_rows(i), matrices.columns(i), matrices.runs(), m, n, epilogue);
 }
 
 template <class T>

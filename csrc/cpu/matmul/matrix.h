@@ -13,6 +13,12 @@ struct MatrixColumns {
     *from = data + k * k_stride;
     return depth - k;
   }
+  // One panel whose rows follow each other, on the vectors' boundary.
+  bool is_packed(int64_t n) const {
+    return n_stride == 1 && k_stride == n && n <= kPanel<T> && n % Vec<T>::size == 0 &&
+           reinterpret_cast<uintptr_t>(data) % sizeof(Vec<T>) == 0;
+  }
+  const T* packed_data() const { return data; }
 };
 
 // Rows of A read where they lie: k is contiguous.

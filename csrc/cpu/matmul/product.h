@@ -9,21 +9,28 @@
 
 namespace tinydl::TINYDL_TIER {
 
+// Why a product runs on no matrix tiles, or null: splitting the operands must cost less than the tiles save.
+template <class T>
+const char* tiles_refused(int64_t m, int64_t n, int64_t k) {
 #if defined(TINYDL_TIER_amx)
-// Why a product is too small for tiles, or null: splitting the operands must cost less than the tiles save.
-inline const char* tiles_refused(int64_t m, int64_t n, int64_t k) {
+  if (sizeof(T) != sizeof(float)) return "no matrix tiles: they have no float64";
   const TileThreshold threshold = tile_threshold();
   if (k < 32 || (m < n ? m : n) < threshold.side) return "no matrix tiles: a side is too short to pay for the split";
   if (m * n * k < threshold.work) return "no matrix tiles: too few multiply-adds to pay for the split";
   return nullptr;
+#else
+  (void)m, (void)n, (void)k;
+  return "no matrix tiles: the instruction set in use has none";
+#endif
 }
 
+#if defined(TINYDL_TIER_amx)
 // Returns null, or why C is still to be computed.
 template <class Rows, class Columns, class Runs>
 const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
                               const Epilogue<float>& epilogue) {
   const int64_t k = runs.total();
-  if (const char* refused = tiles_refused(m, n, k)) return refused;
+  if (const char* refused = tiles_refused<float>(m, n, k)) return refused;
   const TilePlan plan(m, n, k);
   const Depth depth = runs.cut(plan.depth);
   bool done;
@@ -47,12 +54,12 @@ const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Ru
 }
 template <class Rows, class Columns, class Runs>
 const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<double>&) {
-  return "no matrix tiles: they have no float64";
+  return tiles_refused<double>(0, 0, 0);
 }
 #else
 template <class Rows, class Columns, class Runs, class T>
 const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<T>&) {
-  return "no matrix tiles: the instruction set in use has none";
+  return tiles_refused<T>(0, 0, 0);
 }
 #endif
 
@@ -64,7 +71,11 @@ void multiply(const Rows& rows, const Columns& columns, const Runs& runs, int64_
   if (!refused) return;
   trace_product(m, n, runs.total(), "fused multiply-adds", refused);
   const Depth depth = runs.cut(kBlockDepth<T>);
-  gemm(rows, columns, depth, m, n, epilogue);
+  const int64_t work = m * div_up(n, Vec<T>::size) * (depth.total() + 8) / 2;
+  const GemmPlan<T> plan(m, n, columns.is_packed(n), workers_for(m * n, work));
+  const GemmMemory<T> sizes(plan, depth, rows.scratch_elements());
+  Scratch memory(sizes.bytes(plan));
+  gemm(plan, rows, columns, depth, m, epilogue, static_cast<char*>(memory.data()));
 }
 
 }  // namespace tinydl::TINYDL_TIER
