@@ -91,6 +91,8 @@ def test_batches_broadcast(isa, batch_a, batch_b, rng):
         pytest.param(100, 200, 700, id="panels packed at use"),
         pytest.param(1500, 300, 70, id="rows"),
         pytest.param(300, 260, 1100, id="copied rows"),
+        pytest.param(9, 333, 1000, id="few rows"),
+        pytest.param(1, 333, 1000, id="one row"),
     ],
 )
 def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
@@ -103,7 +105,9 @@ def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
     assert len(results) == 1
 
 
-@pytest.mark.parametrize(("batch", "m", "k", "n"), [(6, 100, 90, 70), (5, 130, 200, 65), (9, 300, 20, 100)])
+@pytest.mark.parametrize(
+    ("batch", "m", "k", "n"), [(6, 100, 90, 70), (5, 130, 200, 65), (9, 300, 20, 100), (4, 7, 200, 1501)]
+)
 def test_large_products_of_a_batch(isa, batch, m, k, n, rng):
     a, b, bias = normal(rng, (batch, m, k)), normal(rng, (batch, k, n)), normal(rng, (n,))
     results = set()

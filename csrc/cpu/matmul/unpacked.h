@@ -10,6 +10,8 @@ namespace tinydl::TINYDL_TIER {
 constexpr int64_t kSmallProduct = 80 * 80 * 80;  // multiply-adds
 constexpr int64_t kFlatRows = 12;
 constexpr int kDotRows = 4;
+constexpr int64_t kSweptRows = 32;
+constexpr int64_t kSweptElements = 256 * 1024;  // of B, beyond which it comes from the third-level cache or memory
 
 // A stride of 0 would have the tile's loop over k end before it begins.
 template <class T>
@@ -28,23 +30,26 @@ struct Unpacked {
   const Epilogue<T>& epilogue;
   T* c;
 
-  // C's columns [column, column + width) from B's, whose neighbours are `from` + 1 and whose rows lie `b_step` apart.
-  void panel(int64_t column, int64_t width, const T* from, int64_t b_step) const {
-    const Run all{0, 0, k};
+  // C's columns [column, column + width) from B's, whose neighbours are `from` + 1 and whose rows lie `b_step` apart,
+  // over k from `first_k`; later parts of k add to C, and the last one completes it.
+  void panel(int64_t column, int64_t width, const T* from, int64_t b_step, int64_t first_k, int64_t count) const {
+    const Run part{first_k * a_column, 0, count};
     const T* rows[kMaxTileRows];
     T* targets[kMaxTileRows];
     const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
     const int tail = static_cast<int>(width - (vectors - 1) * Vec<T>::size);
+    const bool last = first_k + count == k;
     TileJob<T> job{};
     job.a = rows;
     job.a_step = a_column;
     job.b = from;
     job.b_step = b_step;
-    job.runs = &all;
+    job.runs = &part;
     job.run_count = 1;
     job.c = targets;
+    job.partial = first_k > 0 ? targets : nullptr;
     job.tail = tail;
-    job.epilogue = epilogue.bias || epilogue.activation != Activation::none ? &epilogue : nullptr;
+    job.epilogue = last && (epilogue.bias || epilogue.activation != Activation::none) ? &epilogue : nullptr;
     job.bias = epilogue.bias ? epilogue.bias + column : nullptr;
     const int step = kTileRows[vectors];
     for (int64_t i = 0; i < m; i += step) {
@@ -58,6 +63,20 @@ struct Unpacked {
       (whole ? tile_for<T, false>(vectors, job.rows) : tile_for<T, true>(vectors, job.rows))(job);
     }
   }
+  void panel(int64_t column, int64_t width, const T* from, int64_t b_step) const {
+    panel(column, width, from, b_step, 0, k);
+  }
+
+  // Panels [begin, end) of a large B of contiguous rows: a few rows at a time, whose panels the hardware fetches ahead.
+  void sweep(int64_t begin, int64_t end) const {
+    for (int64_t first = 0; first < k; first += kSweptRows)
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t column = p * kPanel<T>;
+        panel(column, smaller(kPanel<T>, n - column), b + first * b_row + column, b_row, first,
+              smaller(kSweptRows, k - first));
+      }
+  }
+  bool is_swept() const { return b_column == 1 && k > 2 * kSweptRows && n * k > kSweptElements; }
 
   // The same from contiguous columns of B: sums over lanes.
   void dots(int64_t column, int64_t width) const {
@@ -103,7 +122,8 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
   parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
     T* copy = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
-    for (int64_t t = begin; t < end; ++t) {
+    for (int64_t t = begin, next; t < end; t = next) {
+      next = t + 1;
       const int64_t i = t / panels, column = t % panels * kPanel<T>, width = smaller(kPanel<T>, n - column);
       const Unpacked<T> one{m,
                             n,
@@ -118,7 +138,10 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
                             c + i * m * n};
       const T* from = one.b + column * b.column_stride;
       const int64_t padded = div_up(width, Vec<T>::size) * Vec<T>::size;
-      if (one.sums_along_k()) {
+      if (one.is_swept()) {
+        next = smaller(end, (i + 1) * panels);
+        one.sweep(t - i * panels, next - i * panels);
+      } else if (one.sums_along_k()) {
         one.dots(column, width);
       } else if (copied) {
         pack_columns(from, b.row_stride, b.column_stride, k, width, padded, copy);
