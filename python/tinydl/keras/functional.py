@@ -232,6 +232,23 @@ class Graph:
         layer = tensor.node.layer
         return layer if alone and tensor.node.training is None and layer.ends_in_softmax else None
 
+    def _pooled(self) -> dict[int, Any]:
+        """By the id of its node, the windows of each convolution that takes in the pooling after it; None for that.
+
+        Nothing else may need the convolution's output. Both nodes follow the model's mode.
+        """
+        found: dict[int, Any] = {}
+        needed = [id(tensor) for node in self.nodes for tensor in node.sources] + [id(t) for t in self.outputs]
+        for node in self.nodes:
+            windows = getattr(node.layer, "windows", None)
+            before = node.sources[0].node if len(node.sources) == 1 else None
+            if windows is None or before is None or id(node.sources[0]) in self._given:
+                continue
+            alone = needed.count(id(node.sources[0])) == 1 and node.training is before.training is None
+            if alone and getattr(before.layer, "takes_pooling", False):
+                found[id(before)], found[id(node)] = windows, None
+        return found
+
     def plan(self, bare: Container[int] = ()) -> Function:
         """The function of lists of tensors, from and to N, C, H, W.
 
@@ -242,6 +259,7 @@ class Graph:
         last = {id(tensor): number for number, node in enumerate(self.nodes) for tensor in node.sources}
         last |= {id(tensor): len(self.nodes) for tensor in self.outputs}
         slots = {id(tensor): number for number, tensor in enumerate(self.inputs)}
+        pooled = self._pooled()
         count = len(self.inputs)
         free: list[int] = []
         steps: list[Step] = []
@@ -255,7 +273,7 @@ class Graph:
                 slots[id(tensor)] = free.pop()
                 targets.append(slots[id(tensor)])
             free += [slots[id(tensor)] for tensor in node.results if id(tensor) not in last]
-            steps.append(_step(node, slots, targets, id(node) in without))
+            steps.append(_step(node, slots, targets, _function(node, id(node) in without, pooled)))
         ends = [slots[id(tensor)] for tensor in self.outputs]
         blanks = [None] * (count - len(self.inputs))
 
@@ -268,10 +286,22 @@ class Graph:
         return run
 
 
-def _step(node: Node, slots: dict[int, int], targets: list[int], bare: bool) -> Step:
+def _function(node: Node, bare: bool, pooled: dict[int, Any]) -> Callable[..., Any]:
+    """What a node computes; see `Graph._pooled`."""
+    if id(node) in pooled:
+        windows = pooled[id(node)]
+        layer: Any = node.layer
+        return _same if windows is None else lambda x: layer.pooled(x, windows)
+    return node.layer.logits if bare else node.layer.forward
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _step(node: Node, slots: dict[int, int], targets: list[int], function: Callable[..., Any]) -> Step:
     """What computes a node: takes its inputs from the slots of a list, and puts its outputs into others."""
     layer, training = node.layer, node.training
-    function: Any = layer.logits if bare else layer.forward
     if training is not None:
         plain = function
 

@@ -6,17 +6,10 @@ import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, TypeVar, overload
 
-from .activation import ReLU, Sigmoid, Tanh
-from .conv import Conv2d
-from .linear import Linear
+from . import fusion
 from .module import Module
 
 _Self = TypeVar("_Self", bound="_Indexed")
-
-# Layers that take an activation into their kernel, and the activations they take. Only these very classes count: a
-# subclass may compute something else.
-_FUSING = frozenset((Linear, Conv2d))
-_FUSED = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 
 class _Indexed(Module):
@@ -99,8 +92,8 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules applied one after the other, given in order or as one dictionary of names to modules.
 
-    A ReLU, Sigmoid or Tanh right after a Linear or Conv2d is fused into that layer's kernel, with the same result,
-    unless one of the two has hooks.
+    A ReLU, Sigmoid or Tanh after a Linear or Conv2d is fused into that layer's kernel, and a MaxPool2d after those
+    into one step of the tape with them; the result is the same. Modules with hooks run by themselves.
 
     >>> from tinydl import nn
     >>> nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -144,16 +137,7 @@ class Sequential(_Indexed):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
-        modules = list(self)
-        fused = False  # whether the layer before has done this module's work
-        for module, following in zip(modules, [*modules[1:], None], strict=False):
-            if fused:
-                fused = False
-                continue
-            activation = _FUSED.get(type(following)) if type(module) in _FUSING and module._hooks is None else None
-            fused = activation is not None and following._hooks is None  # type: ignore[union-attr]
-            input = module(input, activation) if fused else module(input)
-        return input
+        return fusion.run(list(self), input)
 
 
 class ModuleList(_Indexed):

@@ -205,11 +205,15 @@ class Conv2d(_Direct):
 
     axes = 2
 
-    def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
-        """f of the convolution, where f is fused into it: None (the identity), "relu", "sigmoid" or "tanh"."""
+    def forward(
+        self, input: Tensor, activation: str | None = None, windows: tuple[Pair, Pair, Pair, Pair, bool] | None = None
+    ) -> Tensor:
+        """The convolution, and what `Sequential` fuses into it: an activation, and the windows of a `MaxPool2d`."""
         self._check_input(input)
         input, padding = self._padded(input)
-        return conv.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, activation)
+        return conv.conv2d_max_pool(
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, activation, windows
+        )
 
 
 class _ConvTranspose(_Conv):

@@ -9,6 +9,7 @@ from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import sizes
 from .matmul import ACTIVATION_GRADS, check_operands, through_activation
+from .pool import Windows
 
 Pair = tuple[int, ...]
 Sides = tuple[int, ...]
@@ -34,6 +35,40 @@ class Conv2d(Function):
         return (
             kernels.conv2d_input_grad(grad, weight, self.shapes[0], *self.options) if self.needs[0] else None,
             kernels.conv2d_weight_grad(x, grad, self.shapes[1], *self.options) if self.needs[1] else None,
+            kernels.sum(grad, (0, 2, 3), False) if self.needs[2] else None,
+        )
+
+
+class Conv2dMaxPool(Conv2d):
+    """y = the maxima over windows of f(X * W + b).
+
+    A maximum's gradient goes to one pixel, so f's gradient and the bias's are those of the maxima: the activations,
+    four times as many for windows of 2 x 2, are neither kept nor read again.
+    """
+
+    def __init__(
+        self, stride: Pair, padding: Sides, dilation: Pair, groups: int, activation: str | None, windows: Windows
+    ) -> None:
+        super().__init__(stride, padding, dilation, groups, activation)
+        self.windows = windows
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        kernels = backend.of(x)
+        full = kernels.conv2d(x, weight, bias, *self.options, self.activation or "none")
+        y, taps = kernels.max_pool2d(full, *self.windows, any(self.needs))
+        self.shapes = x.shape, weight.shape
+        self.size = full.shape[2:]
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None, taps)
+        return y  # type: ignore[no-any-return]
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
+        x, weight, y, taps = self.saved
+        kernels = backend.of(grad)
+        grad = through_activation(self.activation, grad, y)
+        spread = kernels.max_pool2d_backward(grad, taps, self.size, *self.windows)
+        return (
+            kernels.conv2d_input_grad(spread, weight, self.shapes[0], *self.options) if self.needs[0] else None,
+            kernels.conv2d_weight_grad(x, spread, self.shapes[1], *self.options) if self.needs[1] else None,
             kernels.sum(grad, (0, 2, 3), False) if self.needs[2] else None,
         )
 
@@ -195,13 +230,31 @@ def conv2d(
     tensor([[[[ 8., 12.],
               [20., 24.]]]])
     """
+    return conv2d_max_pool(input, weight, bias, stride, padding, dilation, groups, activation, None)
+
+
+def conv2d_max_pool(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Pair,
+    padding: int | Pair | Sides | str,
+    dilation: int | Pair,
+    groups: int,
+    activation: str | None,
+    windows: Windows | None,
+) -> Tensor:
+    """max_pool2d(conv2d(...)) in one step of the tape; without windows the convolution alone."""
     check_operands("conv2d", input, weight, bias)
     check_activation("conv2d", activation)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: got a weight of shape {weight.shape}, wanted (O, C / groups, KH, KW)")
     stride2, dilation2 = sizes("conv2d", "stride", stride), sizes("conv2d", "dilation", dilation)
     sides = sides_of("conv2d", padding, weight.shape[2:], stride2, dilation2)
-    function = Conv2d(stride2, sides, dilation2, groups, activation)
+    if windows is None:
+        function = Conv2d(stride2, sides, dilation2, groups, activation)
+    else:
+        function = Conv2dMaxPool(stride2, sides, dilation2, groups, activation, windows)
     if input.ndim == 3:
         return function.apply(input.unsqueeze(0), weight, bias).squeeze(0)  # type: ignore[no-any-return]
     return function.apply(input, weight, bias)  # type: ignore[no-any-return]

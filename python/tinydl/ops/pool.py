@@ -14,6 +14,7 @@ from .arguments import sizes
 
 Pair = tuple[int, ...]
 Size = int | Sequence[int]
+Windows = tuple[Pair, Pair, Pair, Pair, bool]  # kernel, stride, padding, dilation, ceil_mode
 
 
 def batched(op: str, input: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class _OfSignals(Function):
 class MaxPool2d(Function):
     """y = max of x over each window; the gradient goes to the pixel that won, known by its place in the window."""
 
-    def __init__(self, geometry: tuple[Pair, Pair, Pair, Pair, bool], record: bool) -> None:
+    def __init__(self, geometry: Windows, record: bool) -> None:
         self.geometry = geometry
         self.record = record
 
@@ -94,6 +95,14 @@ class MaxPool2d(Function):
 
 class MaxPool1d(_OfSignals, MaxPool2d):
     """The same of signals."""
+
+
+def max_windows(kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool) -> Windows:
+    """The arguments of `max_pool2d` as its kernels take them."""
+    op = "max_pool2d"
+    kernel = sizes(op, "kernel_size", kernel_size)
+    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride)
+    return kernel, step, sizes(op, "padding", padding), sizes(op, "dilation", dilation), bool(ceil_mode)
 
 
 def max_pool1d(
@@ -168,12 +177,8 @@ def max_pool2d(
     tensor([[[ 5.,  7.],
              [13., 15.]]])
     """
-    op = "max_pool2d"
-    kernel = sizes(op, "kernel_size", kernel_size)
-    step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride)
-    geometry = kernel, step, sizes(op, "padding", padding), sizes(op, "dilation", dilation), bool(ceil_mode)
-    images = batched(op, input)
-    function = MaxPool2d(geometry, return_indices)
+    images = batched("max_pool2d", input)
+    function = MaxPool2d(max_windows(kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     out = function.apply(images)
     out = out if input.ndim == 4 else out.squeeze(0)
     if not return_indices:

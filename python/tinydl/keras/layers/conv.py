@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import nn
+from ...ops import pool
 from ...ops.arguments import sizes
-from ...ops.conv import Conv1d, conv2d
+from ...ops.conv import Conv1d, conv2d_max_pool
 from ...tensor import Tensor
 from .arguments import check_data_format, output_size, padding_name, padding_sides, positive, spans_of
 from .base import Layer, Shape
@@ -137,8 +138,17 @@ class Conv2D(_Convolution):
 
     def logits(self, x: Tensor) -> Tensor:
         """f(x * W + b), without a softmax."""
+        return self.finish(self.pooled(x, None))
+
+    def pooled(self, x: Tensor, windows: pool.Windows | None) -> Tensor:
+        """The maxima over windows, if there are any, of f(x * W + b) as far as the kernels take f in."""
         inner: Any = self.inner
-        out = conv2d(
-            x, inner.weight, inner.bias, self.strides, self._sides, self.dilation_rate, self.groups, self.fused
+        weights = inner.weight, inner.bias
+        return conv2d_max_pool(
+            x, *weights, self.strides, self._sides, self.dilation_rate, self.groups, self.fused, windows
         )
-        return self.finish(out)
+
+    @property
+    def takes_pooling(self) -> bool:
+        """Whether the kernels do all that this layer does to its output."""
+        return type(self) is Conv2D and self._done and not self.ends_in_softmax and self.activity_regularizer is None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ...ops.arguments import sizes
-from ...ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from ...ops.pool import Windows, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, max_windows
 from ...tensor import Tensor
 from .arguments import check_data_format, output_size, padding_name, padding_sides
 from .base import Layer, Shape
@@ -80,6 +80,13 @@ class MaxPooling2D(_Pooling):
     def pool(self, x: Tensor, ceil_mode: bool) -> Tensor:
         """The maxima."""
         return max_pool2d(x, self.pool_size, self.strides, self._pads, 1, ceil_mode)  # type: ignore[no-any-return]
+
+    @property
+    def windows(self) -> Windows | None:
+        """What a convolution before has to know to do this layer's work, or None where it cannot."""
+        if type(self) is not MaxPooling2D or self._drop is not None or self.activity_regularizer is not None:
+            return None
+        return max_windows(self.pool_size, self.strides, self._pads, 1, self.padding == "same")
 
 
 class AveragePooling1D(_Pooling):
