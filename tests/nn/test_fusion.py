@@ -1,4 +1,4 @@
-"""What Sequential and the Keras-like models fuse computes what its parts compute, and intermediate results stay right."""
+"""What Sequential and the Keras-like models fuse computes what its parts compute; results in between stay right."""
 
 import numpy as np
 import pytest
