@@ -297,3 +297,15 @@ def test_wrong_calls():
     packed = np.zeros(3, np.dtype([("a", "u1"), ("b", "<f4")]))["b"]
     with pytest.raises(ValueError, match="pass a copy"):
         _cpu.relu(packed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_written_past_the_caches(isa, dtype, rng):
+    count = (48 << 20) // np.dtype(dtype).itemsize + 13
+    x = rng.standard_normal(count, dtype)
+    other = x[::-1].copy()
+    for threads in (1, 2):
+        with backend.use_threads(threads):
+            assert np.array_equal(_cpu.relu(x), np.maximum(x, 0))
+            assert np.array_equal(_cpu.add(x, other), x + other)
+            assert np.array_equal(_cpu.relu(x[1:]), np.maximum(x[1:], 0))

@@ -67,16 +67,28 @@ void for_each_row(const LoopNest& nest, const Row& row) {
   });
 }
 
-// How an operand moves along a row. `any` covers every stride.
-enum class Step { one, zero, any };
+// How an operand moves along a row. `any` covers every stride; `past` is one, with stores that leave the caches alone.
+enum class Step { one, past, zero, any };
+
+// Results that no cache would keep until they are read: written past the caches their lines need not be fetched first.
+constexpr int64_t kPastCaches = int64_t{48} << 20;  // bytes
+
+template <class T>
+bool is_written_past(const LoopNest& nest, const T* y) {
+  int64_t elements = 1;
+  for (int d = 0; d < nest.ndim; ++d) elements *= nest.shape[d];
+  return nest.ndim <= 1 && elements * static_cast<int64_t>(sizeof(T)) >= kPastCaches &&
+         reinterpret_cast<uintptr_t>(y) % sizeof(Vec<T>) == 0;
+}
 
 template <class T, Step step>
 struct Operand {
+  static constexpr bool kPast = step == Step::past;
   T* p;
   int64_t stride;
 
   TINYDL_INLINE Vec<T> load(int64_t i) const {
-    if constexpr (step == Step::one) return Vec<T>::load(p + i);
+    if constexpr (step == Step::one || step == Step::past) return Vec<T>::load(p + i);
     if constexpr (step == Step::zero) return Vec<T>(*p);
     return Vec<T>::gather(p + i * stride, stride, Vec<T>::size);
   }
@@ -87,10 +99,11 @@ struct Operand {
   }
   TINYDL_INLINE void store(int64_t i, Vec<T> v) const {
     if constexpr (step == Step::one) return v.store(p + i);
+    if constexpr (step == Step::past) return v.stream(p + i);
     v.scatter(p + i * stride, stride, Vec<T>::size);
   }
   TINYDL_INLINE void store(int64_t i, Vec<T> v, int n) const {
-    if constexpr (step == Step::one) return v.store(p + i, n);
+    if constexpr (step == Step::one || step == Step::past) return v.store(p + i, n);
     v.scatter(p + i * stride, stride, n);
   }
 };
@@ -105,6 +118,7 @@ TINYDL_INLINE void map_row(F f, int64_t n, Y y, X... x) {
     const int rest = static_cast<int>(n - i);
     y.store(i, f(x.load(i, rest)...), rest);
   }
+  if constexpr (Y::kPast) stream_fence();
 }
 
 // Integers of 8, 16 and 32 bits, as many as a vector has lanes. (Spelled out like VecTypes.)
@@ -151,9 +165,12 @@ struct Condition {
 template <class T, class F>
 void map_unary(const LoopNest& nest, const T* x, T* y, F f) {
   const int64_t sx = nest.inner_stride(0), sy = nest.inner_stride(1);
+  const bool past = is_written_past(nest, y);
   for_each_row<2>(nest, [=](const int64_t* at, int64_t n) {
     T* from = const_cast<T*>(x) + at[0];
-    if (sx == 1 && sy == 1)
+    if (sx == 1 && sy == 1 && past)
+      map_row(f, n, Operand<T, Step::past>{y + at[1], 1}, Operand<T, Step::one>{from, 1});
+    else if (sx == 1 && sy == 1)
       map_row(f, n, Operand<T, Step::one>{y + at[1], 1}, Operand<T, Step::one>{from, 1});
     else
       map_row(f, n, Operand<T, Step::any>{y + at[1], sy}, Operand<T, Step::any>{from, sx});
@@ -164,6 +181,7 @@ void map_unary(const LoopNest& nest, const T* x, T* y, F f) {
 template <class T, class F>
 void map_binary(const LoopNest& nest, const T* a, const T* b, T* y, F f) {
   const int64_t sa = nest.inner_stride(0), sb = nest.inner_stride(1), sy = nest.inner_stride(2);
+  const bool past = is_written_past(nest, y);
   for_each_row<3>(nest, [=](const int64_t* at, int64_t n) {
     using One = Operand<T, Step::one>;
     using Zero = Operand<T, Step::zero>;
@@ -171,7 +189,9 @@ void map_binary(const LoopNest& nest, const T* a, const T* b, T* y, F f) {
     T* from_a = const_cast<T*>(a) + at[0];
     T* from_b = const_cast<T*>(b) + at[1];
     T* to = y + at[2];
-    if (sa == 1 && sb == 1 && sy == 1)
+    if (sa == 1 && sb == 1 && sy == 1 && past)
+      map_row(f, n, Operand<T, Step::past>{to, 1}, One{from_a, 1}, One{from_b, 1});
+    else if (sa == 1 && sb == 1 && sy == 1)
       map_row(f, n, One{to, 1}, One{from_a, 1}, One{from_b, 1});
     else if (sa == 1 && sb == 0 && sy == 1)
       map_row(f, n, One{to, 1}, One{from_a, 1}, Zero{from_b, 0});
