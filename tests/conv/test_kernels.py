@@ -165,6 +165,17 @@ def test_results_are_channels_last(rng):
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
+def test_a_scattered_gradient_does_not_depend_on_its_position(isa, rng):
+    weight, patch = normal(rng, (70, 5, 3, 3)), normal(rng, (70, 6, 6))
+    found = set()
+    for row, column in ((2, 2), (5, 3), (11, 9)):
+        grad = np.zeros((4, 70, 20, 19), np.float32)
+        grad[3, :, row : row + 6, column : column + 6] = patch
+        dx = _cpu.conv2d_input_grad(grad, weight, (4, 5, 22, 21), (1, 1), (0,) * 4, (1, 1), 1)
+        found.add(dx[3, :, row : row + 8, column : column + 8].tobytes())
+    assert len(found) == 1
+
+
 def test_an_infinite_gradient_reaches_only_what_its_output_read(isa, rng):
     weight, grad = normal(rng, (30, 3, 3, 3)), normal(rng, (4, 30, 8, 8))
     grad[1, 4, 3, 5] = np.inf

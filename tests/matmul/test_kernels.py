@@ -56,7 +56,7 @@ def test_bias_and_activation(isa, dtype, activation, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("m", [1, 2, 4, 5, 12, 13])
 def test_flat_products(isa, dtype, m, rng):
-    for k, n in ((1, 700), (515, 130), (300, 1)):
+    for k, n in ((1, 700), (515, 130), (300, 1), (333, 1001)):
         a, b, bias = normal(rng, (m, k), dtype), normal(rng, (k, n), dtype), normal(rng, (n,), dtype)
         for same in (b, np.asfortranarray(b)):
             check(a, same)
@@ -95,9 +95,10 @@ def test_batches_broadcast(isa, batch_a, batch_b, rng):
         pytest.param(1, 333, 1000, id="one row"),
     ],
 )
-def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_do_not_depend_on_the_threads(isa, m, k, n, dtype, rng):
     results = set()
-    a, b = normal(rng, (m, k)), normal(rng, (k, n))
+    a, b = normal(rng, (m, k), dtype), normal(rng, (k, n), dtype)
     check(a, b)
     for threads in (1, 2, 3, 5, 2):
         with backend.use_threads(threads):
@@ -108,16 +109,21 @@ def test_bits_do_not_depend_on_the_threads(isa, m, k, n, rng):
 @pytest.mark.parametrize(
     ("batch", "m", "k", "n"), [(6, 100, 90, 70), (5, 130, 200, 65), (9, 300, 20, 100), (4, 7, 200, 1501)]
 )
-def test_large_products_of_a_batch(isa, batch, m, k, n, rng):
-    a, b, bias = normal(rng, (batch, m, k)), normal(rng, (batch, k, n)), normal(rng, (n,))
-    results = set()
-    for threads in (1, 2, 3, 5):
-        with backend.use_threads(threads):
-            check(a, b)
-            results.add(_cpu.matmul(a, b, bias, "relu").tobytes())
-    assert len(results) == 1
-    whole = np.frombuffer(results.pop(), np.float32).reshape(batch, m, n)
-    assert np.array_equal(whole[2], _cpu.matmul(a[2], b[2], bias, "relu"))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_products_of_a_batch(isa, batch, m, k, n, dtype, rng):
+    a, b, bias = normal(rng, (batch, m, k), dtype), normal(rng, (batch, k, n), dtype), normal(rng, (n,), dtype)
+    exact = np.maximum(a.astype(np.float64) @ b + bias, 0)
+    scale = np.abs(a).astype(np.float64) @ np.abs(b) + np.abs(bias)
+    backwards = a[::-1].copy()[::-1], b[:, ::-1].copy()[:, ::-1]
+    for same_a, same_b in ((a, b), (a.mT.copy().mT, b.mT.copy().mT), backwards):
+        results = set()
+        for threads in (1, 2, 3, 5):
+            with backend.use_threads(threads):
+                got = _cpu.matmul(same_a, same_b, bias, "relu")
+            results.add(got.tobytes())
+        assert len(results) == 1
+        assert_close(got, exact, "matmul", length=k, scale=scale)
+        assert np.array_equal(got[2], _cpu.matmul(same_a[2], same_b[2], bias, "relu"))
 
 
 def test_infinities_and_nan_stay_in_their_rows_and_columns(isa, rng):

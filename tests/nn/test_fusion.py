@@ -98,6 +98,48 @@ def test_positions_and_other_classes_are_not_fused(fused):
     assert not fused
 
 
+def test_as_in_torch(rng, torch):
+    pairs = {
+        "2 x 2": lambda lib: lib.MaxPool2d(2),
+        "padded": lambda lib: lib.MaxPool2d(3, stride=2, padding=1),
+        "windows of padding alone": lambda lib: lib.MaxPool2d(2, stride=1, padding=1, dilation=4),
+        "a list": lambda lib: lib.MaxPool2d([2, 3], stride=[1, 2]),
+    }
+    x, weight, bias = normal(rng, (2, 3, 5, 6), np.float64), normal(rng, (4, 3, 1, 1), np.float64), normal(rng, (4,))
+    for pool in pairs.values():
+        found = []
+        for lib, modules in ((tinydl, nn), (torch, torch.nn)):
+            net = modules.Sequential(modules.Conv2d(3, 4, 1), modules.Sigmoid(), pool(modules)).double()
+            net.load_state_dict({"0.weight": lib.tensor(weight), "0.bias": lib.tensor(bias.astype(np.float64))})
+            image = lib.tensor(x, requires_grad=True)
+            out = net(image)
+            out[out > -5].sum().backward()
+            found.append([out.detach(), image.grad, net[0].weight.grad, net[0].bias.grad])
+        for mine, theirs in zip(*found, strict=True):
+            assert_close(mine, theirs.numpy(), "gradient", length=100, scale=10.0)
+
+
+def test_the_output_may_be_changed_in_place(rng):
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.MaxPool2d(2))
+    x, found = normal(rng, (2, 2, 8, 8)), []
+    for run in (net, lambda x: separately(net, x)):
+        image = tinydl.tensor(x, requires_grad=True)
+        out = run(image)
+        out.mul_(3.0)
+        out.sum().backward()
+        found.append(image.grad)
+    assert np.array_equal(*found)
+
+
+def test_a_forward_of_its_own_is_called(fused):
+    for which, forward in ((0, lambda x: x + 1), (1, lambda x: x + 2), (2, lambda x: x + 3)):
+        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
+        net[which].forward = forward
+        x = tinydl.ones(1, 1, 6, 6)
+        assert np.array_equal(net(x).detach(), separately(net, x).detach())
+    assert not fused
+
+
 def test_wrong_windows_are_told():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(5))
     with pytest.raises(ValueError, match="max_pool2d"):
@@ -134,7 +176,7 @@ def test_keras_training_is_the_same(rng, fused):
         model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
         losses.append(model.fit(x, labels, epochs=5, batch_size=3, verbose=0).history["loss"])
     assert len(fused) == 5
-    assert np.allclose(*losses, rtol=1e-4)
+    assert_close(*map(np.array, losses), "gradient", length=10000, scale=1.0)
 
 
 def test_a_keras_output_in_between_is_right(rng, fused):
@@ -162,5 +204,17 @@ def test_a_keras_output_in_between_is_right(rng, fused):
 )
 def test_keras_layers_that_are_not_fused(rng, fused, model):
     model, (x, _) = model(), images(rng)
+    assert np.array_equal(model(x), separately(model.layers, x))
+    assert not fused
+
+
+def test_a_layer_of_ones_own_is_not_taken_for_a_pooling(rng, fused):
+    class Scale(layers.Layer):
+        windows, takes_pooling = ((2, 2), (2, 2), (0, 0), (1, 1), False), True
+
+        def call(self, inputs):
+            return inputs * 100
+
+    model, (x, _) = chain([Scale()], [layers.MaxPooling2D(), Scale(), layers.Flatten()]), images(rng)
     assert np.array_equal(model(x), separately(model.layers, x))
     assert not fused

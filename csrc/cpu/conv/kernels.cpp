@@ -2,8 +2,8 @@
 //
 // Forward: the rows of A are the output pixels, read straight from the image: a tap (r, s) moves every pixel's pointer
 // by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
-// position modulo the stride, because pixels of one residue meet the same taps. Weight gradient: the rows are (r, s,
-// c), k runs over the output pixels, and both operands are read where they lie.
+// position modulo the stride, because pixels of one residue meet the same taps; or scattered (scatter.h) where that
+// would multiply many zeros. Weight gradient: the rows are (r, s, c), and k runs over the output pixels.
 // Depthwise convolutions, and those in narrow groups, have kernels of their own.
 #include "cpu/conv/conv.h"
 
@@ -180,7 +180,9 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
 template <class T>
 void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
   if (runs_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
-  if (is_scattered<T>(g)) {
+  const int64_t pixels = g.batch * g.h.input * g.w.input, depth = g.h.kernel * g.w.kernel * g.filters;
+  const bool tiles = !tiles_refused<T>(pixels, g.channels, depth);
+  if (is_scattered<T>(g, tiles ? kScatterGainOverTiles : kScatterGain)) {
     trace_line("scattered input gradient: fused multiply-adds");
     return Scatter<T>(g, dy, w, bias, dx).run();
   }

@@ -14,7 +14,8 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kScatterPixels = 64;  // of a block: their dy and dx stay in the first two caches
+// How much more gathering must multiply: adding to dx again and again costs time, and matrix tiles can gather only.
+constexpr double kScatterGain = 1.2, kScatterGainOverTiles = 2.5;
 
 // Multiply-adds of gathering along an axis, for each position.
 inline int64_t gathered_taps(const ConvAxis& axis) {
@@ -28,13 +29,13 @@ inline int64_t gathered_taps(const ConvAxis& axis) {
 
 // Whether scattering takes less time, by the vectors that either multiplies.
 template <class T>
-bool is_scattered(const ConvGeometry& g) {
+bool is_scattered(const ConvGeometry& g, double gain) {
   if (g.groups != 1 || g.w.dilation != 1 || g.batch < 4) return false;
   const double gathered = static_cast<double>(gathered_taps(g.h) * gathered_taps(g.w)) *
                           static_cast<double>(div_up(g.channels, Vec<T>::size));
   const double scattered = static_cast<double>(g.h.output * g.h.kernel * g.w.output) *
                            static_cast<double>(div_up(g.w.kernel * g.channels, Vec<T>::size));
-  return scattered * 1.2 < gathered;
+  return scattered * gain < gathered;
 }
 
 template <class T>
@@ -66,9 +67,7 @@ class Scatter {
       T* frame = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
       for (int64_t image = begin; image < end; ++image) {
         for (int64_t i = 0; i < frame_rows() * row_; ++i) frame[i] = T(0);
-        const int64_t pixels = g_.h.output * g_.w.output;
-        for (int64_t first = 0; first < pixels; first += kScatterPixels)
-          add_pixels(image, first, smaller(kScatterPixels, pixels - first), packed, frame);
+        add_image(dy_ + image * g_.h.output * g_.w.output * g_.filters, packed, frame);
         take_image(image, frame);
       }
     });
@@ -78,13 +77,13 @@ class Scatter {
   // The rows that outputs read, margins included; a row holds what they read, and the padding of the last panel.
   int64_t frame_rows() const { return (g_.h.output - 1) * g_.h.stride + (g_.h.kernel - 1) * g_.h.dilation + 1; }
 
-  T* panel_at(T* packed, int64_t r, int64_t panel) const {
-    return packed + (r * panels_.padded() + panels_.column(panel)) * g_.filters;
+  int64_t panel_offset(int64_t r, int64_t panel) const {
+    return (r * panels_.padded() + panels_.column(panel)) * g_.filters;
   }
 
   // One panel of a row of the kernel as [filter][column].
   void pack(int64_t r, int64_t panel, T* packed) const {
-    T* to = panel_at(packed, r, panel);
+    T* to = packed + panel_offset(r, panel);
     const int64_t width = panels_.width(panel);
     for (int64_t j = 0; j < width; ++j) {
       const int64_t column = panels_.column(panel) + j, s = column / g_.channels, c = column % g_.channels;
@@ -94,41 +93,42 @@ class Scatter {
     }
   }
 
-  // Adds what output pixels [first, first + count) of an image pass on.
-  void add_pixels(int64_t image, int64_t first, int64_t count, T* packed, T* frame) const {
-    const T* a[kScatterPixels + kMaxTileRows];
-    T* c[kScatterPixels];
-    for (int64_t p = 0; p < count; ++p) {
-      const int64_t i = (first + p) / g_.w.output, j = (first + p) % g_.w.output;
-      a[p] = dy_ + (image * g_.h.output * g_.w.output + first + p) * g_.filters;
-      c[p] = frame + i * g_.h.stride * row_ + j * g_.w.stride * g_.channels;
-    }
-    for (int i = 0; i < kMaxTileRows; ++i) a[count + i] = a[count - 1];
+  // Adds what the output pixels of an image pass on. All of them for one panel of weights at a time: so an element of
+  // dx gets its terms in an order that does not depend on where it lies.
+  void add_image(const T* dy, const T* packed, T* frame) const {
     for (int64_t r = 0; r < g_.h.kernel; ++r)
       for (int64_t panel = 0; panel < panels_.count; ++panel)
         for (int64_t filter = 0; filter < g_.filters; filter += kBlockDepth<T>)
-          add_panel(r, panel, filter, a, count, packed, c);
+          add_panel(r, panel, filter, dy, packed, frame);
   }
 
-  void add_panel(int64_t r, int64_t panel, int64_t filter, const T* const* a, int64_t count, T* packed,
-                 T* const* c) const {
-    const int64_t width = panels_.width(panel), offset = r * g_.h.dilation * row_ + panels_.column(panel);
+  void add_panel(int64_t r, int64_t panel, int64_t filter, const T* dy, const T* packed, T* frame) const {
+    const int64_t width = panels_.width(panel), pixels = g_.h.output * g_.w.output;
     const int vectors = static_cast<int>(width / Vec<T>::size), step = kTileRows[vectors];
     const Run run{filter, 0, smaller(kBlockDepth<T>, g_.filters - filter)};
+    const T* tile_a[kMaxTileRows];
     T* tile_c[kMaxTileRows];
     TileJob<T> job{};
+    job.a = tile_a;
     job.a_step = 1;
-    job.b = panel_at(packed, r, panel) + filter * width;
+    job.b = packed + panel_offset(r, panel) + filter * width;
     job.b_step = width;
     job.runs = &run;
     job.run_count = 1;
     job.c = tile_c;
     job.partial = tile_c;
     job.tail = Vec<T>::size - static_cast<int>(larger(0, panels_.column(panel) + width - panels_.n));
-    for (int64_t i = 0; i < count; i += step) {
-      job.a = a + i;
-      job.rows = static_cast<int>(smaller(step, count - i));
-      for (int t = 0; t < job.rows; ++t) tile_c[t] = c[i + t] + offset;
+    T* row = frame + r * g_.h.dilation * row_ + panels_.column(panel);
+    for (int64_t first = 0, j = 0; first < pixels; first += step) {
+      job.rows = static_cast<int>(smaller(step, pixels - first));
+      for (int t = 0; t < kMaxTileRows; ++t) {
+        tile_a[t] = dy + smaller(first + t, pixels - 1) * g_.filters;
+        if (t >= job.rows) continue;
+        tile_c[t] = row + j * g_.w.stride * g_.channels;
+        if (++j < g_.w.output) continue;
+        j = 0;
+        row += g_.h.stride * row_;
+      }
       tile_for<T, false>(vectors, job.rows)(job);
     }
   }

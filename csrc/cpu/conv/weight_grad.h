@@ -1,9 +1,10 @@
 // The weight gradient: dw (R S C, O) = X^T dY, where k runs over the output pixels.
 //
 // Row (r, s, c) of X^T is a pointer into the padded image that moves by one output pixel's stride for each k; dY's
-// pixels are rows of B as they lie. The pixels are cut into blocks whose operands fit in the first-level cache; a few
-// splits of the blocks, chosen by the shape alone, sum into partial results of their own, which are added in order.
-// On matrix tiles both operands are copied to them instead, as those of any product.
+// pixels are rows of B as they lie, or copied where many filters put them far apart. The pixels are cut into blocks
+// whose operands fit in the first-level cache; a few splits of the blocks, chosen by the shape alone, sum into partial
+// results of their own, which are added in order. On matrix tiles both operands are copied to them instead, as those of
+// any product.
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/padded.h"

@@ -1,7 +1,8 @@
 // The loops around the tile, for products whose right operand is packed.
 //
-//   B is packed once as [k block][panel][k][column]: a panel is up to kPanel columns, and a block's panel fits in two
-//   thirds of the first-level cache. A block of C is up to kBlockRows rows x kBlockPanels panels:
+//   B is packed as [k block][panel][k][column], unless it lies so already: all at once, or each panel when it is used
+//   if that is once. A panel is up to kPanel columns, and a block's panel fits in two thirds of the first-level cache.
+//   A block of C is up to kBlockRows rows x kBlockPanels panels:
 //
 //     for each k block
 //       for each panel            (B's block panel: 32 KB; the next one is fetched meanwhile)
@@ -10,7 +11,8 @@
 //
 // Partial sums lie in scratch memory tile by tile until the last k block adds its own and writes C: rows of a wide C
 // would compete for a few sets of the second-level cache (0.92 instead of 0.79 of MKL's speed at 2048 on two threads).
-// A sum over k is cut where the k blocks are, whatever the number of workers: they share out rows or panels.
+// The number of workers decides how wide panels are and who has which, but no sum: a sum over k is cut where the k
+// blocks are, and does not depend on the panel that its column is in.
 //
 // A `Rows` source says where the rows of A and C start, and may copy a block of A to scratch memory first: stage() for
 // each k block.
@@ -27,6 +29,19 @@ constexpr int kBlockPanels = 16;
 template <class T>
 constexpr int64_t kBlockDepth = 32768 / (kPanel<T> * static_cast<int64_t>(sizeof(T)));
 
+// Whether workers share out panels: if these divide among them, and reading A once for each worker costs less than
+// handing packed panels from core to core.
+inline bool panels_are_shared(int64_t m, int64_t n, int64_t panels, int workers) {
+  if (workers > 1 && m > 2 * n) return false;
+  return panels % workers == 0 || panels >= 8 * workers;
+}
+
+// What a product costs, in the units of parallel_for.
+template <class T>
+int64_t product_work(int64_t m, int64_t n, int64_t k) {
+  return m * div_up(n, Vec<T>::size) * (k + 8) / 2;
+}
+
 // How a product is shared out.
 template <class T>
 struct GemmPlan {
@@ -41,8 +56,7 @@ struct GemmPlan {
     workers = static_cast<int>(smaller(workers_at_most, div_up(m, kTileRows[kMaxVectors]) * panels.count));
     const int64_t even = div_up(panels.count, workers) * workers;
     if (panels.vectors >= 3 * even) panels.count = even;
-    const bool wide = workers == 1 || m <= 2 * n;  // else a second reading of A costs more
-    by_panels = wide && (panels.count % workers == 0 || panels.count >= 8 * workers);
+    by_panels = panels_are_shared(m, n, panels.count, workers);
     packs_at_use = by_panels && m <= kBlockRows && !is_packed;
     block_rows = smaller(kBlockRows, by_panels ? m : rows_of_share(m));
   }

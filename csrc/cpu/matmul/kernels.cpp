@@ -57,7 +57,7 @@ void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>
     return unpacked_products(batch, m, n, k, a, b, epilogue, c);
   }
   const Matrices<T> matrices{m, n, k, a, b, c};
-  const int workers = workers_for(batch * m * n, batch * m * div_up(n, Vec<T>::size) * (k + 8) / 2);
+  const int workers = workers_for(batch * m * n, batch * product_work<T>(m, n, k));
   const char* refused = tiles_refused<T>(m, n, k);
   if (refused && batch > 1 && (batch % workers == 0 || batch >= 4 * workers)) {
     for (int64_t i = 0; i < batch; ++i) trace_product(m, n, k, "fused multiply-adds", refused);

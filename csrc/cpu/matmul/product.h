@@ -71,8 +71,7 @@ void multiply(const Rows& rows, const Columns& columns, const Runs& runs, int64_
   if (!refused) return;
   trace_product(m, n, runs.total(), "fused multiply-adds", refused);
   const Depth depth = runs.cut(kBlockDepth<T>);
-  const int64_t work = m * div_up(n, Vec<T>::size) * (depth.total() + 8) / 2;
-  const GemmPlan<T> plan(m, n, columns.is_packed(n), workers_for(m * n, work));
+  const GemmPlan<T> plan(m, n, columns.is_packed(n), workers_for(m * n, product_work<T>(m, n, depth.total())));
   const GemmMemory<T> sizes(plan, depth, rows.scratch_elements());
   Scratch memory(sizes.bytes(plan));
   gemm(plan, rows, columns, depth, m, epilogue, static_cast<char*>(memory.data()));

@@ -42,7 +42,7 @@ struct TilePlan {
     depth = smaller(kTileDepth, larger(4 * kStepDepth, div_up(div_up(k, wanted), kStepDepth) * kStepDepth));
     splits = smaller(wanted, larger(1, div_up(k, depth)));
     workers = workers_for(tasks_of_a_split() * splits, m * n / 64 * k);
-    by_panels = splits == 1 && (workers == 1 || m <= 2 * n) && (panels % workers == 0 || panels >= 8 * workers);
+    by_panels = splits == 1 && panels_are_shared(m, n, panels, workers);
     if (by_panels) set_block_rows(smaller(kTileBlockRows, div_up(m, kPairEdge) * kPairEdge));
   }
   int64_t tasks_of_a_split() const { return row_blocks * panel_blocks; }

@@ -1,7 +1,7 @@
 // Products whose B is not packed: small ones, and flat ones of a few rows, where packing costs more than the product.
 //
-// A task is a panel of columns of one product. Its sums run over all of k in order, but for the dot products: up to
-// four rows times a B whose columns are contiguous, summed in vectors along k.
+// A task is a panel of columns of one product. Sums run over k in order; those of a large B are cut every kSweptRows.
+// Up to four rows times a B whose columns are contiguous are dot products, summed in vectors along k.
 #pragma once
 #include "cpu/matmul/gemm.h"
 
@@ -76,7 +76,7 @@ struct Unpacked {
               smaller(kSweptRows, k - first));
       }
   }
-  bool is_swept() const { return b_column == 1 && k > 2 * kSweptRows && n * k > kSweptElements; }
+  bool is_swept() const { return !sums_along_k() && b_column == 1 && k > 2 * kSweptRows && n * k > kSweptElements; }
 
   // The same from contiguous columns of B: sums over lanes.
   void dots(int64_t column, int64_t width) const {
@@ -106,7 +106,7 @@ struct Unpacked {
       activate(x, epilogue.activation).store(row + j, lanes);
     }
   }
-  bool sums_along_k() const { return m <= kDotRows && b_row == 1 && b_column != 1 && a_column == 1; }
+  bool sums_along_k() const { return m <= kDotRows && b_row == 1 && (b_column != 1 || n == 1) && a_column == 1; }
 };
 
 template <class T>

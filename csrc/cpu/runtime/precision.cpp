@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kNames[] = {"highest", "high", "medium"};
 std::atomic<Float32Precision> precision{Float32Precision::highest};
 std::atomic<int64_t> tile_side{256};
-std::atomic<int64_t> tile_work{int64_t{50} << 20};
+std::atomic<int64_t> tile_work{50000000};
 
 }  // namespace
 

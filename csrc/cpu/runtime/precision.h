@@ -12,7 +12,8 @@ const char* float32_precision_name();
 void set_float32_precision(const char* name);
 
 // The products that are large enough for matrix tiles: m and n from `side`, m n k from `work` on. Below, splitting the
-// operands costs more than the tiles save; figures in bench/results/NOTES.md. Both fall where fewer products are summed.
+// operands costs more than the tiles save; figures in bench/results/NOTES.md. Both fall where fewer products are
+// summed.
 struct TileThreshold {
   int64_t side, work;
 };

@@ -240,12 +240,12 @@ class Graph:
         found: dict[int, Any] = {}
         needed = [id(tensor) for node in self.nodes for tensor in node.sources] + [id(t) for t in self.outputs]
         for node in self.nodes:
-            windows = getattr(node.layer, "windows", None)
+            windows = node.layer._pool_windows
             before = node.sources[0].node if len(node.sources) == 1 else None
             if windows is None or before is None or id(node.sources[0]) in self._given:
                 continue
             alone = needed.count(id(node.sources[0])) == 1 and node.training is before.training is None
-            if alone and getattr(before.layer, "takes_pooling", False):
+            if alone and before.layer._takes_pooling:
                 found[id(before)], found[id(node)] = windows, None
         return found
 

@@ -92,8 +92,8 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules applied one after the other, given in order or as one dictionary of names to modules.
 
-    A ReLU, Sigmoid or Tanh after a Linear or Conv2d is fused into that layer's kernel, and a MaxPool2d after those
-    into one step of the tape with them; the result is the same. Modules with hooks run by themselves.
+    A ReLU, Sigmoid or Tanh after a Linear or Conv2d is fused into that layer's kernel, and a MaxPool2d after a
+    convolution into one step of the tape with it; the result is the same. Modules with hooks run by themselves.
 
     >>> from tinydl import nn
     >>> nn.Sequential(nn.Linear(2, 3), nn.ReLU())

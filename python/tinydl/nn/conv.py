@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
-from ..ops import conv, conv_transpose
+from ..ops import conv, conv_transpose, pool
 from ..ops.arguments import sizes
 from ..tensor import Tensor
 from .weighted import Weighted
@@ -205,9 +205,7 @@ class Conv2d(_Direct):
 
     axes = 2
 
-    def forward(
-        self, input: Tensor, activation: str | None = None, windows: tuple[Pair, Pair, Pair, Pair, bool] | None = None
-    ) -> Tensor:
+    def forward(self, input: Tensor, activation: str | None = None, windows: pool.Windows | None = None) -> Tensor:
         """The convolution, and what `Sequential` fuses into it: an activation, and the windows of a `MaxPool2d`."""
         self._check_input(input)
         input, padding = self._padded(input)

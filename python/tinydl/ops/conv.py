@@ -58,7 +58,8 @@ class Conv2dMaxPool(Conv2d):
         y, taps = kernels.max_pool2d(full, *self.windows, any(self.needs))
         self.shapes = x.shape, weight.shape
         self.size = full.shape[2:]
-        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None, taps)
+        kept = y.copy(order="K") if self.activation and any(self.needs) else None  # y may be changed in place
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None, kept, taps)
         return y  # type: ignore[no-any-return]
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:

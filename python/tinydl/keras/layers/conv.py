@@ -149,6 +149,6 @@ class Conv2D(_Convolution):
         )
 
     @property
-    def takes_pooling(self) -> bool:
+    def _takes_pooling(self) -> bool:  # type: ignore[override]
         """Whether the kernels do all that this layer does to its output."""
         return type(self) is Conv2D and self._done and not self.ends_in_softmax and self.activity_regularizer is None

@@ -82,7 +82,7 @@ class MaxPooling2D(_Pooling):
         return max_pool2d(x, self.pool_size, self.strides, self._pads, 1, ceil_mode)  # type: ignore[no-any-return]
 
     @property
-    def windows(self) -> Windows | None:
+    def _pool_windows(self) -> Windows | None:
         """What a convolution before has to know to do this layer's work, or None where it cannot."""
         if type(self) is not MaxPooling2D or self._drop is not None or self.activity_regularizer is not None:
             return None
