@@ -65,3 +65,16 @@ def test_wrong_calls():
         _cpu.sum(x, (1, 1), False)
     with pytest.raises(TypeError, match="int64"):
         _cpu.sum(np.arange(3), (0,), False)
+
+
+@pytest.mark.parametrize("shape", [(3000, 130), (2, 5000, 70), (1, 20000, 3)])
+def test_sums_of_many_chunks(isa, shape, rng):
+    x = normal(rng, shape)
+    found = set()
+    for threads in (1, 2, 3, 5):
+        with backend.use_threads(threads):
+            found.add(_cpu.sum(x, (x.ndim - 2,), False).tobytes())
+    assert len(found) == 1
+    exact = x.astype(np.float64).sum(-2)
+    got = np.frombuffer(found.pop(), np.float32).reshape(exact.shape)
+    assert_close(got, exact, "reduce", length=shape[-2], scale=np.abs(x).astype(np.float64).sum(-2))

@@ -7,6 +7,8 @@ namespace tinydl::TINYDL_TIER {
 
 namespace {
 
+constexpr int64_t kMergeColumns = 64;
+
 // The sum of x[0..n).
 template <class T>
 double sum_run(const T* x, int64_t n) {
@@ -58,6 +60,23 @@ void sum_inner(int64_t outer, int64_t reduce, const T* x, T divisor, T* y) {
     y[o] = static_cast<T>(sum_partials(partial + o * chunks, chunks, 1) / static_cast<double>(divisor));
 }
 
+// y[o, i] = sum over the chunks c of partial[o, c, i], over the divisor: row after row, for some columns at a time.
+template <class T>
+void merge_chunks(int64_t outer, int64_t chunks, int64_t inner, const T* partial, T divisor, T* y) {
+  const int64_t stretches = div_up(inner, kMergeColumns);
+  parallel_for(outer * stretches, outer * chunks * inner, [=](int64_t begin, int64_t end, int) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t o = b / stretches, from = b % stretches * kMergeColumns, n = smaller(kMergeColumns, inner - from);
+      double total[kMergeColumns] = {};
+      for (int64_t c = 0; c < chunks; ++c) {
+        const T* row = partial + (o * chunks + c) * inner + from;
+        for (int64_t i = 0; i < n; ++i) total[i] += static_cast<double>(row[i]);
+      }
+      for (int64_t i = 0; i < n; ++i) y[o * inner + from + i] = static_cast<T>(total[i] / static_cast<double>(divisor));
+    }
+  });
+}
+
 // The kept axis is innermost: x is (outer, reduce, inner), y is (outer, inner).
 template <class T>
 void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y) {
@@ -71,12 +90,7 @@ void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divis
       sum_rows(x + ((b / chunks) * reduce + from) * inner, smaller(rows, reduce - from), inner, partial + b * inner);
     }
   });
-  parallel_for(outer, outer * chunks * inner, [=](int64_t begin, int64_t end, int) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t i = 0; i < inner; ++i)
-        y[o * inner + i] = static_cast<T>(sum_partials(partial + o * chunks * inner + i, chunks, inner) /
-                                          static_cast<double>(divisor));
-  });
+  merge_chunks(outer, chunks, inner, partial, divisor, y);
 }
 
 template <class T>
