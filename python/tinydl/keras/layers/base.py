@@ -107,8 +107,7 @@ class Layer(Called):
 
     is_layer: ClassVar[bool] = True
     _loses: ClassVar[bool] = False  # whether the class has `losses` of its own
-    _building = False
-    _takes_pooling = False  # whether its kernels can do a maximum pooling after it, too
+    _building, _takes_pooling = False, False  # the second: whether its kernels can do a maximum pooling after it, too
     _pool_windows: Any = None  # what such a layer has to know to do this one's work, if it can
     _beside: own.Beside = ((), {})  # what is passed to `call` beside the inputs
     _in: Any
