@@ -256,3 +256,14 @@ def test_which_input_gradients_are_scattered(case, rng):
     _cpu.start_trace()
     _cpu.conv2d_input_grad(grad, weight, x_shape, *options)
     assert "scattered" in _cpu.stop_trace()
+
+
+@pytest.mark.skipif("amx" not in TIERS, reason="this machine has no matrix tiles")
+@pytest.mark.parametrize(("size", "on_tiles"), [(10, "tiles"), (4, "scattered")])
+def test_tiles_gather_unless_margins_outweigh_them(size, on_tiles, rng):
+    weight, grad = normal(rng, (64, 64, 3, 3)), normal(rng, (8, 64, size - 2, size - 2))
+    for isa, expected in (("avx512", "scattered"), ("amx", on_tiles)):
+        with backend.use_isa(isa):
+            _cpu.start_trace()
+            _cpu.conv2d_input_grad(grad, weight, (8, 64, size, size), (1, 1), (0,) * 4, (1, 1), 1)
+            assert expected in _cpu.stop_trace()
