@@ -150,7 +150,7 @@ void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
   const int64_t splits = smaller(blocks, div_up(kGradTasks, row_blocks));
   Scratch scratch(splits > 1 ? static_cast<size_t>(splits * rows * n) * sizeof(T) : 0);
   T* parts = static_cast<T*>(scratch.data());
-  const int64_t work = rows * div_up(n, Vec<T>::size) * (depth.total() + 8) / 2;
+  const int64_t work = product_work<T>(rows, n, depth.total());
   parallel_for(row_blocks * splits, work, [&](int64_t begin, int64_t end, int) {
     const FlushDenormals flush;
     for (int64_t task = begin; task < end; ++task) {

@@ -17,8 +17,7 @@ template <class T>
 struct Panels {
   int64_t n, vectors, count;
 
-  Panels(int64_t n, int64_t count) : n(n), vectors(div_up(n, Vec<T>::size)), count(count) {}
-  explicit Panels(int64_t n) : Panels(n, div_up(n, kPanel<T>)) {}
+  explicit Panels(int64_t n) : n(n), vectors(div_up(n, Vec<T>::size)), count(div_up(n, kPanel<T>)) {}
 
   int64_t column(int64_t panel) const { return vectors * panel / count * Vec<T>::size; }
   int64_t width(int64_t panel) const { return column(panel + 1) - column(panel); }  // in whole vectors

@@ -107,8 +107,7 @@ class Layer(Called):
 
     is_layer: ClassVar[bool] = True
     _loses: ClassVar[bool] = False  # whether the class has `losses` of its own
-    _building, _takes_pooling = False, False  # the second: whether its kernels can do a maximum pooling after it, too
-    _pool_windows: Any = None  # what such a layer has to know to do this one's work, if it can
+    _building = False
     _beside: own.Beside = ((), {})  # what is passed to `call` beside the inputs
     _in: Any
     _out: Any

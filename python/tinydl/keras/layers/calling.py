@@ -22,6 +22,8 @@ class Called(Configured):
 
     _calls: ClassVar[bool] = False  # whether the class has a `call` of its own
     _takes_training: ClassVar[bool] = False  # and whether that has an argument `training`
+    _takes_pooling = False  # whether its kernels can do a maximum pooling after it, too
+    _pool_windows: Any = None  # what such a layer has to know to do this one's work, if it can
     inner: nn.Module | None = None
     activity_regularizer: Callable[[Tensor], Tensor] | None
     _losses: list[Tensor]
