@@ -48,36 +48,65 @@ MatrixBatch<T> matrices(const py::array& a, const Layout& layout, const std::vec
   return {data_of<T>(a), layout.stride[layout.ndim - 2], layout.stride[layout.ndim - 1], offsets.data()};
 }
 
-// a (..., m, k) @ b (..., k, n) -> (..., m, n)
+// The shapes of a (..., m, k) @ b (..., k, n), and an uninitialised C (..., m, n).
+struct Product {
+  Layout a, b;
+  int64_t m = 0, n = 0, k = 0;
+  Batch batch;
+  py::array c;
+
+  Product(const py::array& left, const py::array& right) : a(layout_of("matmul", left)), b(layout_of("matmul", right)) {
+    check(a.ndim >= 2 && b.ndim >= 2, "matmul: got shapes ", a, " and ", b, ", wanted matrices or batches of matrices");
+    m = a.shape[a.ndim - 2], k = a.shape[a.ndim - 1], n = b.shape[b.ndim - 1];
+    check(b.shape[b.ndim - 2] == k, "matmul: shapes ", a, " and ", b, " do not fit: the first has ", k,
+          " columns, the second ", b.shape[b.ndim - 2], " rows");
+    batch = plan_batch(a, b);
+    Layout out = batch.shape;
+    out.shape[out.ndim++] = m;
+    out.shape[out.ndim++] = n;
+    c = empty(row_major(out), left.dtype());
+  }
+  int64_t count() const { return static_cast<int64_t>(batch.a_offsets.size()); }
+};
+
 py::array matmul(const py::array& a, const py::array& b, const py::object& bias, const std::string& activation) {
   require_same_dtype("matmul", a, b);
   return by_float_type("matmul", a, [&](auto type) {
     using T = decltype(type);
-    const Layout la = layout_of("matmul", a), lb = layout_of("matmul", b);
-    check(la.ndim >= 2 && lb.ndim >= 2, "matmul: got shapes ", la, " and ", lb,
-          ", wanted matrices or batches of matrices");
-    const int64_t m = la.shape[la.ndim - 2], k = la.shape[la.ndim - 1], n = lb.shape[lb.ndim - 1];
-    check(lb.shape[lb.ndim - 2] == k, "matmul: shapes ", la, " and ", lb, " do not fit: the first has ", k,
-          " columns, the second ", lb.shape[lb.ndim - 2], " rows");
-    const Batch batch = plan_batch(la, lb);
-    const py::array dense_bias = bias_row("matmul", bias, a, n);
+    Product p(a, b);
+    const py::array dense_bias = bias_row("matmul", bias, a, p.n);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation("matmul", activation)};
-    Layout out = batch.shape;
-    out.shape[out.ndim++] = m;
-    out.shape[out.ndim++] = n;
-    py::array c = empty(row_major(out), a.dtype());
-    T* to = mutable_data_of<T>(c);
+    T* to = mutable_data_of<T>(p.c);
     py::gil_scoped_release unlocked;
-    matmul_kernels<T>().matmul(static_cast<int64_t>(batch.a_offsets.size()), m, n, k,
-                               matrices<T>(a, la, batch.a_offsets), matrices<T>(b, lb, batch.b_offsets), epilogue, to);
-    return c;
+    matmul_kernels<T>().matmul(p.count(), p.m, p.n, p.k, matrices<T>(a, p.a, p.batch.a_offsets),
+                               matrices<T>(b, p.b, p.batch.b_offsets), epilogue, to);
+    return p.c;
   });
+}
+
+// The same of bfloat16 values, which arrive and leave as their bits, NumPy having no such type; the bias is float32.
+py::array matmul_bfloat16(const py::array& a, const py::array& b, const py::object& bias,
+                          const std::string& activation) {
+  for (const py::array& given : {a, b})
+    if (type_number(given) != py::detail::npy_api::NPY_USHORT_)
+      fail_dtype("matmul_bfloat16", given, "uint16, the values' bits");
+  Product p(a, b);
+  const py::array dense_bias = bias_row("matmul_bfloat16", bias, py::array_t<float>(), p.n);
+  const Epilogue<float> epilogue{dense_bias ? data_of<float>(dense_bias) : nullptr,
+                                 parse_activation("matmul_bfloat16", activation)};
+  Bfloat16* to = mutable_data_of<Bfloat16>(p.c);
+  py::gil_scoped_release unlocked;
+  matmul_kernels<float>().matmul_bfloat16(p.count(), p.m, p.n, p.k, matrices<Bfloat16>(a, p.a, p.batch.a_offsets),
+                                          matrices<Bfloat16>(b, p.b, p.batch.b_offsets), epilogue, to);
+  return p.c;
 }
 
 }  // namespace
 
 void bind_matmul(py::module_& m) {
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("bias") = py::none(), py::arg("activation") = "none");
+  m.def("matmul_bfloat16", &matmul_bfloat16, py::arg("a"), py::arg("b"), py::arg("bias") = py::none(),
+        py::arg("activation") = "none");
 }
 
 }  // namespace tinydl

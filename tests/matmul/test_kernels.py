@@ -106,6 +106,16 @@ def test_bits_do_not_depend_on_the_threads(isa, m, k, n, dtype, rng):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("m", [1, 3, 40])
+def test_a_stack_of_matrices_by_one(isa, m, rng):
+    """All rows of A meet the same B: one product, of the same bits as the rows' own."""
+    stack, b = normal(rng, (2, 5, m, 90)), normal(rng, (90, 70))
+    rows = _cpu.matmul(stack.reshape(-1, 90), b)
+    assert _cpu.matmul(stack, b).tobytes() == rows.tobytes()
+    for apart in (stack.repeat(2, axis=1)[:, ::2], np.repeat(stack, 2, axis=2)[:, :, ::2], stack[::-1]):
+        check(apart, b)
+
+
 @pytest.mark.parametrize(
     ("batch", "m", "k", "n"), [(6, 100, 90, 70), (5, 130, 200, 65), (9, 300, 20, 100), (4, 7, 200, 1501)]
 )

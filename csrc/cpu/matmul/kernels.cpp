@@ -1,5 +1,6 @@
 #include "cpu/matmul/matmul.h"
 
+#include "cpu/matmul/bfloat16.h"
 #include "cpu/matmul/matrix.h"
 #include "cpu/matmul/product.h"
 #include "cpu/matmul/unpacked.h"
@@ -48,10 +49,23 @@ void share_batch(const Matrices<T>& matrices, int64_t batch, int workers, const 
   });
 }
 
+// Whether the matrices of a batch are one tall A, whose rows all meet the same B.
+template <class T>
+bool is_one_product(int64_t batch, int64_t m, const MatrixBatch<T>& a, const MatrixBatch<T>& b) {
+  for (int64_t i = 1; i < batch; ++i)
+    if (a.offsets[i] - a.offsets[i - 1] != m * a.row_stride || b.offsets[i] != b.offsets[0]) return false;
+  return batch > 1;
+}
+template <class T>
+MatrixBatch<T> first_of(const MatrixBatch<T>& batch) {
+  return {batch.data + (batch.offsets ? batch.offsets[0] : 0), batch.row_stride, batch.column_stride, nullptr};
+}
+
 template <class T>
 void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
             const Epilogue<T>& epilogue, T* c) {
   if (batch == 0 || m == 0 || n == 0) return;
+  if (is_one_product(batch, m, a, b)) return matmul(1, batch * m, n, k, first_of(a), first_of(b), epilogue, c);
   if (is_unpacked(m, n, k, a)) {
     trace_product(m, n, k, "fused multiply-adds", "too small to be packed or split");
     return unpacked_products(batch, m, n, k, a, b, epilogue, c);
@@ -70,11 +84,19 @@ void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>
       multiply(matrices.plain_rows(i), matrices.columns(i), matrices.runs(), m, n, epilogue);
 }
 
-template <class T>
-constexpr MatmulKernels<T> kernels = {matmul<T>};
+void matmul_bfloat16(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<Bfloat16>& a,
+                     const MatrixBatch<Bfloat16>& b, const Epilogue<float>& epilogue, Bfloat16* c) {
+  if (batch == 0 || m == 0 || n == 0) return;
+  if (is_one_product(batch, m, a, b)) return matmul_bfloat16(1, batch * m, n, k, first_of(a), first_of(b), epilogue, c);
+  if (const char* refused = bfloat16_tiles_refused(m, n, k)) {
+    trace_line(refused);
+    return multiply_widened(batch, m, n, k, a, b, epilogue, c, matmul<float>);
+  }
+  multiply_bfloat16_on_tiles(batch, m, n, k, a, b, epilogue, c);
+}
 
 }  // namespace
 
-extern const ByType<MatmulKernels> matmul_table = {kernels<float>, kernels<double>};
+extern const ByType<MatmulKernels> matmul_table = {{matmul<float>, matmul_bfloat16}, {matmul<double>, nullptr}};
 
 }  // namespace tinydl::TINYDL_TIER

@@ -6,6 +6,8 @@
 
 namespace tinydl {
 
+using Bfloat16 = uint16_t;  // the upper half of a float32
+
 enum class Activation { none, relu, sigmoid, tanh };
 
 // What happens to a finished element of C before it is stored.
@@ -28,6 +30,10 @@ struct MatmulKernels {
   // c[b] (m, n) = activation(a[b] (m, k) @ b[b] (k, n) + bias); c is dense and row-major (batch, m, n).
   void (*matmul)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
                  const Epilogue<T>& epilogue, T* c);
+
+  // The same of bfloat16 matrices, computed in T and rounded once; null for float64.
+  void (*matmul_bfloat16)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<Bfloat16>& a,
+                          const MatrixBatch<Bfloat16>& b, const Epilogue<T>& epilogue, Bfloat16* c);
 };
 
 TINYDL_PRODUCT_KERNELS(MatmulKernels, matmul)

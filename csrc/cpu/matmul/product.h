@@ -4,7 +4,7 @@
 #include "cpu/runtime/precision.h"
 #include "cpu/runtime/trace.h"
 #if defined(TINYDL_TIER_amx)
-#include "cpu/matmul/tile_gemm.h"
+#include "cpu/matmul/split_operands.h"
 #endif
 
 namespace tinydl::TINYDL_TIER {
@@ -31,21 +31,19 @@ const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Ru
                               const Epilogue<float>& epilogue) {
   const int64_t k = runs.total();
   if (const char* refused = tiles_refused<float>(m, n, k)) return refused;
-  const TilePlan plan(m, n, k);
-  const Depth depth = runs.cut(plan.depth);
   bool done;
   const char* how;
   switch (float32_precision()) {
     case Float32Precision::medium:
-      done = tile_gemm<1>(rows, columns, depth, plan, n, epilogue);
+      done = split_gemm<1>(rows, columns, runs, m, n, epilogue);
       how = "matrix tiles, one product of bfloat16 parts (precision medium)";
       break;
     case Float32Precision::high:
-      done = tile_gemm<2>(rows, columns, depth, plan, n, epilogue);
+      done = split_gemm<2>(rows, columns, runs, m, n, epilogue);
       how = "matrix tiles, three products of bfloat16 parts (precision high)";
       break;
     default:
-      done = tile_gemm<3>(rows, columns, depth, plan, n, epilogue);
+      done = split_gemm<3>(rows, columns, runs, m, n, epilogue);
       how = "matrix tiles, six products of bfloat16 parts";
   }
   if (!done) return "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";

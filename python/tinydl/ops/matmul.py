@@ -7,8 +7,10 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from .elementwise import KERNEL_CHARS
 from .reduce import sum_to
 
+PRODUCT_CHARS = "fdE"  # NumPy's letters of the dtypes that products are computed of: float32, float64, bfloat16
 ACTIVATION_GRADS = {"relu": "relu_backward", "sigmoid": "sigmoid_backward", "tanh": "tanh_backward"}
 
 
@@ -23,20 +25,34 @@ def _t(x: Array) -> Array:
     return x.swapaxes(-1, -2)
 
 
+def _product(a: Array, b: Array, bias: Array | None = None, activation: str | None = None) -> Array:
+    """activation(A B + bias) of arrays in float32, float64 or bfloat16."""
+    kernels = backend.of(a)
+    if a.dtype.char in KERNEL_CHARS:
+        return kernels.matmul(a, b, bias, activation or "none")  # type: ignore[no-any-return]
+    wide = None if bias is None else bias.astype(np.float32)
+    bits: Array = kernels.matmul_bfloat16(a.view(np.uint16), b.view(np.uint16), wide, activation or "none")
+    return bits.view(a.dtype)
+
+
+def _wide(x: Array) -> Array:
+    """The array in a dtype that every kernel takes."""
+    return x if x.dtype.char in KERNEL_CHARS else x.astype(np.float32)
+
+
 class Matmul(Function):
     """C = A B over the last two axes; dA = dC B^T, dB = A^T dC, summed over broadcast batch axes."""
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)
-        return backend.of(a).matmul(a, b)  # type: ignore[no-any-return]
+        return _product(a, b)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         a, b = self.saved
-        kernels = backend.of(grad)
         return (
-            sum_to(kernels.matmul(grad, _t(b)), self.shapes[0]) if self.needs[0] else None,
-            sum_to(kernels.matmul(_t(a), grad), self.shapes[1]) if self.needs[1] else None,
+            sum_to(_product(grad, _t(b)), self.shapes[0]) if self.needs[0] else None,
+            sum_to(_product(_t(a), grad), self.shapes[1]) if self.needs[1] else None,
         )
 
 
@@ -45,21 +61,20 @@ class VectorMatmul(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         self.save(a, b)
-        c: Array = backend.of(a).matmul(_row(a), _column(b))
+        c: Array = _product(_row(a), _column(b))
         c = c if b.ndim > 1 else c[..., 0]
         return c if a.ndim > 1 else np.asarray(c[..., 0, :] if b.ndim > 1 else c[..., 0])
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         a, b = self.saved
-        kernels = backend.of(grad)
         if b.ndim == 1:
             grad = grad[..., None]
         if a.ndim == 1:
             grad = grad[..., None, :]
         row, column = _row(a), _column(b)
         return (
-            sum_to(kernels.matmul(grad, _t(column)), row.shape).reshape(a.shape) if self.needs[0] else None,
-            sum_to(kernels.matmul(_t(row), grad), column.shape).reshape(b.shape) if self.needs[1] else None,
+            sum_to(_product(grad, _t(column)), row.shape).reshape(a.shape) if self.needs[0] else None,
+            sum_to(_product(_t(row), grad), column.shape).reshape(b.shape) if self.needs[1] else None,
         )
 
 
@@ -78,18 +93,21 @@ class Linear(Function):
         self.activation = activation
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        y: Array = backend.of(x).matmul(x, weight.T, bias, self.activation or "none")
+        y = _product(x, weight.T, bias, self.activation)
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
         x, weight, y = self.saved
-        kernels = backend.of(grad)
-        grad = through_activation(self.activation, grad, y)
+        given = grad.dtype
+        grad = through_activation(self.activation, _wide(grad), None if y is None else _wide(y))
+        dbias: Array | None = backend.of(grad).sum(grad, (0,), False) if self.needs[2] else None
+        if grad.dtype != given:
+            grad, dbias = grad.astype(given), None if dbias is None else dbias.astype(given)
         return (
-            kernels.matmul(grad, weight) if self.needs[0] else None,
-            kernels.matmul(grad.T, x) if self.needs[1] else None,
-            kernels.sum(grad, (0,), False) if self.needs[2] else None,
+            _product(grad, weight) if self.needs[0] else None,
+            _product(grad.T, x) if self.needs[1] else None,
+            dbias,
         )
 
 
@@ -124,7 +142,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
     if not dtypes.is_floating_point(input.dtype):
         return Tensor(np.asarray(np.matmul(input._data, other._data)))
-    if input._data.dtype not in dtypes.FLOATS:  # float16 and bfloat16 are multiplied in float32
+    if input._data.dtype.char == "e":  # float16 is multiplied in float32
         return matmul(input.to(dtypes.float32), other.to(dtypes.float32)).to(input.dtype)
     columns, rows = input.shape[-1], other.shape[-2 if other.ndim > 1 else 0]
     if columns != rows:
@@ -147,7 +165,7 @@ def _unfused_linear(input: Tensor, weight: Tensor, bias: Tensor | None, activati
         if activation is not None or bias is not None:
             raise ValueError(f"linear: weight {weight.shape} goes with neither bias nor activation")
         return matmul(input, weight)
-    if dtypes.is_floating_point(weight.dtype):  # float16 and bfloat16 are multiplied in float32
+    if dtypes.is_floating_point(weight.dtype):  # float16 is multiplied in float32
         wide = None if bias is None else bias.to(dtypes.float32)
         return linear(input.to(dtypes.float32), weight.to(dtypes.float32), wide, activation).to(weight.dtype)
     if activation is not None:
@@ -171,7 +189,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     check_operands("linear", input, weight, bias)
     if activation not in (None, *ACTIVATION_GRADS):
         raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
-    if weight.ndim == 1 or weight._data.dtype not in dtypes.FLOATS:
+    if weight.ndim == 1 or weight._data.dtype.char not in PRODUCT_CHARS:
         return _unfused_linear(input, weight, bias, activation)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
