@@ -20,5 +20,6 @@ void bind_pair_losses(pybind11::module_& m);  // called by bind_loss
 void bind_softmax(pybind11::module_& m);
 void bind_index(pybind11::module_& m);
 void bind_embedding(pybind11::module_& m);
+void bind_recurrent(pybind11::module_& m);
 
 }  // namespace tinydl

@@ -400,6 +400,35 @@ def cat(arrays: tuple[Array, ...], axis: int) -> Array: ...
 def pad(x: Array, before: Sequence[int], after: Sequence[int], value: float) -> Array: ...
 def masked_fill(x: Array, mask: Array, value: float) -> Array: ...
 
+# recurrent
+def recurrent(
+    cell: str,
+    gates: Array,
+    weight: Array,
+    bias: Array | None = None,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    mask: Array | None = None,
+    valid: Array | None = None,
+    reverse: bool = False,
+) -> tuple[Array, Array | None, Array | None]: ...
+def recurrent_backward(
+    cell: str,
+    dh: Array | None,
+    dh_last: Array | None,
+    dc_last: Array | None,
+    gates: Array,
+    weight: Array,
+    h: Array,
+    c: Array | None,
+    candidate: Array | None,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    mask: Array | None = None,
+    valid: Array | None = None,
+    reverse: bool = False,
+) -> tuple[Array, Array, Array, Array | None]: ...
+
 # embedding
 def embedding(weight: Array, index: Array) -> Array: ...
 def embedding_backward(grad: Array, index: Array, rows: int, padding: int, by_frequency: bool) -> Array: ...

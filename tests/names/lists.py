@@ -25,6 +25,7 @@ ARGUMENTS = {
 _FUSED = "activation: fused into the kernel that computes the product"
 _INDICES = "PyTorch has a function of another name for the maxima with their indices; nn.functional has the argument"
 _STARRED = "PyTorch's is declared with *args; these are the arguments that it documents"
+_RECURRENT = "adds input_size; adds hidden_size; adds num_layers; adds bias; adds batch_first; adds dropout; adds bidirectional; "
 _BOTH = "one function instead of one for each spelling of the sections"
 _VARIANCE = "unbiased is another spelling of correction, and refused beside it"
 _INPLACE = "PyTorch has the argument in nn.functional only; here both names are one function"
@@ -78,10 +79,13 @@ DIFFERENT = {
     "Tensor.to": ("lacks other", "a tensor whose dtype is wanted may come first"),
     "Tensor.view": ("lacks dtype", "a dtype may come first, in place of sizes"),
     "nn.Hardtanh": ("lacks min_value; lacks max_value", "PyTorch's deprecated spellings of min_val and max_val"),
+    "nn.GRU": (f"{_RECURRENT}adds dtype", _STARRED),
+    "nn.LSTM": (f"{_RECURRENT}adds proj_size; adds dtype", _STARRED),
     "nn.NLLLoss2d": (
         "adds weight; adds size_average; adds ignore_index; adds reduce; adds reduction",
         _STARRED,
     ),
+    "nn.RNN": (_RECURRENT.replace("adds bias", "adds nonlinearity; adds bias", 1) + "adds dtype", _STARRED),
     "nn.Sequential": ("adds modules", _STARRED),
     "nn.Parameter": ("defaults data to 'required', not None", "a parameter without elements says so: empty(0)"),
     "nn.functional.conv1d": ("adds activation", _FUSED),
@@ -213,8 +217,8 @@ MISSING = {
     "nn.": {
         _THREE: "AdaptiveAvgPool3d AdaptiveMaxPool3d AvgPool3d Conv3d ConvTranspose3d FractionalMaxPool3d LPPool3d "
         "LazyBatchNorm3d LazyConv3d LazyConvTranspose3d LazyInstanceNorm3d MaxPool3d MaxUnpool3d",
-        _LATER: "CTCLoss GRU GRUCell LSTM LSTMCell MultiheadAttention RNN RNNBase RNNCell RNNCellBase Transformer "
-        "TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
+        _LATER: "CTCLoss MultiheadAttention Transformer TransformerDecoder TransformerDecoderLayer "
+        "TransformerEncoder TransformerEncoderLayer",
         "lazy layers: the Keras interface makes weights when it sees the data": "LazyBatchNorm1d LazyBatchNorm2d "
         "LazyConv1d LazyConv2d LazyConvTranspose1d LazyConvTranspose2d LazyInstanceNorm1d LazyInstanceNorm2d "
         "LazyLinear UninitializedBuffer UninitializedParameter",

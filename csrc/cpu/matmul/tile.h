@@ -39,7 +39,7 @@ struct TileJob {
   T* const* c;                  // `rows` pointers to the tile's first column
   int rows;                     // of C to write
   int tail;                     // lanes in use of the last vector of columns
-  T* const* partial;            // null, or `rows` pointers to sums so far, which are added
+  const T* const* partial;      // null, or `rows` pointers to sums so far, which are added
   const Epilogue<T>* epilogue;  // null unless this completes C
   const T* bias;                // epilogue's bias at the tile's first column, or null
 };

@@ -1,0 +1,177 @@
+#include "cpu/recurrent/recurrent.h"
+
+#include <initializer_list>
+#include <string>
+
+#include "bind/arrays.h"
+#include "bind/families.h"
+
+namespace tinydl {
+
+namespace {
+
+Cell cell_of(const char* op, const std::string& name) {
+  if (name == "rnn_tanh") return Cell::rnn_tanh;
+  if (name == "rnn_relu") return Cell::rnn_relu;
+  if (name == "lstm") return Cell::lstm;
+  if (name == "gru") return Cell::gru;
+  fail(op, ": got cell '", name, "', wanted rnn_tanh, rnn_relu, lstm or gru");
+}
+
+Layout shape_of(std::initializer_list<int64_t> sizes) {
+  Layout out;
+  for (const int64_t size : sizes) out.shape[out.ndim++] = size;
+  return row_major(out);
+}
+
+// The layer's sizes, and its optional operands as dense arrays.
+struct Operands {
+  const char* op;
+  Cell cell;
+  SequenceShape shape;
+  py::dtype dtype;
+
+  Operands(const char* op, const std::string& name, const py::array& gates, const py::array& weight, bool reverse)
+      : op(op), cell(cell_of(op, name)), dtype(gates.dtype()) {
+    const Layout g = layout_of(op, gates), w = layout_of(op, weight);
+    const int count = gates_of(cell);
+    check(w.ndim == 2 && w.shape[0] == count * w.shape[1], op, ": got a weight of shape ", w, ", wanted (", count,
+          " hidden, hidden)");
+    check(g.ndim == 3 && g.shape[2] == w.shape[0], op, ": got gates of shape ", g, ", wanted (steps, batch, ",
+          w.shape[0], ")");
+    shape = {g.shape[0], g.shape[1], w.shape[1], reverse};
+  }
+
+  // A dense array of the shape wanted, or a null one for None.
+  py::array optional(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
+    if (value.is_none()) return py::reinterpret_steal<py::array>(py::handle());
+    return required(what, value, sizes);
+  }
+  py::array required(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
+    const py::array array = py::array::ensure(value);
+    if (!array || type_number(array) != dtype.num()) fail_type(what, value);
+    const Layout got = layout_of(op, array), wanted = shape_of(sizes);
+    check(same_shape(got, wanted), op, ": got ", what, " of shape ", got, ", wanted ", wanted);
+    return as_row_major(op, array);
+  }
+  py::array mask_of_steps(const py::object& value) const {
+    if (value.is_none()) return py::reinterpret_steal<py::array>(py::handle());
+    const py::array array = py::array::ensure(value);
+    if (!array || type_number(array) != py::detail::npy_api::NPY_BOOL_) fail_type("valid", value);
+    const Layout got = layout_of(op, array), wanted = shape_of({shape.steps, shape.batch});
+    check(same_shape(got, wanted), op, ": got valid of shape ", got, ", wanted ", wanted);
+    return as_row_major(op, array);
+  }
+  py::array states() const { return empty(shape_of({shape.steps, shape.batch, shape.hidden}), dtype); }
+  py::array state() const { return empty(shape_of({shape.batch, shape.hidden}), dtype); }
+
+ private:
+  [[noreturn]] void fail_type(const char* what, const py::object& value) const {
+    const py::array array = py::array::ensure(value);
+    throw TypeError(text(op, ": got ", what, " of ", array ? py::str(array.dtype()).cast<std::string>() : "no array",
+                         ", wanted that of the gates (valid: bool)"));
+  }
+};
+
+template <class T>
+const T* pointer(const py::array& a) {
+  return a ? data_of<T>(a) : nullptr;
+}
+template <class T>
+T* mutable_pointer(py::array& a) {
+  return a ? mutable_data_of<T>(a) : nullptr;
+}
+py::object or_none(const py::array& a) { return a ? py::object(a) : py::object(py::none()); }
+py::array none() { return py::reinterpret_steal<py::array>(py::handle()); }
+
+// (h, c, candidate) of all time steps; `gates`, dense, comes with the input's part and leaves with the gates' values.
+py::tuple recurrent(const std::string& name, py::array& gates, const py::array& weight, const py::object& bias,
+                    const py::object& h0, const py::object& c0, const py::object& mask, const py::object& valid,
+                    bool reverse) {
+  constexpr const char* op = "recurrent";
+  const Operands o(op, name, gates, weight, reverse);
+  const int64_t batch = o.shape.batch, hidden = o.shape.hidden;
+  check(gates.writeable() && (gates.flags() & py::array::c_style), op, ": the gates must be dense and writeable");
+  const py::array u = o.required("a weight", weight, {gates_of(o.cell) * hidden, hidden});
+  const py::array b = o.optional("a bias", bias, {gates_of(o.cell) * hidden});
+  const py::array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
+  const py::array factors = o.optional("a mask", mask, {batch, hidden}), steps = o.mask_of_steps(valid);
+  py::array h = o.states(), c = o.cell == Cell::lstm ? o.states() : none(),
+            candidate = o.cell == Cell::gru ? o.states() : none();
+  by_float_type(op, gates, [&](auto type) {
+    using T = decltype(type);
+    const Sequence<T> s{pointer<T>(u),
+                        pointer<T>(b),
+                        pointer<T>(first_h),
+                        pointer<T>(first_c),
+                        pointer<T>(factors),
+                        pointer<bool>(steps),
+                        mutable_data_of<T>(gates),
+                        mutable_pointer<T>(h),
+                        mutable_pointer<T>(c),
+                        mutable_pointer<T>(candidate)};
+    py::gil_scoped_release unlocked;
+    recurrent_kernels<T>().forward(o.cell, o.shape, s);
+  });
+  return py::make_tuple(h, or_none(c), or_none(candidate));
+}
+
+// (dgates, drecurrent, dh0, dc0); drecurrent is dgates itself unless the cell is gru.
+py::tuple recurrent_backward(const std::string& name, const py::object& dh, const py::object& dh_last,
+                             const py::object& dc_last, py::array& gates, const py::array& weight, py::array& h,
+                             const py::object& c, const py::object& candidate, const py::object& h0,
+                             const py::object& c0, const py::object& mask, const py::object& valid, bool reverse) {
+  constexpr const char* op = "recurrent_backward";
+  const Operands o(op, name, gates, weight, reverse);
+  const int64_t steps = o.shape.steps, batch = o.shape.batch, hidden = o.shape.hidden, wide = gates_of(o.cell) * hidden;
+  const py::array values = o.required("gates", gates, {steps, batch, wide});
+  const py::array u = o.required("a weight", weight, {wide, hidden});
+  const py::array states = o.required("h", h, {steps, batch, hidden});
+  const py::array cells = o.cell == Cell::lstm ? o.required("c", c, {steps, batch, hidden}) : none();
+  const py::array n = o.cell == Cell::gru ? o.required("candidate", candidate, {steps, batch, hidden}) : none();
+  const py::array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
+  const py::array factors = o.optional("a mask", mask, {batch, hidden}), kept = o.mask_of_steps(valid);
+  const py::array grad = o.optional("dh", dh, {steps, batch, hidden});
+  const py::array last_h = o.optional("dh_last", dh_last, {batch, hidden});
+  const py::array last_c = o.optional("dc_last", dc_last, {batch, hidden});
+  py::array dgates = empty(shape_of({steps, batch, wide}), o.dtype);
+  py::array drecurrent = o.cell == Cell::gru ? empty(shape_of({steps, batch, wide}), o.dtype) : dgates;
+  py::array dh0 = o.state(), dc0 = o.cell == Cell::lstm ? o.state() : none();
+  by_float_type(op, gates, [&](auto type) {
+    using T = decltype(type);
+    const Sequence<T> s{pointer<T>(u),
+                        nullptr,
+                        pointer<T>(first_h),
+                        pointer<T>(first_c),
+                        pointer<T>(factors),
+                        pointer<bool>(kept),
+                        const_cast<T*>(pointer<T>(values)),
+                        const_cast<T*>(pointer<T>(states)),
+                        const_cast<T*>(pointer<T>(cells)),
+                        const_cast<T*>(pointer<T>(n))};
+    const SequenceGrad<T> d{pointer<T>(grad),
+                            pointer<T>(last_h),
+                            pointer<T>(last_c),
+                            mutable_data_of<T>(dgates),
+                            mutable_data_of<T>(drecurrent),
+                            mutable_data_of<T>(dh0),
+                            mutable_pointer<T>(dc0)};
+    py::gil_scoped_release unlocked;
+    recurrent_kernels<T>().backward(o.cell, o.shape, s, d);
+  });
+  return py::make_tuple(dgates, drecurrent, dh0, or_none(dc0));
+}
+
+}  // namespace
+
+void bind_recurrent(py::module_& m) {
+  m.def("recurrent", &recurrent, py::arg("cell"), py::arg("gates"), py::arg("weight"), py::arg("bias") = py::none(),
+        py::arg("h0") = py::none(), py::arg("c0") = py::none(), py::arg("mask") = py::none(),
+        py::arg("valid") = py::none(), py::arg("reverse") = false);
+  m.def("recurrent_backward", &recurrent_backward, py::arg("cell"), py::arg("dh"), py::arg("dh_last"),
+        py::arg("dc_last"), py::arg("gates"), py::arg("weight"), py::arg("h"), py::arg("c"), py::arg("candidate"),
+        py::arg("h0") = py::none(), py::arg("c0") = py::none(), py::arg("mask") = py::none(),
+        py::arg("valid") = py::none(), py::arg("reverse") = false);
+}
+
+}  // namespace tinydl

@@ -1,0 +1,102 @@
+// The equations of the cells on vectors of hidden units, forward and backward.
+//
+//   forward(a, r, kept, h)            from the gates' input and recurrent parts a and r, and the states before in
+//                                     `kept`: h, and what backward needs in `kept`
+//   backward(kept, dh, dc, da, dr)    from dh and dc after the step: da and dr; leaves in dh what reaches the state
+//                                     before other than through r, in dc the gradient of the c before
+#pragma once
+#include "cpu/recurrent/recurrent.h"
+#include "cpu/simd/math.h"
+#include "cpu/simd/vec.h"
+
+namespace tinydl::TINYDL_TIER {
+
+// What a step of one vector of units keeps for backward.
+template <class T, int gates>
+struct Kept {
+  Vec<T> value[gates];
+  Vec<T> h, c;       // before the step; h under the mask
+  Vec<T> c_after;    // of lstm
+  Vec<T> candidate;  // r_n of gru
+};
+
+template <class T>
+TINYDL_INLINE Vec<T> sigmoid_grad(Vec<T> y) {
+  return y * (Vec<T>(T(1)) - y);
+}
+template <class T>
+TINYDL_INLINE Vec<T> tanh_grad(Vec<T> y) {
+  return fma(-y, y, Vec<T>(T(1)));
+}
+
+template <class T>
+struct TanhCell {
+  static constexpr int gates = 1;
+  static constexpr bool has_c = false, has_candidate = false;
+  static TINYDL_INLINE void forward(const Vec<T> (&a)[1], const Vec<T> (&r)[1], Kept<T, 1>& kept, Vec<T>& h) {
+    h = kept.value[0] = tanh(a[0] + r[0]);
+  }
+  static TINYDL_INLINE void backward(const Kept<T, 1>& kept, Vec<T>& dh, Vec<T>&, Vec<T> (&da)[1], Vec<T> (&dr)[1]) {
+    da[0] = dr[0] = dh * tanh_grad(kept.value[0]);
+    dh = Vec<T>(T(0));
+  }
+};
+
+template <class T>
+struct ReluCell {
+  static constexpr int gates = 1;
+  static constexpr bool has_c = false, has_candidate = false;
+  static TINYDL_INLINE void forward(const Vec<T> (&a)[1], const Vec<T> (&r)[1], Kept<T, 1>& kept, Vec<T>& h) {
+    const Vec<T> x = a[0] + r[0];
+    h = kept.value[0] = select(x < Vec<T>(T(0)), Vec<T>(T(0)), x);  // NaN stays
+  }
+  static TINYDL_INLINE void backward(const Kept<T, 1>& kept, Vec<T>& dh, Vec<T>&, Vec<T> (&da)[1], Vec<T> (&dr)[1]) {
+    da[0] = dr[0] = select(Vec<T>(T(0)) < kept.value[0], dh, Vec<T>(T(0)));
+    dh = Vec<T>(T(0));
+  }
+};
+
+template <class T>
+struct LstmCell {
+  static constexpr int gates = 4;
+  static constexpr bool has_c = true, has_candidate = false;
+  static TINYDL_INLINE void forward(const Vec<T> (&a)[4], const Vec<T> (&r)[4], Kept<T, 4>& kept, Vec<T>& h) {
+    const Vec<T> i = sigmoid(a[0] + r[0]), f = sigmoid(a[1] + r[1]);
+    const Vec<T> g = tanh(a[2] + r[2]), o = sigmoid(a[3] + r[3]);
+    kept.c_after = fma(f, kept.c, i * g);
+    h = o * tanh(kept.c_after);
+    kept.value[0] = i, kept.value[1] = f, kept.value[2] = g, kept.value[3] = o;
+  }
+  static TINYDL_INLINE void backward(const Kept<T, 4>& kept, Vec<T>& dh, Vec<T>& dc, Vec<T> (&da)[4], Vec<T> (&dr)[4]) {
+    const Vec<T> i = kept.value[0], f = kept.value[1], g = kept.value[2], o = kept.value[3], y = tanh(kept.c_after);
+    dc = fma(dh * o, tanh_grad(y), dc);
+    da[0] = dr[0] = dc * g * sigmoid_grad(i);
+    da[1] = dr[1] = dc * kept.c * sigmoid_grad(f);
+    da[2] = dr[2] = dc * i * tanh_grad(g);
+    da[3] = dr[3] = dh * y * sigmoid_grad(o);
+    dc = dc * f;
+    dh = Vec<T>(T(0));
+  }
+};
+
+template <class T>
+struct GruCell {
+  static constexpr int gates = 3;
+  static constexpr bool has_c = false, has_candidate = true;
+  static TINYDL_INLINE void forward(const Vec<T> (&a)[3], const Vec<T> (&r)[3], Kept<T, 3>& kept, Vec<T>& h) {
+    const Vec<T> reset = sigmoid(a[0] + r[0]), z = sigmoid(a[1] + r[1]), n = tanh(fma(reset, r[2], a[2]));
+    kept.candidate = r[2];
+    h = fma(z, kept.h - n, n);
+    kept.value[0] = reset, kept.value[1] = z, kept.value[2] = n;
+  }
+  static TINYDL_INLINE void backward(const Kept<T, 3>& kept, Vec<T>& dh, Vec<T>&, Vec<T> (&da)[3], Vec<T> (&dr)[3]) {
+    const Vec<T> reset = kept.value[0], z = kept.value[1], n = kept.value[2];
+    da[2] = dh * (Vec<T>(T(1)) - z) * tanh_grad(n);
+    da[0] = dr[0] = da[2] * kept.candidate * sigmoid_grad(reset);
+    da[1] = dr[1] = dh * (kept.h - n) * sigmoid_grad(z);
+    dr[2] = da[2] * reset;
+    dh = dh * z;
+  }
+};
+
+}  // namespace tinydl::TINYDL_TIER

@@ -1,0 +1,162 @@
+"""Sequences of different lengths: padded to one length, or packed time step by time step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ... import creation, refusal
+from ...ops import embedding, index, join
+from ...tensor import Array, Tensor
+
+
+class PackedSequence(NamedTuple):
+    """Sequences without their padding, longest first, time step by time step; made by `pack_padded_sequence`.
+
+    Attributes:
+        data: (sum of lengths, features): first the sequences' first steps, then the second steps of those that have
+            one, and so on.
+        batch_sizes: how many sequences reach each time step; int64.
+        sorted_indices: where each of the sorted sequences was in the batch, or None if it was sorted.
+        unsorted_indices: the inverse permutation, or None.
+    """
+
+    data: Tensor
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None = None
+    unsorted_indices: Tensor | None = None
+
+
+def packed_steps(batch_sizes: Tensor) -> Array:
+    """Which of the sorted sequences reach which time steps: bool, (steps, batch)."""
+    sizes = batch_sizes.numpy()
+    return np.arange(sizes[0] if sizes.size else 0) < sizes[:, None]
+
+
+def padded(data: Tensor, steps: Array) -> Tensor:
+    """Packed data as (steps, batch, ...), sorted; where a sequence has ended stands what does not matter."""
+    places = np.where(steps, np.cumsum(steps).reshape(steps.shape) - 1, 0)
+    if data.ndim == 2:
+        return embedding.embedding(Tensor(places), data)
+    rows = index.index_select(data, 0, Tensor(places.reshape(-1)))
+    return rows.reshape(*steps.shape, *data.shape[1:])
+
+
+def packed(values: Tensor, steps: Array) -> Tensor:
+    """The inverse of `padded`."""
+    rows = values.reshape(-1, *values.shape[2:])
+    return index.index_select(rows, 0, Tensor(np.flatnonzero(steps)))
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """The permutation that undoes another one; None for None."""
+    return None if permutation is None else Tensor(np.argsort(permutation.numpy(), kind="stable"))
+
+
+def _lengths(lengths: Tensor | Sequence[int], batch: int, longest: int) -> Array:
+    out = np.asarray(lengths.numpy() if isinstance(lengths, Tensor) else lengths)
+    if out.shape != (batch,) or out.dtype.kind not in "iu":
+        raise ValueError(f"pack_padded_sequence: got lengths {out.tolist()}, wanted {batch} integers")
+    if batch and not 1 <= out.min() <= out.max() <= longest:
+        raise ValueError(f"pack_padded_sequence: got lengths {out.tolist()}, wanted them from 1 to {longest}")
+    return out.astype(np.int64)
+
+
+def pack_padded_sequence(
+    input: Tensor, lengths: Tensor | Sequence[int], batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """The sequences of (T, B, ...), or (B, T, ...) if `batch_first`, without what lies behind their lengths.
+
+    Raises ValueError where lengths are not B integers from 1 to T, or increase though `enforce_sorted`.
+
+    >>> import tinydl
+    >>> x = tinydl.tensor([[1, 2, 0], [3, 0, 0], [4, 5, 6]]).unsqueeze(-1)
+    >>> pack = pack_padded_sequence(x, [2, 1, 3], batch_first=True, enforce_sorted=False)
+    >>> pack.data.flatten(), pack.batch_sizes
+    (tensor([4, 1, 3, 5, 2, 6]), tensor([3, 2, 1]))
+    """
+    if input.ndim < 2:
+        raise ValueError(f"pack_padded_sequence: got an input of shape {input.shape}, wanted time steps and a batch")
+    values = input.transpose(0, 1) if batch_first else input
+    sizes = _lengths(lengths, values.shape[1], values.shape[0])
+    order = unorder = None
+    if enforce_sorted and (np.diff(sizes) > 0).any():
+        raise ValueError(
+            f"pack_padded_sequence: got lengths {sizes.tolist()}, wanted the longest first; pass enforce_sorted=False"
+        )
+    if not enforce_sorted:
+        order = Tensor(np.argsort(-sizes, kind="stable"))
+        unorder = invert_permutation(order)
+        values, sizes = index.index_select(values, 1, order), sizes[order.numpy()]
+    steps = np.arange(sizes[0] if sizes.size else 0)[:, None] < sizes
+    return PackedSequence(packed(values[: len(steps)], steps), Tensor(steps.sum(1)), order, unorder)
+
+
+def pad_packed_sequence(
+    sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The padded sequences, (T, B, ...) or (B, T, ...), and their lengths, in the order before packing.
+
+    T is the longest length, or `total_length`. Raises ValueError if that is smaller.
+    """
+    steps = packed_steps(sequence.batch_sizes)
+    lengths = steps.sum(0)
+    total = len(steps) if total_length is None else total_length
+    if total < len(steps):
+        raise ValueError(f"pad_packed_sequence: got total_length {total} for sequences of up to {len(steps)} steps")
+    values = padded(sequence.data, steps)
+    values = values.masked_fill(Tensor(~steps.reshape(*steps.shape, *(1,) * (values.ndim - 2))), padding_value)
+    if total > len(steps):
+        behind = creation.full((total - len(steps), *values.shape[1:]), padding_value, dtype=values.dtype)
+        values = join.cat([values, behind])
+    if sequence.unsorted_indices is not None:
+        values = index.index_select(values, 1, sequence.unsorted_indices)
+        lengths = lengths[sequence.unsorted_indices.numpy()]
+    return values.transpose(0, 1) if batch_first else values, Tensor(lengths)
+
+
+def pad_sequence(
+    sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+) -> Tensor:
+    """Tensors (T_i, ...) as one of (T, B, ...), or (B, T, ...) if `batch_first`, filled up to the longest.
+
+    >>> import tinydl
+    >>> pad_sequence([tinydl.ones(2), tinydl.ones(3)], batch_first=True)
+    tensor([[1., 1., 0.],
+            [1., 1., 1.]])
+    """
+    if padding_side not in ("left", "right"):
+        raise ValueError(f"pad_sequence: got padding_side {padding_side!r}, wanted 'left' or 'right'")
+    if not sequences:
+        raise ValueError("pad_sequence: got no sequences")
+    longest = max(s.shape[0] for s in sequences)
+    filled = []
+    for s in sequences:
+        missing = creation.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype)
+        filled.append(join.cat([missing, s] if padding_side == "left" else [s, missing]))
+    return join.stack(filled, 0 if batch_first else 1)
+
+
+def unpad_sequence(
+    padded_sequences: Tensor, lengths: Tensor | Sequence[int], batch_first: bool = False
+) -> list[Tensor]:
+    """The sequences of a padded tensor, cut to their lengths."""
+    values = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
+    sizes = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    return [values[i, :length] for i, length in enumerate(sizes)]
+
+
+def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
+    """`pack_padded_sequence` of tensors (T_i, ...)."""
+    lengths = [s.shape[0] for s in sequences]
+    return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The tensors (T_i, ...) that `pack_sequence` took."""
+    return unpad_sequence(*pad_packed_sequence(packed_sequences))
+
+
+refusal.guard(globals())

@@ -1,0 +1,228 @@
+"""Recurrent layers and cells beside PyTorch's: the same weights, outputs and gradients."""
+
+import numpy as np
+import pytest
+
+import tinydl
+from tests.recurrent import reference
+from tests.support.arrays import normal
+from tinydl import nn
+from tinydl.autograd import gradcheck
+from tinydl.nn.utils import rnn
+from tinydl.ops.recurrent import recurrent
+
+BOUNDS = {np.float32: 1e-5, np.float64: 1e-10}  # relative to the largest value
+LAYERS = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu", "num_layers": 2}),
+    ("LSTM", {}),
+    ("LSTM", {"num_layers": 2, "bidirectional": True, "batch_first": True}),
+    ("LSTM", {"bias": False}),
+    ("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True}),
+    ("GRU", {"bidirectional": True}),
+    ("GRU", {"num_layers": 3, "batch_first": True}),
+]
+IDS = [f"{name}-{'-'.join(map(str, extra))}" for name, extra in LAYERS]
+
+
+def pair(torch, name, dtype, *sizes, **extra):
+    """A layer of ours and PyTorch's with the same weights."""
+    theirs = getattr(torch.nn, name)(*sizes, **extra, dtype=getattr(torch, np.dtype(dtype).name))
+    ours = getattr(nn, name)(*sizes, **extra, dtype=dtype)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def flat(value):
+    """The tensors in nested tuples."""
+    if isinstance(value, tuple | list):
+        return [t for part in value for t in flat(part)]
+    return [value]
+
+
+def assert_near(got, expected, dtype):
+    a, b = got.detach().numpy(), expected.detach().numpy()
+    assert a.shape == b.shape
+    assert np.abs(a - b).max(initial=0) <= BOUNDS[dtype] * max(np.abs(b).max(initial=0), 1e-3)
+
+
+def compare(torch, ours, theirs, inputs, rng, dtype):
+    """Outputs, and the gradients of inputs and weights for random upstream gradients."""
+    mine = [tinydl.tensor(x).requires_grad_() for x in flat(inputs)]
+    other = [torch.tensor(x).requires_grad_() for x in flat(inputs)]
+    nested = lambda t: (t[0], t[1] if len(t) == 2 else tuple(t[1:])) if len(t) > 1 else (t[0],)  # noqa: E731
+    outs, wanted = flat(ours(*nested(mine))), flat(theirs(*nested(other)))
+    total, expected = 0, 0
+    for got, want in zip(outs, wanted, strict=True):
+        assert_near(got, want, dtype)
+        up = normal(rng, got.shape, dtype)
+        total, expected = total + (got * tinydl.tensor(up)).sum(), expected + (want * torch.tensor(up)).sum()
+    total.backward()
+    expected.backward()
+    for a, b in zip(mine, other, strict=True):
+        assert_near(a.grad, b.grad, dtype)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert a.grad is not None, name
+        assert_near(a.grad, b.grad, dtype)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
+def test_layers_as_in_pytorch(name, extra, states, dtype, torch, rng):
+    ours, theirs = pair(torch, name, dtype, 6, 10, **extra)
+    shape = (4, 5, 6)
+    batch = shape[0] if extra.get("batch_first") else shape[1]
+    layers = extra.get("num_layers", 1) * (2 if extra.get("bidirectional") else 1)
+    inputs = [normal(rng, shape, dtype)]
+    if states:
+        inputs.append(normal(rng, (layers, batch, extra.get("proj_size", 10)), dtype))
+        if name == "LSTM":
+            inputs.append(normal(rng, (layers, batch, 10), dtype))
+    compare(torch, ours, theirs, inputs, rng, dtype)
+
+
+@pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
+def test_one_sequence_without_a_batch(name, extra, torch, rng):
+    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
+    compare(torch, ours, theirs, [normal(rng, (7, 6), np.float64)], rng, np.float64)
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+@pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
+def test_packed_sequences(name, extra, enforce_sorted, torch, rng):
+    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
+    lengths = [5, 4, 4, 1] if enforce_sorted else [2, 5, 1, 4]
+    x = normal(rng, (5, 4, 6), np.float64)
+    a, b = tinydl.tensor(x).requires_grad_(), torch.tensor(x).requires_grad_()
+    sequence = rnn.pack_padded_sequence(a, lengths, enforce_sorted=enforce_sorted)
+    other = torch.nn.utils.rnn.pack_padded_sequence(b, lengths, enforce_sorted=enforce_sorted)
+    assert_near(sequence.data, other.data, np.float64)
+    y, states = ours(sequence)
+    z, wanted = theirs(other)
+    y, sizes = rnn.pad_packed_sequence(y, batch_first=True, padding_value=0.5, total_length=6)
+    z, expected_sizes = torch.nn.utils.rnn.pad_packed_sequence(z, True, 0.5, 6)
+    assert sizes.tolist() == expected_sizes.tolist()
+    up = normal(rng, y.shape, np.float64)
+    (y * tinydl.tensor(up)).sum().backward()
+    (z * torch.tensor(up)).sum().backward()
+    for got, want in [(y, z), *zip(flat(states), flat(wanted), strict=True), (a.grad, b.grad)]:
+        assert_near(got, want, np.float64)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_near(p.grad, q.grad, np.float64)
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("extra", [{}, {"bias": False}])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_cells(name, extra, batch, torch, rng):
+    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
+    x, h, c = (normal(rng, (*batch, size), np.float64) for size in (6, 10, 10))
+    compare(torch, ours, theirs, [x, h, c] if name == "LSTMCell" else [x, h], rng, np.float64)
+    compare(torch, *pair(torch, name, np.float64, 6, 10, **extra), [x], rng, np.float64)
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "lstm", "gru"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_equations_term_by_term(cell, reverse, rng):
+    gates = {"lstm": 4, "gru": 3}.get(cell, 1)
+    x, w, u = (normal(rng, s, np.float64) for s in ((4, 3, 5), (gates * 6, 5), (gates * 6, 6)))
+    b, b_h, h0, c0 = (normal(rng, s, np.float64) for s in ((gates * 6,), (gates * 6,), (3, 6), (3, 6)))
+    hs, cs = reference.run(cell, x, w, u, b, b_h, h0, c0, reverse=reverse)
+    given = [tinydl.tensor(v) for v in (x, w, u, b, b_h, h0)]
+    out = recurrent(cell, *given, tinydl.tensor(c0) if cell == "lstm" else None, reverse=reverse)
+    last = 0 if reverse else -1
+    for got, want in zip(out, (hs, hs[last], cs[last]), strict=False):
+        assert np.abs(got.numpy() - want).max() < 1e-12
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "lstm", "gru"])
+def test_gradients(cell, rng):
+    gates = {"lstm": 4, "gru": 3}.get(cell, 1)
+    shapes = ((3, 2, 4), (gates * 5, 4), (gates * 5, 5), (gates * 5,), (gates * 5,), (2, 5), (2, 5))
+    inputs = [tinydl.tensor(normal(rng, s, np.float64)).requires_grad_() for s in shapes]
+    inputs = inputs if cell == "lstm" else inputs[:-1]
+    mask = tinydl.tensor(rng.random((2, 5)) * 2)
+    valid = np.array([[True, True], [False, True], [True, False]])
+    for more in ({}, {"mask": mask, "valid": valid, "reverse": True}):
+        assert gradcheck(lambda *t, more=more: recurrent(cell, *t, **more), inputs)
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_only_the_gradients_that_are_wanted(which, rng):
+    shapes = ((3, 2, 4), (20, 4), (20, 5), (20,), (20,), (2, 5), (2, 5))
+    inputs = [tinydl.tensor(normal(rng, s)) for s in shapes]
+    inputs[which].requires_grad_()
+    recurrent("lstm", *inputs)[2].sum().backward()
+    assert all((t.grad is not None) == (i == which) for i, t in enumerate(inputs))
+
+
+def test_dropout_between_layers():
+    tinydl.manual_seed(0)
+    layer = nn.LSTM(3, 40, num_layers=2, dropout=0.5)
+    x = tinydl.randn(5, 2, 3)
+    assert not np.array_equal(layer(x)[0].detach().numpy(), layer(x)[0].detach().numpy())
+    layer.eval()
+    assert np.array_equal(layer(x)[0].detach().numpy(), layer(x)[0].detach().numpy())
+
+
+def test_states_do_not_share_memory(rng):
+    y, h = nn.GRU(3, 4)(tinydl.tensor(normal(rng, (2, 5, 3))))
+    before = y.detach().numpy().copy()
+    with tinydl.no_grad():
+        h.zero_()
+    assert np.array_equal(y.detach().numpy(), before)
+
+
+def test_half_precision(torch, rng):
+    ours, theirs = pair(torch, "LSTM", np.float32, 6, 10)
+    x = normal(rng, (4, 5, 6))
+    weights = [p.bfloat16() for p in ours.parameters()]
+    got = recurrent("lstm", tinydl.tensor(x).bfloat16(), *weights)[0]
+    assert got.dtype == tinydl.bfloat16
+    assert np.abs(got.float().detach().numpy() - theirs(torch.tensor(x))[0].detach().numpy()).max() < 2**-6
+
+
+def test_sequences_of_many_lengths(torch, rng):
+    arrays = [normal(rng, (n, 3)) for n in (2, 4, 1)]
+    ours, theirs = [tinydl.tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
+    for name, extra in (("pad_sequence", {"padding_side": "left"}), ("pad_sequence", {"batch_first": True})):
+        assert_near(getattr(rnn, name)(ours, **extra), getattr(torch.nn.utils.rnn, name)(theirs, **extra), np.float32)
+    packed = rnn.pack_sequence(ours, enforce_sorted=False)
+    assert_near(packed.data, torch.nn.utils.rnn.pack_sequence(theirs, False).data, np.float32)
+    for a, b in zip(rnn.unpack_sequence(packed), arrays, strict=True):
+        assert np.array_equal(a.numpy(), b)
+
+
+def test_wrong_calls(rng):
+    x = tinydl.zeros(5, 2, 3)
+    for make, said in [
+        (lambda: nn.LSTM(0, 4), "LSTM: got input_size=0, wanted an integer of at least 1"),
+        (lambda: nn.GRU(3, 4, dropout=2), "GRU: got dropout=2"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), "proj_size=4, wanted 0, or for LSTM less than hidden_size"),
+        (lambda: nn.RNN(3, 4, nonlinearity="gelu"), "got nonlinearity 'gelu', wanted 'tanh' or 'relu'"),
+        (lambda: nn.RNN(3, 4)(tinydl.zeros(5, 2, 4)), r"got an input of shape \(5, 2, 4\), wanted \(T, B, 3\)"),
+        (lambda: nn.RNN(3, 4)(tinydl.zeros(0, 2, 3)), "at least one time step"),
+        (lambda: nn.RNN(3, 4)(x, tinydl.zeros(1, 3, 4)), r"got h_0 of shape \(1, 3, 4\), wanted \(1, 2, 4\)"),
+        (lambda: nn.LSTM(3, 4)(x, (tinydl.zeros(1, 2, 4), tinydl.zeros(1, 2, 5))), r"got c_0 of shape \(1, 2, 5\)"),
+        (lambda: nn.LSTMCell(3, 4)(tinydl.zeros(2, 4)), r"got an input of shape \(2, 4\)"),
+        (lambda: nn.GRUCell(3, 4)(tinydl.zeros(2, 3), tinydl.zeros(1, 4)), r"wanted \(2, 4\)"),
+        (lambda: rnn.pack_padded_sequence(x, [1, 5]), "the longest first; pass enforce_sorted=False"),
+        (lambda: rnn.pack_padded_sequence(x, [6, 5]), "wanted them from 1 to 5"),
+        (lambda: rnn.pack_padded_sequence(x, [5]), "wanted 2 integers"),
+        (lambda: rnn.pad_sequence([]), "got no sequences"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            make()
+    with pytest.raises(TypeError, match="wanted a pair"):
+        nn.LSTM(3, 4)(x, tinydl.zeros(1, 2, 4))
+    with pytest.raises(TypeError, match="dtypes float32 and float64"):
+        nn.GRU(3, 4)(x.double())
+
+
+def test_empty_batch():
+    y, (h, c) = nn.LSTM(3, 4)(tinydl.zeros(5, 0, 3))
+    assert (y.shape, h.shape, c.shape) == ((5, 0, 4), (1, 0, 4), (1, 0, 4))
+    y.sum().backward()
