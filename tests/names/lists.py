@@ -25,7 +25,10 @@ ARGUMENTS = {
 _FUSED = "activation: fused into the kernel that computes the product"
 _INDICES = "PyTorch has a function of another name for the maxima with their indices; nn.functional has the argument"
 _STARRED = "PyTorch's is declared with *args; these are the arguments that it documents"
-_RECURRENT = "adds input_size; adds hidden_size; adds num_layers; adds bias; adds batch_first; adds dropout; adds bidirectional; "
+_RECURRENT = "".join(
+    f"adds {name}; "
+    for name in ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+)
 _BOTH = "one function instead of one for each spelling of the sections"
 _VARIANCE = "unbiased is another spelling of correction, and refused beside it"
 _INPLACE = "PyTorch has the argument in nn.functional only; here both names are one function"
