@@ -198,7 +198,7 @@ def test_the_first_index_out_of_range_is_named(axis, isa):
                     call()
     empty = x[:0] if axis == 0 else x[:, :0]
     for call in (lambda: _cpu.gather(empty, index[:1, :1], axis), lambda: _cpu.scatter_add(empty, index, x, axis)):
-        with pytest.raises(IndexError, match="size 0$"):
+        with pytest.raises(IndexError, match=r"size 0$"):
             call()
 
 
