@@ -171,8 +171,11 @@ void masked_fill(const LoopNest& nest, const T* x, const uint8_t* mask, T value,
     const T* from = x + at[0];
     const uint8_t* hidden = mask + at[1];
     T* to = y + at[2];
+    const auto fill = [=](typename Vec<T>::Mask m, Vec<T> v) { return select(m, Vec<T>(value), v); };
+    using Row = Operand<T, Step::one>;
     if (sx == 1 && sm == 1 && sy == 1)
-      for (int64_t i = 0; i < n; ++i) to[i] = hidden[i] ? value : from[i];
+      map_row(fill, n, Row{to, 1}, Condition<T, Step::one>{reinterpret_cast<const int8_t*>(hidden), 1},
+              Row{const_cast<T*>(from), 1});
     else
       for (int64_t i = 0; i < n; ++i) to[i * sy] = hidden[i * sm] ? value : from[i * sx];
   });
