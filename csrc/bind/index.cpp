@@ -69,15 +69,15 @@ py::array gather(const py::array& x, const py::array& index, int axis) {
     const Layout in = layout_of(op, x);
     const int64_t size = in.shape[axis_in(op, in, axis)], stride = in.stride[axis];
     const Layout places = index_layout(op, in, index, axis);
-    const Indices at(op, index, size, false);
+    const CheckedInUse at(op, index, size);
     Layout from = places;
     for (int d = 0; d < from.ndim; ++d) from.stride[d] = d == axis ? 0 : in.stride[d];
     py::array y = empty(places, x.dtype());
     const Layout* operands[] = {&from, &places, &places};
     const LoopNest nest = plan_loops(operands, 3);
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
-    index_kernels<T>().gather(nest, stride, data_of<T>(x), at.data(), to);
+    at.use(
+        [&](const int64_t* place) { return index_kernels<T>().gather(nest, size, stride, data_of<T>(x), place, to); });
     return y;
   });
 }
@@ -108,7 +108,7 @@ py::array scatter_add(const py::array& x, const py::array& index, const py::arra
             added);
       used.shape[d] = places.shape[d];
     }
-    const Indices at(op, index, size, false);
+    const CheckedInUse at(op, index, size);
     py::array y = copy_as(op, x, out);
     Layout target = places;
     for (int d = 0; d < in.ndim; ++d) target.stride[d] = out.stride[d];
@@ -117,8 +117,9 @@ py::array scatter_add(const py::array& x, const py::array& index, const py::arra
     const LoopNest nest = plan_loops(operands, 3);
     const int64_t strides[] = {out.stride[axis], places.stride[axis], added.stride[axis]};
     T* y_data = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
-    index_kernels<T>().scatter_add(nest, places.shape[axis], strides, y_data, at.data(), data_of<T>(src));
+    at.use([&](const int64_t* place) {
+      return index_kernels<T>().scatter_add(nest, size, places.shape[axis], strides, y_data, place, data_of<T>(src));
+    });
     return y;
   });
 }

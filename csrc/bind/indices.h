@@ -1,4 +1,4 @@
-// Indices from Python: copied, so that no other thread can change one after it was checked.
+// Indices from Python. Another thread may change them at any time.
 #pragma once
 #include <cstring>
 
@@ -7,23 +7,67 @@
 
 namespace tinydl {
 
+// Integer indices as a row-major array of int64: themselves where they are one, else a copy.
+inline py::array as_int64(const char* op, const py::array& given) {
+  if (given.dtype().kind() != 'i' && given.dtype().kind() != 'u') fail_dtype(op, given, "integer indices");
+  constexpr int plainly = py::detail::npy_api::NPY_ARRAY_ALIGNED_ | py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_;
+  const bool direct = given.dtype().is(py::dtype::of<int64_t>()) && (given.flags() & plainly) == plainly;
+  return direct ? given : py::array(given.attr("astype")(py::dtype::of<int64_t>(), "C"));
+}
+
+inline std::out_of_range index_error(const char* op, int64_t index, int64_t size) {
+  return std::out_of_range(text(op, ": index ", index, " is out of range for size ", size));
+}
+
+// Indices in [0, size) that a kernel checks while it reads each of them once, in row-major order; where one is read
+// once, copying and checking all beforehand can take longer than the kernel.
+class CheckedInUse {
+ public:
+  CheckedInUse(const char* op, const py::array& given, int64_t size)
+      : op_(op), size_(size), indices_(as_int64(op, given)) {
+    if (size == 0 && indices_.size() > 0) fail();
+  }
+
+  // Runs the kernel, which returns whether all indices were in range; IndexError otherwise.
+  template <class Kernel>
+  void use(const Kernel& kernel) const {
+    bool inside;
+    {
+      py::gil_scoped_release unlocked;
+      inside = kernel(data());
+    }
+    if (!inside) fail();
+  }
+
+ private:
+  const int64_t* data() const { return static_cast<const int64_t*>(indices_.data()); }
+
+  // Names the first index out of range.
+  [[noreturn]] void fail() const {
+    const int64_t *at = data(), *last = at + indices_.size() - 1;
+    while (at < last && static_cast<uint64_t>(*at) < static_cast<uint64_t>(size_)) ++at;
+    throw index_error(op_, *at, size_);
+  }
+
+  const char* op_;
+  int64_t size_;
+  py::array indices_;
+};
+
+// Indices that kernels take as checked: copied, so that no other thread can change one afterwards.
 class Indices {
  public:
   // Every index must be in [0, size), or with `wrap` in [-size, size), where negative ones count from the end;
   // IndexError otherwise. They are kept in row-major order.
   Indices(const char* op, const py::array& given, int64_t size, bool wrap)
       : count_(static_cast<int64_t>(given.size())), memory_(static_cast<size_t>(count_) * sizeof(int64_t)) {
-    if (given.dtype().kind() != 'i' && given.dtype().kind() != 'u') fail_dtype(op, given, "integer indices");
     auto* at = static_cast<int64_t*>(memory_.data());
-    constexpr int plainly = py::detail::npy_api::NPY_ARRAY_ALIGNED_ | py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_;
-    const bool direct = given.dtype().is(py::dtype::of<int64_t>()) && (given.flags() & plainly) == plainly;
-    const py::array plain = direct ? given : py::array(given.attr("astype")(py::dtype::of<int64_t>(), "C"));
+    const py::array plain = as_int64(op, given);
     if (count_ > 0) std::memcpy(at, plain.data(), static_cast<size_t>(count_) * sizeof(int64_t));
     for (int64_t k = 0; k < count_; ++k) {
       const int64_t index = at[k];
       if (wrap && index < 0) at[k] += size;
-      if (static_cast<uint64_t>(at[k]) >= static_cast<uint64_t>(size))
-        throw std::out_of_range(text(op, ": index ", index, " is out of range for size ", size));
+      if (static_cast<uint64_t>(at[k]) >= static_cast<uint64_t>(size)) throw index_error(op, index, size);
     }
   }
 

@@ -7,13 +7,11 @@ namespace tinydl {
 
 namespace {
 
-constexpr const char* op = "resample_axis";
-
 // (N, C, D1, ..., Dk) stored in the order N, D1, ..., Dk, C.
 Layout channels_innermost(const Layout& a) { return axis_innermost(row_major(a), 1); }
 
 // A row-major vector of `length` int64.
-const int64_t* indices(const char* name, const py::array& a, int64_t length) {
+const int64_t* indices(const char* op, const char* name, const py::array& a, int64_t length) {
   if (type_number(a) != py::dtype::of<int64_t>().num()) fail_dtype(op, a, "int64 for start and count");
   const Layout layout = layout_of(op, a);
   check(layout.ndim == 1 && layout.shape[0] == length && (length < 2 || layout.stride[0] == 1), op, ": got ", name,
@@ -23,13 +21,14 @@ const int64_t* indices(const char* name, const py::array& a, int64_t length) {
 
 // The matrix that the arrays describe, each of its rows inside [0, in).
 template <class T>
-BandMatrix<T> band_matrix(const py::array& start, const py::array& count, const py::array& weight, int64_t in) {
+BandMatrix<T> band_matrix(const char* op, const py::array& start, const py::array& count, const py::array& weight,
+                          int64_t in) {
   const Layout w = layout_of(op, weight);
   check(w.ndim == 2 && (same_strides(w, row_major(w)) || element_count(w) == 0), op, ": got weights of shape ", w,
         ", wanted row-major (outputs, taps)");
   BandMatrix<T> m{in, w.shape[0], w.shape[1], nullptr, nullptr, data_of<T>(weight)};
-  m.start = indices("start", start, m.out);
-  m.count = indices("count", count, m.out);
+  m.start = indices(op, "start", start, m.out);
+  m.count = indices(op, "count", count, m.out);
   for (int64_t i = 0; i < m.out; ++i) {
     const bool inside =
         m.start[i] >= 0 && m.count[i] >= 0 && m.count[i] <= m.taps && m.count[i] <= in && m.start[i] <= in - m.count[i];
@@ -41,13 +40,14 @@ BandMatrix<T> band_matrix(const py::array& start, const py::array& count, const 
 
 py::array resample_axis(const py::array& x, int axis, const py::array& start, const py::array& count,
                         const py::array& weight) {
+  constexpr const char* op = "resample_axis";
   require_same_dtype(op, x, weight);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Layout in = layout_of(op, x);
     check(in.ndim >= 3, op, ": got an input of shape ", in, ", wanted (N, C, D1, ...)");
     check(axis >= 2 && axis < in.ndim, op, ": axis ", axis, " is no spatial axis of shape ", in);
-    const BandMatrix<T> matrix = band_matrix<T>(start, count, weight, in.shape[axis]);
+    const BandMatrix<T> matrix = band_matrix<T>(op, start, count, weight, in.shape[axis]);
     const py::array dense = as_layout(op, x, channels_innermost(in));
     Layout out = in;
     out.shape[axis] = matrix.out;
@@ -62,11 +62,41 @@ py::array resample_axis(const py::array& x, int axis, const py::array& start, co
   });
 }
 
+// Both of the last two axes.
+py::array resample_plane(const py::array& x, const py::array& h_start, const py::array& h_count,
+                         const py::array& h_weight, const py::array& w_start, const py::array& w_count,
+                         const py::array& w_weight) {
+  constexpr const char* op = "resample_plane";
+  require_same_dtype(op, x, h_weight);
+  require_same_dtype(op, x, w_weight);
+  return by_float_type(op, x, [&](auto type) {
+    using T = decltype(type);
+    const Layout in = layout_of(op, x);
+    check(in.ndim >= 4, op, ": got an input of shape ", in, ", wanted (N, C, ..., H, W)");
+    const int h = in.ndim - 2, w = in.ndim - 1;
+    const BandMatrix<T> rows = band_matrix<T>(op, h_start, h_count, h_weight, in.shape[h]);
+    const BandMatrix<T> columns = band_matrix<T>(op, w_start, w_count, w_weight, in.shape[w]);
+    const py::array dense = as_layout(op, x, channels_innermost(in));
+    Layout out = in;
+    out.shape[h] = rows.out;
+    out.shape[w] = columns.out;
+    py::array y = empty(channels_innermost(out), x.dtype());
+    int64_t outer = in.shape[0];
+    for (int d = 2; d < h; ++d) outer *= in.shape[d];
+    T* to = mutable_data_of<T>(y);
+    py::gil_scoped_release unlocked;
+    resample_kernels<T>().plane(rows, columns, outer, in.shape[1], data_of<T>(dense), to);
+    return y;
+  });
+}
+
 }  // namespace
 
 void bind_resample(py::module_& m) {
   m.def("resample_axis", &resample_axis, py::arg("x"), py::arg("axis"), py::arg("start"), py::arg("count"),
         py::arg("weight"));
+  m.def("resample_plane", &resample_plane, py::arg("x"), py::arg("h_start"), py::arg("h_count"), py::arg("h_weight"),
+        py::arg("w_start"), py::arg("w_count"), py::arg("w_weight"));
 }
 
 }  // namespace tinydl

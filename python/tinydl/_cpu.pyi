@@ -385,6 +385,9 @@ def avg_pool2d_backward(
 
 # resample
 def resample_axis(x: Array, axis: int, start: Array, count: Array, weight: Array) -> Array: ...
+def resample_plane(
+    x: Array, h_start: Array, h_count: Array, h_weight: Array, w_start: Array, w_count: Array, w_weight: Array
+) -> Array: ...
 
 # exchange
 def to_dlpack(array: Array, versioned: bool, copied: bool) -> Any: ...

@@ -132,6 +132,8 @@ def large_calls(rng):
         "take_backward inner": lambda: _cpu.take_backward(x, np.arange(17) % 5, 2, 9, False),
         "gather": lambda: _cpu.gather(x, index, 1),
         "scatter_add": lambda: _cpu.scatter_add(x, index, more, 1),
+        "gather inner": lambda: _cpu.gather(x, index[:, :40] % 17, 2),
+        "scatter_add inner": lambda: _cpu.scatter_add(x, index[:, :40] % 17, more, 2),
         "cat": lambda: _cpu.cat((x, x, x[:, :3]), 1),
         "pad": lambda: _cpu.pad(x, [1, 2, 0], [0, 1, 5], 1.5),
         "masked_fill": lambda: _cpu.masked_fill(x, x > 0, 1.5),
@@ -182,6 +184,22 @@ def test_indices_out_of_range(bad):
     with pytest.raises(IndexError, match="size 0"):
         _cpu.take(x[:0], np.array([0]), 0, True)
     assert x.tolist() == [[1.0] * 3] * 5
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_first_index_out_of_range_is_named(axis, isa):
+    x = np.ones((300, 400), np.float32)
+    for at in ((0, 0), (150, 17), (299, 399)):
+        index = np.zeros(x.shape, np.int64)
+        index[at], index[299, 399] = -7, -7 if at == (299, 399) else 400
+        for call in (lambda: _cpu.gather(x, index, axis), lambda: _cpu.scatter_add(x, index, x, axis)):  # noqa: B023
+            for threads in (1, 3):
+                with backend.use_threads(threads), pytest.raises(IndexError, match=f"index -7.* {x.shape[axis]}$"):
+                    call()
+    empty = x[:0] if axis == 0 else x[:, :0]
+    for call in (lambda: _cpu.gather(empty, index[:1, :1], axis), lambda: _cpu.scatter_add(empty, index, x, axis)):
+        with pytest.raises(IndexError, match=r"size 0$"):
+            call()
 
 
 def test_indices_of_every_kind(rng):

@@ -156,6 +156,20 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("channels", [64, 65])
+@pytest.mark.parametrize("scheme", [("groups", 1), ("rows", 1)], ids=str)
+def test_results_too_large_for_the_caches(isa, scheme, channels, rng):
+    """The bits of an image are those of a call that is small enough to be stored through the caches."""
+    shape = (2, channels, 16, 20) if scheme[0] == "groups" else (2, 20 * 16, channels)
+    x, dy = normal(rng, shape), normal(rng, shape)
+    w, b = (normal(rng, channels) for _ in range(2))
+    many = np.arange(640) % 2
+    whole, some = run(scheme, x[many], w, b, dy[many]), run(scheme, x, w, b, dy)
+    for large, small in zip(whole[:2], some[:2], strict=True):
+        assert large.nbytes > 48 << 20
+        assert np.array_equal(large, small[many])
+
+
 def test_an_element_does_not_depend_on_its_position(isa, rng):
     x, dy = normal(rng, (6, 37, 5)), normal(rng, (6, 37, 5))
     whole = run(("groups", 37), x, None, None, dy)

@@ -168,6 +168,26 @@ def test_bits_do_not_depend_on_the_threads(isa, geometry, rng):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("channels", [64, 65])
+@pytest.mark.parametrize("geometry", [((2, 2), (2, 2), (0, 0)), ((3, 3), (1, 1), (1, 1))])
+def test_results_too_large_for_the_caches(isa, geometry, channels, rng):
+    """The bits of an image are those of a call that is small enough to be stored through the caches."""
+    size, pair = (56, 59), images(rng, (2, 56, 59, channels), np.float32).transpose(0, 3, 1, 2)
+    x = pair[np.arange(64) % 2]
+    y, taps = _cpu.max_pool2d(x, *geometry, ONE, False, True)
+    calls = {
+        "max": lambda n: _cpu.max_pool2d(x[:n], *geometry, ONE, False, False)[0],
+        "recorded": lambda n: _cpu.max_pool2d(x[:n], *geometry, ONE, False, True)[0],
+        "max backward": lambda n: _cpu.max_pool2d_backward(y[:n], taps[:n], size, *geometry, ONE, False),
+        "average": lambda n: _cpu.avg_pool2d(x[:n], *geometry, False, True, 0),
+        "average backward": lambda n: _cpu.avg_pool2d_backward(y[:n], size, *geometry, False, True, 0),
+    }
+    for name, call in calls.items():
+        whole, some = call(64), call(2)
+        assert "backward" not in name or whole.nbytes > 48 << 20 > some.nbytes
+        assert np.array_equal(whole, some[np.arange(64) % 2]), name
+
+
 def test_results_are_channels_last(rng):
     x = normal(rng, (2, 3, 4, 4))
     for view in (x, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):

@@ -186,6 +186,20 @@ def test_dropout_keeps_what_the_uniform_numbers_say(isa, dtype, p, rng):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_dropout_of_more_than_the_caches_hold(isa, dtype, rng):
+    """The bits of a part are those of a call that is small enough to be stored through the caches."""
+    x = np.tile(normal(rng, 1 << 16, dtype), (48 << 20 >> 16) // np.dtype(dtype).itemsize + 1)[: -(1 << 15) + 13]
+    y, mask = _cpu.dropout(x, 0.3, 3, 8)
+    assert y.nbytes > 48 << 20
+    dx = _cpu.dropout_backward(x, mask, 0.3)
+    assert np.array_equal(dx, y)
+    for start in (0, x.size // 8 * 4, (x.size - 2000) // 4 * 4):
+        part, kept = _cpu.dropout(x[start : start + 5000], 0.3, 3, 8 + start // 4)
+        assert np.array_equal(part, y[start : start + 5000])
+        assert np.array_equal(kept, mask[start : start + 5000])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @given(shape=shapes(), seed=UINT64, p=st.floats(0, 1))
 def test_dropout_gradient(dtype, shape, seed, p):
     rng = np.random.default_rng(seed)

@@ -45,6 +45,19 @@ def check(x, axis, band):
         assert np.moveaxis(got, 1, -1).flags.c_contiguous
 
 
+def check_plane(x, rows, columns):
+    """Height by `rows`, width by `columns`; length: the products that one output adds up."""
+    h, w = dense(rows, x.shape[-2]), dense(columns, x.shape[-1])
+    wide = x.astype(np.float64)
+    expected = apply(w, apply(h, wide, x.ndim - 2), x.ndim - 1)
+    scale = apply(np.abs(w), apply(np.abs(h), np.abs(wide), x.ndim - 2), x.ndim - 1)
+    for _, view in layouts(x):
+        got = _cpu.resample_plane(view, *rows, *columns)
+        assert got.dtype == x.dtype
+        assert_close(got, expected, "resample", length=rows[2].shape[1] * columns[2].shape[1], scale=scale)
+        assert np.moveaxis(got, 1, -1).flags.c_contiguous
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(
     batch=st.integers(0, 3),
@@ -62,12 +75,48 @@ def test_shapes(dtype, batch, channels, sizes, after, most, data):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@given(
+    batch=st.integers(0, 2),
+    channels=st.sampled_from(SIZES),
+    sizes=st.lists(st.integers(0, 7), min_size=2, max_size=3),
+    after=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    most=st.integers(0, 5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_planes(dtype, batch, channels, sizes, after, most, seed):
+    rng = np.random.default_rng(seed)
+    x = normal(rng, (batch, channels, *sizes), dtype)
+    rows, columns = (random_band(rng, n, m, most, dtype) for n, m in zip(sizes[-2:], after, strict=True))
+    check_plane(x, rows, columns)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("channels", [1, 3, 4, 8, 16, 19, 33])
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 7])
 def test_tiers(isa, most, channels, dtype, rng):
     x = normal(rng, (2, channels, 7, 5), dtype)
     for axis in (2, 3):
         check(x, axis, random_band(rng, x.shape[axis], 11, most, dtype))
+    rows, columns = (random_band(rng, n, 11, most, dtype) for n in (7, 5))
+    check_plane(x, rows, columns)
+    rows[2][:, :1] = 1  # rows that are taken as they are
+    check_plane(x, rows, columns)
+
+
+@pytest.mark.parametrize("channels", [64, 65])
+def test_results_too_large_for_the_caches(isa, channels, rng):
+    """The bits of a part are those of a call that is small enough to be stored through the caches."""
+    x = normal(rng, (2, channels, 3, 5))
+    long, rows, columns = (random_band(rng, n, m, 2, np.float32) for n, m in ((3, 21000), (3, 320), (5, 320)))
+    calls = [
+        (long, lambda band: _cpu.resample_axis(x, 2, *band)),
+        (rows, lambda band: _cpu.resample_plane(x, *band, *columns)),
+    ]
+    for band, call in calls:
+        whole = call(band)
+        assert whole.nbytes > 48 << 20
+        for part in (slice(0, 3), slice(200, 202), slice(len(band[0]) - 2, None)):
+            assert np.array_equal(call([a[part].copy() for a in band]), whole[:, :, part])
 
 
 def test_infinities_and_nan(isa, rng):
@@ -104,6 +153,16 @@ def test_bits_do_not_depend_on_the_threads(isa, axis, rng):
     assert len(results) == 1
 
 
+def test_bits_of_planes_do_not_depend_on_the_threads(isa, rng):
+    x = normal(rng, (3, 40, 37, 41))
+    rows, columns = random_band(rng, 37, 53, 4, np.float32), random_band(rng, 41, 29, 4, np.float32)
+    results = set()
+    for threads in (1, 2, 3, 5):
+        with backend.use_threads(threads):
+            results.add(_cpu.resample_plane(x, *rows, *columns).tobytes())
+    assert len(results) == 1
+
+
 def test_wrong_calls():
     x = np.ones((1, 2, 4, 4), np.float32)
     start, count, weight = np.zeros(3, np.int64), np.full(3, 2), np.ones((3, 2), np.float32)
@@ -128,3 +187,16 @@ def test_wrong_calls():
     for first, taps in wrong:
         with pytest.raises(ValueError, match=f"row 1 starts at {first} with {taps} weights, of at most 2, and"):
             _cpu.resample_axis(x, 2, np.array([0, first, 0]), np.array([1, taps, 1]), weight)
+
+
+def test_wrong_calls_of_planes():
+    x = np.ones((1, 2, 4, 4), np.float32)
+    band = np.zeros(3, np.int64), np.full(3, 2), np.ones((3, 2), np.float32)
+    for rows, columns in (([0, 4, 0], [0, 0, 0]), ([0, 0, 0], [0, 4, 0])):
+        with pytest.raises(ValueError, match="resample_plane: row 1 starts at 4 with 2 weights"):
+            _cpu.resample_plane(x, np.array(rows), *band[1:], np.array(columns), *band[1:])
+    with pytest.raises(ValueError, match=r"got an input of shape \(2, 4, 4\), wanted \(N, C, ..., H, W\)"):
+        _cpu.resample_plane(x[0], *band, *band)
+    for rows, columns in ((np.float32, np.float64), (np.float64, np.float32)):
+        with pytest.raises(TypeError, match="got dtypes float32 and float64"):
+            _cpu.resample_plane(x, *band[:2], band[2].astype(rows), *band[:2], band[2].astype(columns))

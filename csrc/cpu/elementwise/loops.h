@@ -2,7 +2,7 @@
 #pragma once
 #include "core/loop_nest.h"
 #include "cpu/runtime/parallel.h"
-#include "cpu/simd/vec.h"
+#include "cpu/simd/stores.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -70,15 +70,11 @@ void for_each_row(const LoopNest& nest, const Row& row) {
 // How an operand moves along a row. `any` covers every stride; `past` is one, with stores that leave the caches alone.
 enum class Step { one, past, zero, any };
 
-// Results that no cache would keep until they are read: written past the caches their lines need not be fetched first.
-constexpr int64_t kPastCaches = int64_t{48} << 20;  // bytes
-
 template <class T>
 bool is_written_past(const LoopNest& nest, const T* y) {
   int64_t elements = 1;
   for (int d = 0; d < nest.ndim; ++d) elements *= nest.shape[d];
-  return nest.ndim <= 1 && elements * static_cast<int64_t>(sizeof(T)) >= kPastCaches &&
-         reinterpret_cast<uintptr_t>(y) % sizeof(Vec<T>) == 0;
+  return nest.ndim <= 1 && is_written_past(elements, y);
 }
 
 template <class T, Step step>

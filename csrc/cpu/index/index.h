@@ -1,4 +1,5 @@
-// Copies whose places are given by indices, masks or paddings. Indices are int64, checked, and not negative.
+// Copies whose places are given by indices, masks or paddings. Indices are int64, not negative, and checked beforehand
+// unless said otherwise.
 #pragma once
 #include <cstdint>
 
@@ -22,13 +23,16 @@ struct IndexKernels {
   void (*take_backward)(int64_t outer, int64_t size, int64_t count, int64_t inner, const T* dy, const int64_t* index,
                         T* y);
 
+  // The next two check the indices as they read them: false where one was out of range (and taken as 0). The axis has
+  // `size` > 0 places.
+
   // y[p] = x[p but index[p] along the axis]; the nest's operands are x (whose stride along the axis is 0), index, y
-  void (*gather)(const LoopNest& nest, int64_t axis_stride, const T* x, const int64_t* index, T* y);
+  bool (*gather)(const LoopNest& nest, int64_t size, int64_t axis_stride, const T* x, const int64_t* index, T* y);
 
   // y[p but index[p, k] along the axis] += x[p, k] for k < count, in order; the nest leaves the axis out, its operands
   // are y, index, x, and axis_stride holds their strides along the axis
-  void (*scatter_add)(const LoopNest& nest, int64_t count, const int64_t* axis_stride, T* y, const int64_t* index,
-                      const T* x);
+  bool (*scatter_add)(const LoopNest& nest, int64_t size, int64_t count, const int64_t* axis_stride, T* y,
+                      const int64_t* index, const T* x);
 
   // y[r, i] = x[r, i] for i < n; a row of y lies y_pitch after the one before, x is row-major
   void (*copy_rows)(int64_t rows, int64_t n, const T* x, T* y, int64_t y_pitch);

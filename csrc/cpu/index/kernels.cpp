@@ -24,39 +24,84 @@ void take_backward(int64_t outer, int64_t size, int64_t count, int64_t inner, co
   add_rows(outer, size, count, inner, dy, index, [](int64_t, const int64_t*) { return T(1); }, y);
 }
 
+// An index, or 0 where it is not below size; `inside` becomes false there. Loaded once, whoever writes it meanwhile.
+TINYDL_INLINE int64_t checked(const int64_t* p, int64_t size, bool& inside) {
+  const int64_t index = __atomic_load_n(p, __ATOMIC_RELAXED);
+  const bool valid = static_cast<uint64_t>(index) < static_cast<uint64_t>(size);
+  inside = inside && valid;
+  return valid ? index : 0;
+}
+
+// to[i sy] = from[i sx + place[i si] stride] for i < n; whether all places are below size.
 template <class T>
-void gather(const LoopNest& nest, int64_t axis_stride, const T* x, const int64_t* index, T* y) {
+TINYDL_INLINE bool gather_row(int64_t n, int64_t size, const T* from, int64_t sx, int64_t stride, const int64_t* place,
+                              int64_t si, T* to, int64_t sy) {
+  bool inside = true;
+  for (int64_t i = 0; i < n; ++i) to[i * sy] = from[i * sx + checked(place + i * si, size, inside) * stride];
+  return inside;
+}
+
+template <class T>
+bool gather(const LoopNest& nest, int64_t size, int64_t axis_stride, const T* x, const int64_t* index, T* y) {
   const int64_t sx = nest.inner_stride(0), si = nest.inner_stride(1), sy = nest.inner_stride(2);
-  for_each_row<3>(nest, [=](const int64_t* at, int64_t n) {
+  const bool dense = si == 1 && sy == 1;
+  bool inside = true;
+  for_each_row<3>(nest, [=, &inside](const int64_t* at, int64_t n) {
     const T* from = x + at[0];
     const int64_t* place = index + at[1];
     T* to = y + at[2];
-    for (int64_t i = 0; i < n; ++i) to[i * sy] = from[i * sx + place[i * si] * axis_stride];
+    bool valid;
+    if (dense && sx == 0 && axis_stride == 1)
+      valid = gather_row(n, size, from, 0, 1, place, 1, to, 1);
+    else if (dense && sx == 1)
+      valid = gather_row(n, size, from, 1, axis_stride, place, 1, to, 1);
+    else
+      valid = gather_row(n, size, from, sx, axis_stride, place, si, to, sy);
+    if (!valid) __atomic_store_n(&inside, false, __ATOMIC_RELAXED);
   });
+  return inside;
+}
+
+// to[i sy + place[i si] stride] += from[i sx] for i < n, in order; whether all places are below size.
+template <class T>
+TINYDL_INLINE bool add_row(int64_t n, int64_t size, T* to, int64_t sy, int64_t stride, const int64_t* place, int64_t si,
+                           const T* from, int64_t sx) {
+  bool inside = true;
+  for (int64_t i = 0; i < n; ++i) to[i * sy + checked(place + i * si, size, inside) * stride] += from[i * sx];
+  return inside;
 }
 
 // A block is a stretch along the nest's innermost axis, so that two blocks never add to one element.
 template <class T>
-void scatter_add(const LoopNest& nest, int64_t count, const int64_t* axis_stride, T* y, const int64_t* index,
-                 const T* x) {
+bool scatter_add(const LoopNest& nest, int64_t size, int64_t count, const int64_t* axis_stride, T* y,
+                 const int64_t* index, const T* x) {
   int64_t rows = 1;
   for (int d = 0; d < nest.ndim - 1; ++d) rows *= nest.shape[d];
   const int64_t inner = nest.inner();
-  if (rows == 0 || inner == 0 || count == 0) return;
+  if (rows == 0 || inner == 0 || count == 0) return true;
   const int64_t stretch = smaller(inner, larger(1, kBlock / count)), pieces = div_up(inner, stretch);
   const int64_t sy = nest.inner_stride(0), si = nest.inner_stride(1), sx = nest.inner_stride(2);
   const int64_t ay = axis_stride[0], ai = axis_stride[1], ax = axis_stride[2];
-  parallel_for(rows * pieces, rows * inner * count, [=, &nest](int64_t begin, int64_t end, int) {
+  bool inside = true;
+  parallel_for(rows * pieces, rows * inner * count, [=, &nest, &inside](int64_t begin, int64_t end, int) {
+    bool valid = true;
     for (int64_t b = begin; b < end; ++b) {
       const RowCursor<3> cursor(nest, b / pieces);
       const int64_t first = b % pieces * stretch, n = smaller(stretch, inner - first);
       T* to = y + cursor[0] + first * sy;
       const int64_t* place = index + cursor[1] + first * si;
       const T* from = x + cursor[2] + first * sx;
-      for (int64_t k = 0; k < count; ++k)
-        for (int64_t i = 0; i < n; ++i) to[i * sy + place[i * si + k * ai] * ay] += from[i * sx + k * ax];
+      if (n == 1 && ay == 1 && ai == 1 && ax == 1)
+        valid &= add_row(count, size, to, 0, 1, place, 1, from, 1);
+      else if (n == 1)
+        valid &= add_row(count, size, to, 0, ay, place, ai, from, ax);
+      else
+        for (int64_t k = 0; k < count; ++k)
+          valid &= add_row(n, size, to, sy, ay, place + k * ai, si, from + k * ax, sx);
     }
+    if (!valid) __atomic_store_n(&inside, false, __ATOMIC_RELAXED);
   });
+  return inside;
 }
 
 template <class T>
@@ -126,8 +171,11 @@ void masked_fill(const LoopNest& nest, const T* x, const uint8_t* mask, T value,
     const T* from = x + at[0];
     const uint8_t* hidden = mask + at[1];
     T* to = y + at[2];
+    const auto fill = [=](typename Vec<T>::Mask m, Vec<T> v) { return select(m, Vec<T>(value), v); };
+    using Row = Operand<T, Step::one>;
     if (sx == 1 && sm == 1 && sy == 1)
-      for (int64_t i = 0; i < n; ++i) to[i] = hidden[i] ? value : from[i];
+      map_row(fill, n, Row{to, 1}, Condition<T, Step::one>{reinterpret_cast<const int8_t*>(hidden), 1},
+              Row{const_cast<T*>(from), 1});
     else
       for (int64_t i = 0; i < n; ++i) to[i * sy] = hidden[i * sm] ? value : from[i * sx];
   });

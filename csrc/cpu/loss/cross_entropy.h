@@ -28,7 +28,10 @@ void exp_sum_row(int64_t classes, const T* x, T* m, T* s) {
   const T top = max_run(x, classes);
   const Vec<T> shift(top);
   *m = top;
-  *s = static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) { return exp_at(x, c, lanes, shift); }));
+  *s = static_cast<T>(sum_terms<T>(classes, [=](int64_t c, int lanes) {
+    __builtin_prefetch(x + classes + c);  // the next row: its maximum takes less time than its way from memory
+    return exp_at(x, c, lanes, shift);
+  }));
 }
 
 // sum_c t[c] (x[c] - m), t(c, lanes) being 0 in the lanes after the row's end.

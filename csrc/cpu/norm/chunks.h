@@ -3,7 +3,7 @@
 #include "cpu/norm/norm.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/integers.h"
-#include "cpu/simd/vec.h"
+#include "cpu/simd/stores.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -63,9 +63,9 @@ struct Stretch {
     if constexpr (tail) return Vec<T>::load(p, lanes);
     return Vec<T>::load(p + k * Vec<T>::size);
   }
-  TINYDL_INLINE void store(Vec<T> v, T* p, int k) const {
+  TINYDL_INLINE void store(Vec<T> v, T* p, int k, bool past = false) const {
     if constexpr (tail) return v.store(p, lanes);
-    v.store(p + k * Vec<T>::size);
+    store_first(v, p + k * Vec<T>::size, Vec<T>::size, past);
   }
   // v with zeros in the lanes that do not count.
   TINYDL_INLINE Vec<T> keep(Vec<T> v) const {

@@ -115,6 +115,7 @@ void column_norm(const NormColumns& g, const T* x, Moments m, double eps, const 
       f[channels] = static_cast<T>(scale);
       f[2 * channels] = static_cast<T>((b ? static_cast<double>(b[c]) : 0) - mean.low * scale);
     }
+  const bool past = are_written_past(g.outer * g.rows, channels, y);
   for_each_chunk(g, [=](int64_t o, int64_t rows, int64_t at, int64_t) {
     const T* f = factors + 3 * o * channels;
     for (int64_t r = 0; r < rows; ++r)
@@ -122,9 +123,10 @@ void column_norm(const NormColumns& g, const T* x, Moments m, double eps, const 
         const int64_t to = at + r * channels + c;
         for (int k = 0; k < s.vectors; ++k) {
           const Vec<T> d = s.load(x + to, k) - s.load(f + c, k);
-          s.store(fma(d, s.load(f + channels + c, k), s.load(f + 2 * channels + c, k)), y + to, k);
+          s.store(fma(d, s.load(f + channels + c, k), s.load(f + 2 * channels + c, k)), y + to, k, past);
         }
       });
+    if (past) stream_fence();
   });
 }
 

@@ -92,6 +92,7 @@ void gradient_factors(const NormColumns& g, Moments m, double eps, const T* w, c
 template <class T>
 void column_dx(const NormColumns& g, bool fixed, const T* dy, const T* x, const T* shift, const T* factors, T* dx) {
   const int64_t channels = g.channels;
+  const bool past = are_written_past(g.outer * g.rows, channels, dx);
   for_each_chunk(g, [=](int64_t o, int64_t rows, int64_t at, int64_t) {
     const T *f = factors + 3 * o * channels, *mean = shift + o * channels;
     for (int64_t r = 0; r < rows; ++r)
@@ -100,14 +101,15 @@ void column_dx(const NormColumns& g, bool fixed, const T* dy, const T* x, const 
         for (int k = 0; k < s.vectors; ++k) {
           const Vec<T> upstream = s.load(dy + to, k), a = s.load(f + c, k);
           if (fixed) {
-            s.store(upstream * a, dx + to, k);
+            s.store(upstream * a, dx + to, k, past);
             continue;
           }
           const Vec<T> d = s.load(x + to, k) - s.load(mean + c, k);
           const Vec<T> rest = fma(d, s.load(f + channels + c, k), s.load(f + 2 * channels + c, k));
-          s.store(fma(upstream, a, rest), dx + to, k);
+          s.store(fma(upstream, a, rest), dx + to, k, past);
         }
       });
+    if (past) stream_fence();
   });
 }
 

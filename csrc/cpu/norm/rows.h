@@ -106,6 +106,7 @@ void for_each_block(const NormRows& g, const Body& body) {
 template <class T>
 void row_norm(const NormRows& g, const T* x, double eps, const T* w, const T* b, Moments m, T* y) {
   using V = Vec<T>;
+  const bool past = are_written_past(g.rows, g.n, y);
   parallel_for(g.rows, 4 * g.rows * g.n, [=](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       const T* from = x + row * g.n;
@@ -113,12 +114,14 @@ void row_norm(const NormRows& g, const T* x, double eps, const T* w, const T* b,
       row_moments(from, g.n, g.centered, m.mean[row], m.var[row]);
       const Standardise<T> standardise(m.mean[row], m.var[row], eps);
       for_each_vector<T>(g.n, [=](auto vector, int64_t i) {
+        if (past) __builtin_prefetch(from + g.n + i);  // the next row, which is else asked for only by its first sum
         V z = standardise(vector.load(from + i, 0));
         if (w) z = z * vector.load(w + i, 0);
         if (b) z = z + vector.load(b + i, 0);
-        vector.store(z, to + i, 0);
+        vector.store(z, to + i, 0, past);
       });
     }
+    if (past) stream_fence();
   });
 }
 
@@ -152,7 +155,7 @@ struct RowGradient {
 // dx of `count` rows, and their part of the block's dw and db (unless null).
 template <class T, int count>
 void rows_backward(const NormRows& g, const T* dy, const T* x, const double* mean, const double* var, double eps,
-                   const T* w, T* dx, T* dw, T* db) {
+                   const T* w, T* dx, bool past, T* dw, T* db) {
   using V = Vec<T>;
   RowGradient<T> row[count];
   for (int k = 0; k < count; ++k)
@@ -165,7 +168,7 @@ void rows_backward(const NormRows& g, const T* dy, const T* x, const double* mea
       if (dx) {
         const V scaled = w ? upstream * vector.load(w + i, 0) : upstream;
         const V rest = fma(z, row[k].slope, row[k].shift);
-        vector.store(fma(scaled, row[k].standardise.r, rest), dx + at, 0);
+        vector.store(fma(scaled, row[k].standardise.r, rest), dx + at, 0, past);
       }
       to_w = fma(upstream, z, to_w);
       to_b = to_b + upstream;
@@ -202,17 +205,19 @@ void row_norm_backward(const NormRows& g, const T* dy, const T* x, Moments m, do
   const int64_t n = g.n, blocks = div_up(g.rows, kRowsPerBlock);
   Scratch scratch(dw ? static_cast<size_t>(2 * blocks * n) * sizeof(T) : 0);
   T* partial = static_cast<T*>(scratch.data());
+  const bool past = are_written_past(g.rows, n, dx);
   for_each_block(g, [=](int64_t first, int64_t last, int64_t block) {
     T* sums = dw ? partial + 2 * block * n : nullptr;
     for (int64_t i = 0; sums && i < 2 * n; ++i) sums[i] = 0;
     int64_t row = first;
     const auto step = [&](auto backward, int64_t count) {
-      backward(g, dy + row * n, x + row * n, m.mean + row, m.var + row, eps, w, dx ? dx + row * n : nullptr, sums,
+      backward(g, dy + row * n, x + row * n, m.mean + row, m.var + row, eps, w, dx ? dx + row * n : nullptr, past, sums,
                sums ? sums + n : nullptr);
       row += count;
     };
     while (row + kRowsAtOnce <= last) step(rows_backward<T, kRowsAtOnce>, kRowsAtOnce);
     while (row < last) step(rows_backward<T, 1>, 1);
+    if (past) stream_fence();
   });
   if (dw) merge_blocks(partial, blocks, n, dw, db);
 }

@@ -6,6 +6,7 @@
 #include "cpu/pool/taps.h"
 #include "cpu/pool/windows.h"
 #include "cpu/runtime/allocator.h"
+#include "cpu/simd/stores.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -56,7 +57,8 @@ TINYDL_INLINE int64_t tap_at(const PoolAxis& a, int64_t offset) {
 
 // The sum of term(source, c, lanes) over any windows of the covers.
 template <class T, class Term>
-void gather_any(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx, const Term& term) {
+void gather_any(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx, bool past,
+                const Term& term) {
   for_channels<T>(g.channels, [&](int64_t c, int lanes) {
     Vec<T> total(T(0));
     for (int64_t a = 0; a < h.count; ++a) {
@@ -69,13 +71,13 @@ void gather_any(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y
         total = total + term(Source{y_at + window * g.channels, window, i * g.w.kernel + j}, c, lanes);
       }
     }
-    store_first(total, dx + c, lanes);
+    store_first(total, dx + c, lanes, past);
   });
 }
 
 // The same for NH x NW windows without dilation.
 template <int NH, int NW, class T, class Term>
-TINYDL_INLINE void gather_few(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx,
+TINYDL_INLINE void gather_few(const PoolGeometry& g, const Cover& h, const Cover& w, int64_t y_at, T* dx, bool past,
                               const Term& term) {
   const int64_t window = h.first * g.w.out + w.first, tap = h.offset * g.w.kernel + w.offset;
   for_channels<T>(g.channels, [&](int64_t c, int lanes) {
@@ -86,23 +88,24 @@ TINYDL_INLINE void gather_few(const PoolGeometry& g, const Cover& h, const Cover
         const int64_t its_tap = tap - a * g.h.stride * g.w.kernel - b * g.w.stride;
         total = total + term(Source{y_at + at * g.channels, at, its_tap}, c, lanes);
       }
-    store_first(total, dx + c, lanes);
+    store_first(total, dx + c, lanes, past);
   });
 }
 
 // A row of pixels over which NH rows of windows reach, and at most three windows of each.
 template <int NH, class T, class Term>
-void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int64_t y_at, T* dx, const Term& term) {
+void gather_row(const PoolGeometry& g, const Cover& h, const Cover* columns, int64_t y_at, T* dx, bool past,
+                const Term& term) {
   for (int64_t iw = 0; iw < g.w.in; ++iw, dx += g.channels) {
     const Cover w = columns[iw];
     if (NH == 0 || w.count == 0)
-      gather_few<0, 0>(g, h, w, y_at, dx, term);
+      gather_few<0, 0>(g, h, w, y_at, dx, past, term);
     else if (w.count == 1)
-      gather_few<NH, 1>(g, h, w, y_at, dx, term);
+      gather_few<NH, 1>(g, h, w, y_at, dx, past, term);
     else if (w.count == 2)
-      gather_few<NH, 2>(g, h, w, y_at, dx, term);
+      gather_few<NH, 2>(g, h, w, y_at, dx, past, term);
     else
-      gather_few<NH, 3>(g, h, w, y_at, dx, term);
+      gather_few<NH, 3>(g, h, w, y_at, dx, past, term);
   }
 }
 
@@ -116,22 +119,24 @@ void gather(const PoolGeometry& g, T* dx, const Term& term) {
   Cover* columns = static_cast<Cover*>(scratch.data());
   for (int64_t iw = 0; iw < g.w.in; ++iw) columns[iw] = cover(g.w, iw);
   const int64_t row = g.w.in * g.channels;
+  const bool past = are_written_past(g.n * g.h.in * g.w.in, g.channels, dx);
   parallel_for(g.n * g.h.in, 2 * g.n * g.h.in * row, [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const Cover h = cover(g.h, r % g.h.in);
       const int64_t y_at = r / g.h.in * g.h.out * g.w.out * g.channels;
       T* to = dx + r * row;
       if (!few)
-        for (int64_t iw = 0; iw < g.w.in; ++iw) gather_any(g, h, columns[iw], y_at, to + iw * g.channels, term);
+        for (int64_t iw = 0; iw < g.w.in; ++iw) gather_any(g, h, columns[iw], y_at, to + iw * g.channels, past, term);
       else if (h.count == 0)
-        gather_row<0>(g, h, columns, y_at, to, term);
+        gather_row<0>(g, h, columns, y_at, to, past, term);
       else if (h.count == 1)
-        gather_row<1>(g, h, columns, y_at, to, term);
+        gather_row<1>(g, h, columns, y_at, to, past, term);
       else if (h.count == 2)
-        gather_row<2>(g, h, columns, y_at, to, term);
+        gather_row<2>(g, h, columns, y_at, to, past, term);
       else
-        gather_row<3>(g, h, columns, y_at, to, term);
+        gather_row<3>(g, h, columns, y_at, to, past, term);
     }
+    if (past) stream_fence();
   });
 }
 
@@ -156,7 +161,7 @@ struct Discard {
 // y[y_at...] = max over the taps inside of x[x_at...], one vector of channels.
 template <class Size, class T, class Taps>
 TINYDL_INLINE void max_vector(const Window& window, int64_t kernel_w, const T* x, int64_t x_at, T* y, int64_t y_at,
-                              Taps taps, int lanes) {
+                              Taps taps, int lanes, bool past) {
   using V = Vec<T>;
   using Index = typename V::Mask;
   const Span h = Size::span(window.h), w = Size::span(window.w);
@@ -169,17 +174,17 @@ TINYDL_INLINE void max_vector(const Window& window, int64_t kernel_w, const T* x
       best = select(better, value, best);
       if constexpr (Taps::wanted) winner = select(better, Index(static_cast<Int<T>>(i * kernel_w + j)), winner);
     }
-  store_first(best, y + y_at, lanes);
+  store_first(best, y + y_at, lanes, past);
   taps.store(winner, y_at, lanes);
 }
 
 template <class T, class Taps>
 void max_windows(const PoolGeometry& g, const T* x, T* y, Taps taps) {
   by_kernel(g, [&](auto kernel) {
-    for_each_window(g, [&](const Window& window, bool whole, int64_t y_at) {
+    for_each_window(g, y, [&](const Window& window, bool whole, int64_t y_at, bool past) {
       specialise(kernel, whole, [&](auto size) {
         for_channels<T>(g.channels, [&](int64_t c, int lanes) {
-          max_vector<decltype(size)>(window, g.w.kernel, x, window.at + c, y, y_at + c, taps, lanes);
+          max_vector<decltype(size)>(window, g.w.kernel, x, window.at + c, y, y_at + c, taps, lanes, past);
         });
       });
     });
@@ -249,11 +254,11 @@ void average(const PoolGeometry& g, const AverageRule& rule, const T* x, T* y) {
   T* weights = static_cast<T*>(scratch.data());
   fill_weights(g, rule, weights);
   by_kernel(g, [&](auto kernel) {
-    for_each_window(g, [&](const Window& window, bool whole, int64_t y_at) {
+    for_each_window(g, y, [&](const Window& window, bool whole, int64_t y_at, bool past) {
       const Vec<T> weight(weights[window.number]);
       specialise(kernel, whole, [&](auto size) {
         for_channels<T>(g.channels, [&](int64_t c, int lanes) {
-          store_first(sum_vector<decltype(size)>(window, x, window.at + c, lanes) * weight, y + y_at + c, lanes);
+          store_first(sum_vector<decltype(size)>(window, x, window.at + c, lanes) * weight, y + y_at + c, lanes, past);
         });
       });
     });

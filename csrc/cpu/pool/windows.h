@@ -2,7 +2,7 @@
 #pragma once
 #include "core/pool_geometry.h"
 #include "cpu/runtime/parallel.h"
-#include "cpu/simd/lanes.h"
+#include "cpu/simd/stores.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -27,12 +27,13 @@ struct Window {
   int64_t row, column;  // from a tap to the next one
 };
 
-// Calls pixel(window, whole, y_at) for the window of every output pixel; `whole` says that all its taps are
-// inside, y_at is where its channels are in y.
-template <class Pixel>
-void for_each_window(const PoolGeometry& g, const Pixel& pixel) {
+// Calls pixel(window, whole, y_at, past) for the window of every output pixel; `whole` says that all its taps are
+// inside, y_at is where its channels are in y, and `past` that they are written past the caches.
+template <class T, class Pixel>
+void for_each_window(const PoolGeometry& g, const T* y, const Pixel& pixel) {
   const int64_t taps = (g.h.kernel < g.h.in ? g.h.kernel : g.h.in) * (g.w.kernel < g.w.in ? g.w.kernel : g.w.in);
   const int64_t row = g.w.in * g.channels;
+  const bool past = are_written_past(g.n * g.h.out * g.w.out, g.channels, y);
   parallel_for(g.n * g.h.out, g.n * g.h.out * g.w.out * g.channels * taps, [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t image = r / g.h.out * g.h.in * row, oh = r % g.h.out;
@@ -47,9 +48,10 @@ void for_each_window(const PoolGeometry& g, const Pixel& pixel) {
                             at + (ow * g.w.stride - g.w.padding) * g.channels,
                             g.h.dilation * row,
                             g.w.dilation * g.channels};
-        pixel(window, whole_h && w.last - w.first == g.w.kernel, (r * g.w.out + ow) * g.channels);
+        pixel(window, whole_h && w.last - w.first == g.w.kernel, (r * g.w.out + ow) * g.channels, past);
       }
     }
+    if (past) stream_fence();
   });
 }
 

@@ -8,6 +8,7 @@
 #include "cpu/random/philox.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/integers.h"
+#include "cpu/simd/stores.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -29,6 +30,7 @@ void for_each_chunk(Stream stream, int64_t count, int64_t work, const Body& body
       philox.fill(stream.offset + static_cast<uint64_t>(from / 4), n, words);
       body(from, n, words);
     }
+    stream_fence();  // for keep_past
   });
 }
 
@@ -67,6 +69,7 @@ T scale_of(double p) {
   return p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
 }
 
+// y[i] = mask[i] ? x[i] scale : 0
 template <class T>
 TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t* __restrict mask, T* __restrict y) {
   for (int64_t i = 0; i < n; ++i) {
@@ -75,23 +78,40 @@ TINYDL_INLINE void keep(int64_t n, T scale, const T* __restrict x, const uint8_t
   }
 }
 
+// The same for n <= kChunk elements that are written past the caches: by way of a buffer, for the loop above. What the
+// next chunk reads is asked for meanwhile, as the words of a draw take longer than the fetching.
+template <class T>
+void keep_past(int64_t n, T scale, const T* x, const uint8_t* mask, T* y) {
+  alignas(64) T kept[kChunk];
+  keep(n, scale, x, mask, kept);
+  for_channels<T>(n, [=, &kept](int64_t i, int lanes) {
+    __builtin_prefetch(x + kChunk + i);
+    store_first(load_first(kept + i, lanes), y + i, lanes, lanes == Vec<T>::size);
+  });
+}
+
 template <class T>
 void dropout(Stream stream, int64_t count, double p, const T* x, T* y, uint8_t* mask) {
   const auto threshold = static_cast<int32_t>(__builtin_ceil(p * 16777216.0));  // u >= p where u 2^24 >= threshold
   const T scale = scale_of<T>(p);
+  const bool past = is_written_past(count, y);
   for_each_chunk(stream, count, count, [=](int64_t from, int64_t n, const uint32_t* words) {
     uint8_t* __restrict kept = mask + from;
     for (int64_t i = 0; i < n; ++i) kept[i] = static_cast<int32_t>(words[i] >> 8) >= threshold;
-    keep(n, scale, x + from, kept, y + from);
+    past ? keep_past(n, scale, x + from, kept, y + from) : keep(n, scale, x + from, kept, y + from);
   });
 }
 
 template <class T>
 void dropout_backward(int64_t count, double p, const T* dy, const uint8_t* mask, T* dx) {
   const T scale = scale_of<T>(p);
+  const bool past = is_written_past(count, dx);
   parallel_for((count + kBlock - 1) / kBlock, count, [=](int64_t begin, int64_t end, int) {
-    const int64_t from = begin * kBlock, n = smaller(end * kBlock, count) - from;
-    keep(n, scale, dy + from, mask + from, dx + from);
+    const int64_t first = begin * kBlock, last = smaller(end * kBlock, count);
+    if (!past) return keep(last - first, scale, dy + first, mask + first, dx + first);
+    for (int64_t at = first; at < last; at += kChunk)
+      keep_past(smaller(kChunk, last - at), scale, dy + at, mask + at, dx + at);
+    stream_fence();
   });
 }
 

@@ -48,7 +48,7 @@ T best_of_run(const T* x, int64_t n) {
     best[0] = Order::better(load_or(x + i, lanes, Order::template start<T>), best[0]);
   }
   const V all = Order::better(Order::better(best[0], best[1]), Order::better(best[2], best[3]));
-  return fold_lanes(all, [](T a, T b) { return Order::better(a, b); });
+  return fold_lanes(all, [](V a, V b) { return Order::better(a, b); });
 }
 
 // y[i] = the best of x[r, i] over r < rows, for i < n.

@@ -21,19 +21,24 @@ double sum_run(const T* x, int64_t n) {
   return static_cast<double>(sum_lanes((total[0] + total[1]) + (total[2] + total[3])));
 }
 
-// y[i] = sum over r < rows of x[r, i], for i < n.
+// y[i] = sum over r < rows of x[r, i], for the columns of K vectors; all lanes, or for one vector the first `lanes`.
+template <int K, class T>
+TINYDL_INLINE void sum_columns(const T* x, int64_t rows, int64_t n, T* y, int lanes) {
+  using V = Vec<T>;
+  V total[K];
+  for (int k = 0; k < K; ++k) total[k] = V(T(0));
+  for (int64_t r = 0; r < rows; ++r)
+    for (int k = 0; k < K; ++k) total[k] = total[k] + load_first(x + r * n + k * V::size, lanes);
+  for (int k = 0; k < K; ++k) store_first(total[k], y + k * V::size, lanes);
+}
+
+// y[i] = sum over r < rows of x[r, i], for i < n. A few vectors at a time: neighbouring lines, independent sums.
 template <class T>
 void sum_rows(const T* x, int64_t rows, int64_t n, T* y) {
-  using V = Vec<T>;
-  for (int64_t i = 0; i < n; i += V::size) {
-    const int lanes = static_cast<int>(smaller(V::size, n - i));
-    V total(T(0));
-    if (lanes == V::size)
-      for (int64_t r = 0; r < rows; ++r) total = total + V::load(x + r * n + i);
-    else
-      for (int64_t r = 0; r < rows; ++r) total = total + V::load(x + r * n + i, lanes);
-    total.store(y + i, lanes);
-  }
+  constexpr int size = Vec<T>::size;
+  int64_t i = 0;
+  for (; i + 4 * size <= n; i += 4 * size) sum_columns<4>(x + i, rows, n, y + i, size);
+  for_channels<T>(n - i, [=](int64_t c, int lanes) { sum_columns<1>(x + i + c, rows, n, y + i + c, lanes); });
 }
 
 // Adds up `count` partial sums that lie `stride` apart.

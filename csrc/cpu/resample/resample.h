@@ -1,6 +1,5 @@
-// Resampling along one axis of a dense array seen as (outer, in, inner), row-major: each output is a weighted sum of
-// a few neighbouring inputs. Every interpolation is one such call for each axis; its backward pass is the same call
-// with the transposed weights.
+// Resampling of dense row-major arrays along one or two neighbouring axes: each output is a weighted sum of a few
+// neighbouring inputs. Every interpolation is a few such calls; its backward pass is the same with transposed weights.
 #pragma once
 #include <cstdint>
 
@@ -22,6 +21,9 @@ template <class T>
 struct ResampleKernels {
   // y[o, i, c] = sum over k < count[i] of weight[i, k] x[o, start[i] + k, c]
   void (*axis)(const BandMatrix<T>&, int64_t outer, int64_t inner, const T* x, T* y);
+
+  // y[o, i, j, c] = sum over k and l of h.weight[i, k] w.weight[j, l] x[o, h.start[i] + k, w.start[j] + l, c]
+  void (*plane)(const BandMatrix<T>& h, const BandMatrix<T>& w, int64_t outer, int64_t inner, const T* x, T* y);
 };
 
 TINYDL_KERNELS(ResampleKernels, resample)

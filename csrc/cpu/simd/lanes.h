@@ -32,21 +32,9 @@ TINYDL_INLINE Vec<T> load_or(const T* p, int n, T rest) {
   return select(first_lanes<T>(n), Vec<T>::load(p, n), Vec<T>(rest));
 }
 
-// Lane i of the result is lane index[i] of a, taken modulo the size.
-template <class T>
-TINYDL_INLINE Vec<T> permute(Vec<T> a, typename Vec<T>::Mask index) {
-#if defined(__clang__)
-  Vec<T> out;
-  for (int i = 0; i < Vec<T>::size; ++i) out.v[i] = a.v[index.v[i] & (Vec<T>::size - 1)];
-  return out;
-#else
-  return Vec<T>(__builtin_shuffle(a.v, index.v));
-#endif
-}
-
 template <class T>
 TINYDL_INLINE T max_lanes(Vec<T> a) {
-  return fold_lanes(a, [](T x, T y) { return x > y ? x : y; });
+  return fold_lanes(a, [](Vec<T> x, Vec<T> y) { return max(x, y); });
 }
 
 // Calls body(c, lanes) for the vectors of channels.

@@ -131,18 +131,36 @@ TINYDL_INLINE Vec<To> convert(Vec<From> a) {
   return Vec<To>(__builtin_convertvector(a.v, typename Vec<To>::Native));
 }
 
+// Lane i of the result is lane index[i] of a, taken modulo the size.
+template <class T>
+TINYDL_INLINE Vec<T> permute(Vec<T> a, typename Vec<T>::Mask index) {
+#if defined(__clang__)
+  Vec<T> out;
+  for (int i = 0; i < Vec<T>::size; ++i) out.v[i] = a.v[index.v[i] & (Vec<T>::size - 1)];
+  return out;
+#else
+  return Vec<T>(__builtin_shuffle(a.v, index.v));
+#endif
+}
+
 // All lanes combined pairwise: lane i with lane i + size/2, then i + size/4, and so on.
+template <int half, class T, class Combine>
+TINYDL_INLINE Vec<T> fold_halves(Vec<T> a, Combine combine) {
+  if constexpr (half == 0) {
+    return a;
+  } else {
+    typename Vec<T>::Mask index;
+    for (int i = 0; i < Vec<T>::size; ++i) index.v[i] = i ^ half;
+    return fold_halves<half / 2>(combine(a, permute(a, index)), combine);
+  }
+}
 template <class T, class Combine>
 TINYDL_INLINE T fold_lanes(Vec<T> a, Combine combine) {
-  T lane[Vec<T>::size];
-  a.store(lane);
-  for (int half = Vec<T>::size / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lane[i] = combine(lane[i], lane[i + half]);
-  return lane[0];
+  return fold_halves<Vec<T>::size / 2>(a, combine)[0];
 }
 template <class T>
 TINYDL_INLINE T sum_lanes(Vec<T> a) {
-  return fold_lanes(a, [](T x, T y) { return x + y; });
+  return fold_lanes(a, [](Vec<T> x, Vec<T> y) { return x + y; });
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -69,12 +69,19 @@ TINYDL_INLINE double sum_terms(int64_t n, const Term& term) {
 template <class T>
 constexpr T kUnderflow = sizeof(T) == 4 ? T(-87.33654475) : T(-708.3964185322641);
 
-// e^x, or 0 where that would be denormal: beside a row's maximum such terms vanish, and computing them (they include
-// every masked logit) would cost 25 times as much as the others.
+// e^x where it is a normal number.
+TINYDL_INLINE Vec<float> exp_of_moderate(Vec<float> x) {
+  const ExpParts e = exp_parts(x);
+  return scale_by_power(Vec<float>(1.0f) + e.t, e.n);
+}
+TINYDL_INLINE Vec<double> exp_of_moderate(Vec<double> x) { return exp(x); }
+
+// e^x for x <= 0, or 0 where that would be denormal: beside a row's maximum such terms vanish, and computing them (they
+// include every masked logit) would cost 25 times as much as the others.
 template <class T>
 TINYDL_INLINE Vec<T> exp_or_zero(Vec<T> x) {
   const auto vanishes = x < Vec<T>(kUnderflow<T>);
-  return select(vanishes, Vec<T>(T(0)), exp(select(vanishes, Vec<T>(T(0)), x)));
+  return select(vanishes, Vec<T>(T(0)), exp_of_moderate(select(vanishes, Vec<T>(T(0)), x)));
 }
 
 // e^(x[i] - shift) for the vector at i; 0 in the lanes after the row's end.

@@ -27,6 +27,8 @@ def _bins(size: int, count: int) -> list[tuple[int, int]]:
 
 def _sizes(op: str, output_size: OutputSize, input: tuple[int, ...]) -> Pair:
     """The output's sizes; None keeps the input's."""
+    if type(output_size) is int and output_size > 0 and 0 not in input:  # the usual case, quickly
+        return (output_size,) * len(input)
     wanted = output_size if isinstance(output_size, tuple | list) else (output_size,) * len(input)
     if len(wanted) != len(input) or not all([n is None or isinstance(n, int | np.integer) for n in wanted]):
         raise (TypeError if len(wanted) == len(input) else ValueError)(
@@ -99,13 +101,18 @@ class AdaptiveAvgPool2d(Function):
         return dx
 
 
+def _tiling(height: int, width: int) -> tuple[Pair, Pair, Pair, bool, bool, int]:
+    """The geometry of an AvgPool2d whose windows of that size touch."""
+    return (height, width), (height, width), (0, 0), False, True, 0
+
+
 def _average(images: Tensor, size: Pair) -> Tensor:
     height, width = images.shape[2:]
+    if size == (1, 1):
+        return GlobalAvgPool2d(_tiling(height, width)).apply(images)  # type: ignore[no-any-return]
     if not _divides(size, (height, width)):
         return AdaptiveAvgPool2d(size).apply(images)  # type: ignore[no-any-return]
-    kernel = height // size[0], width // size[1]
-    function = GlobalAvgPool2d if size == (1, 1) else AvgPool2d
-    return function((kernel, kernel, (0, 0), False, True, 0)).apply(images)  # type: ignore[no-any-return]
+    return AvgPool2d(_tiling(height // size[0], width // size[1])).apply(images)  # type: ignore[no-any-return]
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: OutputSize) -> Tensor:

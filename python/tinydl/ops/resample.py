@@ -1,7 +1,8 @@
 """Images and sequences of another size: interpolation along each spatial axis.
 
 Every mode is separable: along an axis, each output is a weighted sum of a few neighbouring inputs. The weights of an
-axis are computed once, in float64, and one kernel applies them; the gradient is the same call with their transpose.
+axis are computed once, in float64, and kernels apply those of one axis or of height and width together; the gradient
+is the same calls with their transpose.
 """
 
 from __future__ import annotations
@@ -178,22 +179,30 @@ def _band(rows: Array, columns: Array, values: Array, height: int, dtype: str) -
 # -- The operation ----------------------------------------------------------------------------------------------
 
 
-class Resample(Function):
-    """y = x with a band matrix applied along each named axis; the gradient takes the transposed matrices."""
+class Step(NamedTuple):
+    """A kernel, and what it takes beside the array, forward and for the gradient."""
 
-    def __init__(self, axes: Sequence[tuple[int, Axis]]) -> None:
-        self.axes = axes
+    kernel: str
+    forward: tuple[Any, ...]
+    backward: tuple[Any, ...]
+
+
+class Resample(Function):
+    """y = x with band matrices applied along some axes, step by step; the gradient takes the transposed matrices."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
 
     def forward(self, x: Array) -> Array:
-        kernel = backend.of(x).resample_axis
-        for axis, weights in self.axes:
-            x = kernel(x, axis, *weights.forward)
+        kernels = backend.of(x)
+        for step in self.steps:
+            x = getattr(kernels, step.kernel)(x, *step.forward)
         return x
 
     def backward(self, grad: Array) -> Array:
-        kernel = backend.of(grad).resample_axis
-        for axis, weights in reversed(self.axes):
-            grad = kernel(grad, axis, *weights.transposed)
+        kernels = backend.of(grad)
+        for step in reversed(self.steps):
+            grad = getattr(kernels, step.kernel)(grad, *step.backward)
         return grad
 
 
@@ -311,12 +320,12 @@ def _resample(
     input: Tensor, after: tuple[int, ...], scales: tuple[float, ...], mode: str, align: bool, antialias: bool
 ) -> Tensor:
     x = input._data
-    axes = _axes(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char)
-    return Resample(axes).apply(input)  # type: ignore[no-any-return]
+    steps = _steps(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char)
+    return Resample(steps).apply(input)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)
-def _axes(
+def _steps(
     before: tuple[int, ...],
     after: tuple[int, ...],
     scales: tuple[float, ...],
@@ -324,8 +333,9 @@ def _axes(
     align: bool,
     antialias: bool,
     dtype: str,
-) -> list[tuple[int, Axis]]:
-    """(axis, weights) in the order of their application; what shrinks comes first, for less work."""
+) -> list[Step]:
+    """The axes in the order of their application; what shrinks comes first, for less work. Height and width take one
+    kernel where neither comes before height."""
     specs = []
     for d, (n, m, scale) in enumerate(zip(before, after, scales, strict=True)):
         if n == m and (antialias or mode in _KEEPING):
@@ -334,4 +344,19 @@ def _axes(
     if not specs:
         specs = [(2, Spec("nearest", before[0], after[0], 0.0, False, False))]
     specs.sort(key=lambda item: item[1].after / item[1].before)
-    return [(axis, axis_weights(spec, dtype)) for axis, spec in specs]
+    axes = [(axis, axis_weights(spec, dtype)) for axis, spec in specs]
+    steps, height = [], len(before)
+    while axes:
+        (axis, first), *axes = axes
+        if axis == height and axes and axes[0][0] == height + 1:
+            second = axes.pop(0)[1]
+            steps.append(
+                Step(
+                    "resample_plane",
+                    (*first.forward, *second.forward),
+                    (*first.transposed, *second.transposed),
+                )
+            )
+        else:
+            steps.append(Step("resample_axis", (axis, *first.forward), (axis, *first.transposed)))
+    return steps
