@@ -104,7 +104,7 @@ void weight_grad_task(const WeightGrad<T>& grad, const Depth& depth, int block, 
       const int vectors = static_cast<int>(div_up(width, Vec<T>::size));
       const int64_t padded = vectors * Vec<T>::size;
       const T* dy = grad.dy + pixels.first_k * grad.g.filters + column;
-      if (copied) pack_columns(dy, grad.g.filters, 1, pixels.length, width, padded, panel);
+      if (copied) pack_columns(dy, grad.g.filters, 1, pixels.length, width, padded, padded, panel);
       TileJob<T> job;
       job.a_step = grad.step();
       job.b = copied ? panel : dy;

@@ -53,13 +53,14 @@ inline void copy_block(const float* from, int64_t row_stride, int64_t column_str
   }
 }
 
-// to[k][j] = from[k + j * n_stride] for k < count and j < width, a multiple of 16; zeros from column n on.
-inline void transpose_columns(const float* from, int64_t n_stride, int64_t count, int64_t n, int64_t width, float* to) {
+// to[k * pitch + j] = from[k + j * n_stride] for k < count and j < width, a multiple of 16; zeros from column n on.
+inline void transpose_columns(const float* from, int64_t n_stride, int64_t count, int64_t n, int64_t width,
+                              int64_t pitch, float* to) {
   for (int64_t k = 0; k < count; k += 16) {
     const int64_t rows = smaller(16, count - k);
-    copy_block(from + k, 1, n_stride, rows, n, to + k * width, width);
+    copy_block(from + k, 1, n_stride, rows, n, to + k * pitch, pitch);
     for (int64_t j = div_up(n, 16) * 16; j < width; j += 16)
-      for (int64_t i = 0; i < rows; ++i) Vec<float>(0.0f).store(to + (k + i) * width + j);
+      for (int64_t i = 0; i < rows; ++i) Vec<float>(0.0f).store(to + (k + i) * pitch + j);
   }
 }
 

@@ -24,15 +24,15 @@ struct Panels {
   int64_t padded() const { return vectors * Vec<T>::size; }
 };
 
-// to[k][j] = from[k * k_stride + j * n_stride] for k < count and j < n; zeros behind, up to `width`, the length of a
-// row.
+// to[k * pitch + j] = from[k * k_stride + j * n_stride] for k < count and j < n; zeros behind, up to `width`.
 template <class T>
-void pack_columns(const T* from, int64_t k_stride, int64_t n_stride, int64_t count, int64_t n, int64_t width, T* to) {
+void pack_columns(const T* from, int64_t k_stride, int64_t n_stride, int64_t count, int64_t n, int64_t width,
+                  int64_t pitch, T* to) {
 #if defined(TINYDL_TIER_avx512)
   if constexpr (sizeof(T) == sizeof(float))
-    if (k_stride == 1 && n_stride != 1) return transpose_columns(from, n_stride, count, n, width, to);
+    if (k_stride == 1 && n_stride != 1) return transpose_columns(from, n_stride, count, n, width, pitch, to);
 #endif
-  for (int64_t k = 0; k < count; ++k, to += width, from += k_stride) {
+  for (int64_t k = 0; k < count; ++k, to += pitch, from += k_stride) {
     int64_t j = 0;
     if (n_stride == 1)
       for (; j < n; j += Vec<T>::size) {
@@ -70,7 +70,7 @@ void pack_panel(const Columns& columns, const DepthBlock& block, const Panels<T>
     const T* from;
     const int64_t same = smaller(columns.at(block.first_k + k, &from), block.length - k);
     pack_columns(from + column * columns.n_stride, columns.k_stride, columns.n_stride, same,
-                 smaller(width, panels.n - column), width, to + k * width);
+                 smaller(width, panels.n - column), width, width, to + k * width);
     k += same;
   }
 }

@@ -15,9 +15,10 @@ constexpr int64_t kDensePitch = kTileDepth + 16;  // copies of rows end on a who
 // What the exponents of an operand must obey, gathered over all tasks.
 class SharedRange {
  public:
-  void add(const ExponentRange& range) {
-    raise(&largest_, range.largest());
-    raise(&margin_, 255 - range.smallest());
+  void add(const ExponentRange& range) { add(range.largest(), range.smallest()); }
+  void add(int largest, int smallest) {
+    raise(&largest_, largest);
+    raise(&margin_, 255 - smallest);
   }
   int largest() const { return largest_; }
   int smallest() const { return 255 - margin_; }

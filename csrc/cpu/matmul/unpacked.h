@@ -144,7 +144,7 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
       } else if (one.sums_along_k()) {
         one.dots(column, width);
       } else if (copied) {
-        pack_columns(from, b.row_stride, b.column_stride, k, width, padded, copy);
+        pack_columns(from, b.row_stride, b.column_stride, k, width, padded, padded, copy);
         one.panel(column, width, copy, padded);
       } else {
         one.panel(column, width, from, b.row_stride);

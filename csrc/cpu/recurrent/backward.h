@@ -1,9 +1,8 @@
 // A recurrent layer backward, sequences shared out as forward:
 //
 //   for each time step, from the last
-//     for each sequence              dL/da and dL/dr by the cell's equations
-//     for each panel of U            (G H rows: from the second-level cache)
-//       for each tile of sequences   dh[t - 1] = dL/dr U, and what reaches it directly
+//     for each sequence       dL/da and dL/dr by the cell's equations
+//     dh[t - 1] += dL/dr U    on the tiles of `Weights`
 //
 // The gradients of the weights are products over all time steps, which the caller computes from dL/da and dL/dr.
 #pragma once
@@ -12,20 +11,20 @@
 
 namespace tinydl::TINYDL_TIER {
 
-template <class T, template <class> class CellType>
+template <class T, template <class> class CellType, class Weights>
 struct RecurrentBackward {
   using Cell = CellType<T>;
+  using Memory = typename Weights::Memory;
   static constexpr int gates = Cell::gates;
 
   const SequenceShape& shape;
   const Sequence<T>& s;
   const SequenceGrad<T>& d;
-  BackwardPanels<T> weights;
+  Weights weights;
   TimeOrder order;
-  const T* packed;
 
   // Sequences [begin, end), all steps. d.dh0 and d.dc0 hold the states' gradients on the way.
-  void run(int64_t begin, int64_t end) const {
+  void run(int64_t begin, int64_t end, Memory& memory) const {
     const int64_t hidden = shape.hidden;
     for (int64_t j = begin * hidden; j < end * hidden; ++j) {
       d.dh0[j] = d.dh_last ? d.dh_last[j] : T(0);
@@ -34,7 +33,8 @@ struct RecurrentBackward {
     for (int64_t i = shape.steps - 1; i >= 0; --i) {
       const int64_t t = order.at(i);
       for (int64_t row = begin; row < end; ++row) gates_of_row(i, t, row);
-      for (int64_t p = 0; p < weights.panels.count; ++p) multiply_weights(t, p, begin, end);
+      const T* dr = d.drecurrent + (t * shape.batch + begin) * gates * hidden;
+      weights.add_products(dr, end - begin, d.dh0 + begin * hidden, memory);
       if (s.mask) apply_mask(t, begin, end);
     }
   }
@@ -85,27 +85,6 @@ struct RecurrentBackward {
       out.candidate = Vec<T>::load(s.candidate + at * shape.hidden + unit, lanes);
     }
     return out;
-  }
-
-  // dh += dL/dr U
-  void multiply_weights(int64_t t, int64_t p, int64_t begin, int64_t end) const {
-    const int64_t column = weights.panels.column(p), width = weights.panels.width(p);
-    const int vectors = static_cast<int>(width / Vec<T>::size);
-    const int64_t step = kTileRows[vectors];
-    const Run run{0, 0, weights.depth};
-    const T* a[kMaxTileRows];
-    T* c[kMaxTileRows];
-    for (int64_t row = begin; row < end; row += step) {
-      const int rows = static_cast<int>(smaller(step, end - row));
-      for (int r = 0; r < kMaxTileRows; ++r) {
-        const int64_t of = row + (r < rows ? r : rows - 1);
-        a[r] = d.drecurrent + (t * shape.batch + of) * weights.depth;
-        c[r] = d.dh0 + of * shape.hidden + column;
-      }
-      const int tail = Vec<T>::size - static_cast<int>(larger(0, column + width - shape.hidden));
-      const TileJob<T> job{a, 1, weights.panel(packed, p), width, &run, 1, c, rows, tail, c, nullptr, nullptr};
-      tile_for<T, false>(vectors, rows)(job);
-    }
   }
 
   void apply_mask(int64_t t, int64_t begin, int64_t end) const {

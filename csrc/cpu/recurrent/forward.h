@@ -1,46 +1,47 @@
 // A recurrent layer forward. Sequences do not meet, so that each worker takes some of them through all time steps:
 //
-//   for each time step
-//     for each block of units        (its weights: from the first- or second-level cache)
-//       for each tile of sequences   gates = h[t - 1] U^T + b_h in registers; then the cell's equations
+//   for each time step, for some sequences
+//     for each block of units   (its weights: from the first- or second-level cache)
+//       r = h[t - 1] U^T        on the tiles of `Weights`
+//       for each sequence       the cell's equations
 #pragma once
 #include "cpu/recurrent/cells.h"
 #include "cpu/recurrent/weights.h"
 
 namespace tinydl::TINYDL_TIER {
 
-template <class T, template <class> class CellType>
+template <class T, template <class> class CellType, class Weights>
 struct RecurrentForward {
   using Cell = CellType<T>;
+  using Memory = typename Weights::Memory;
   static constexpr int gates = Cell::gates;
-  using Blocks = UnitBlocks<T, gates>;
-  static constexpr int64_t kRows = Blocks::kRows;
 
   const SequenceShape& shape;
   const Sequence<T>& s;
-  Blocks blocks;
+  Weights weights;
   TimeOrder order;
-  const T* packed;
   T* masked;  // (B, H): h[t - 1] under the mask; null without one
+
+  // Sequences [begin, end), all steps.
+  void run(int64_t begin, int64_t end, Memory& memory) const {
+    for (int64_t i = 0; i < shape.steps; ++i) {
+      const int64_t t = order.at(i);
+      if (masked) apply_mask(i, t, begin, end);
+      for (int64_t row = begin; row < end; row += weights.rows_at_once())
+        step(i, t, row, smaller(weights.rows_at_once(), end - row), memory);
+      if (s.valid) keep_states(i, t, begin, end);
+    }
+  }
 
   // The state before time step t, the i-th that is computed, of a sequence; null if that is zero.
   const T* before(const T* states, const T* first, int64_t i, int64_t t, int64_t row) const {
     if (i > 0) return states + (order.before(t) * shape.batch + row) * shape.hidden;
     return first ? first + row * shape.hidden : nullptr;
   }
-
-  // Sequences [begin, end), all steps.
-  void run(int64_t begin, int64_t end) const {
-    for (int64_t i = 0; i < shape.steps; ++i) {
-      const int64_t t = order.at(i);
-      if (masked) apply_mask(i, t, begin, end);
-      for (int64_t block = 0; block < blocks.count(); ++block)
-        for (int64_t row = begin; row < end; row += kRows)
-          step(i, t, block, row, static_cast<int>(smaller(kRows, end - row)));
-      if (s.valid) keep_states(i, t, begin, end);
-    }
+  // The same of h, under the mask.
+  const T* operand(int64_t i, int64_t t, int64_t row) const {
+    return masked ? masked + row * shape.hidden : before(s.h, s.h0, i, t, row);
   }
-
   void apply_mask(int64_t i, int64_t t, int64_t begin, int64_t end) const {
     for (int64_t row = begin; row < end; ++row) {
       const T* h = before(s.h, s.h0, i, t, row);
@@ -48,50 +49,35 @@ struct RecurrentForward {
         masked[row * shape.hidden + j] = h ? h[j] * s.mask[row * shape.hidden + j] : T(0);
     }
   }
-  const T* operand(int64_t i, int64_t t, int64_t row) const {
-    return masked ? masked + row * shape.hidden : before(s.h, s.h0, i, t, row);
-  }
 
-  // A block of units of up to kRows sequences.
-  void step(int64_t i, int64_t t, int64_t block, int64_t row, int rows) const {
-    alignas(64) T recurrent[kRows * Blocks::kWidth];
-    multiply_weights(i, t, block, row, rows, recurrent);
-    for (int r = 0; r < rows; ++r)
-      for (int u = 0; u < Blocks::kUnitVectors; ++u) {
-        const int64_t unit = block * Blocks::kUnits + u * Vec<T>::size;
-        if (unit < shape.hidden) finish(i, t, row + r, unit, recurrent + r * Blocks::kWidth + u * gates * Vec<T>::size);
-      }
-  }
-
-  // recurrent[r] = h' U^T + b_h
-  void multiply_weights(int64_t i, int64_t t, int64_t block, int64_t row, int rows, T* recurrent) const {
-    const T *weights = blocks.block(packed, block), *bias = weights + shape.hidden * Blocks::kWidth;
-    const Run run{0, 0, operand(i, t, row) ? shape.hidden : 0};
-    const T *a[kMaxTileRows], *partial[kMaxTileRows];
-    T* c[kMaxTileRows];
-    for (int r = 0; r < kMaxTileRows; ++r) a[r] = run.length ? operand(i, t, row + (r < rows ? r : rows - 1)) : bias;
-    for (int v = 0; v < Blocks::kVectors; v += Blocks::kPartVectors) {
-      const int vectors = static_cast<int>(smaller(Blocks::kPartVectors, Blocks::kVectors - v));
-      for (int r = 0; r < rows; ++r) {
-        c[r] = recurrent + r * Blocks::kWidth + v * Vec<T>::size;
-        partial[r] = bias + v * Vec<T>::size;
-      }
-      const TileJob<T> job{
-          a, 1, weights + v * Vec<T>::size, Blocks::kWidth, &run, 1, c, rows, Vec<T>::size, partial, nullptr, nullptr};
-      tile_for<T, false>(vectors, rows)(job);
+  // One time step of `count` sequences from `row` on.
+  void step(int64_t i, int64_t t, int64_t row, int64_t count, Memory& memory) const {
+    const bool has_state = operand(i, t, row) != nullptr;
+    if (has_state) weights.load([&](int64_t r) { return operand(i, t, row + r); }, count, memory);
+    for (int64_t block = 0; block < weights.blocks(); ++block) {
+      if (has_state) weights.multiply(block, count, memory);
+      for (int64_t r = 0; r < count; ++r)
+        for (int u = 0; u < Weights::kUnitVectors; ++u) {
+          const int64_t unit = block * Weights::kUnits + u * Vec<T>::size;
+          if (unit >= shape.hidden) break;
+          Vec<T> recurrent[gates];
+          for (int g = 0; g < gates; ++g)
+            recurrent[g] = has_state ? Vec<T>::load(Weights::part(memory, r, u, g)) : Vec<T>(T(0));
+          finish(i, t, row + r, unit, recurrent);
+        }
     }
   }
 
-  // One sequence's vector of units.
-  void finish(int64_t i, int64_t t, int64_t row, int64_t unit, const T* recurrent) const {
+  // The cell of one sequence and one vector of units, given h' U^T.
+  void finish(int64_t i, int64_t t, int64_t row, int64_t unit, Vec<T> (&r)[gates]) const {
     const int lanes = static_cast<int>(smaller(Vec<T>::size, shape.hidden - unit));
     const int64_t at = t * shape.batch + row;
     T* x = s.gates + at * gates * shape.hidden + unit;
-    Vec<T> a[gates], r[gates], h;
+    Vec<T> a[gates], h;
     Kept<T, gates> kept;
     for (int g = 0; g < gates; ++g) {
       a[g] = Vec<T>::load(x + g * shape.hidden, lanes);
-      r[g] = Vec<T>::load(recurrent + g * Vec<T>::size);
+      if (s.bias) r[g] = r[g] + Vec<T>::load(s.bias + g * shape.hidden + unit, lanes);
     }
     const T* state = operand(i, t, row);
     kept.h = state ? Vec<T>::load(state + unit, lanes) : Vec<T>(T(0));

@@ -1,74 +1,132 @@
-#include "cpu/recurrent/backward.h"
-#include "cpu/recurrent/forward.h"
+#include "cpu/recurrent/layer.h"
 #include "cpu/recurrent/recurrent.h"
-#include "cpu/runtime/allocator.h"
-#include "cpu/runtime/parallel.h"
 #include "cpu/runtime/trace.h"
+#if defined(TINYDL_TIER_amx)
+#include "cpu/recurrent/tile_weights.h"
+#include "cpu/runtime/precision.h"
+#endif
 
 namespace tinydl::TINYDL_TIER {
 
 namespace {
 
-// What a layer costs, in the units of parallel_for.
-int64_t work_of(const SequenceShape& shape, int gates) {
-  return shape.steps * shape.batch * gates * (shape.hidden / 8 + 1) * (shape.hidden + 16) / 2;
+// Notes the recurrent products of all steps for tinydl.explain.
+void trace(const SequenceShape& shape, int64_t n, int64_t k, const char* how, const char* refused) {
+  trace_product(shape.steps * shape.batch, n, k, how, refused);
 }
 
-// The recurrent products of all steps, for tinydl.explain.
-void trace(const SequenceShape& shape, int64_t n, int64_t k) {
-  trace_product(shape.steps * shape.batch, n, k, "fused multiply-adds", "no matrix tiles: computed step by step");
+#if defined(TINYDL_TIER_amx)
+// Why a layer's steps run on no matrix tiles, or null.
+const char* tiles_refused(const SequenceShape& shape, int gates) {
+  constexpr int64_t kMostWeights = 1 << 20;  // whose planes still come from the caches
+  const TileThreshold threshold = tile_threshold();
+  if (gates * shape.hidden * shape.hidden > kMostWeights)
+    return "no matrix tiles: the weights' parts exceed the caches";
+  if (shape.batch < 16 || shape.hidden < threshold.side / 4) return "no matrix tiles: too few sequences or units";
+  if (shape.steps * shape.batch * gates * shape.hidden * shape.hidden < threshold.work)
+    return "no matrix tiles: too few multiply-adds to pay for the split";
+  return nullptr;
 }
 
-// Calls run over ranges of sequences, whole tiles of them.
+// Calls f with the number of bfloat16 planes that the precision asks for, and returns how to call that.
 template <class F>
-void share_sequences(const SequenceShape& shape, int64_t tile, int gates, const F& run) {
-  parallel_for(div_up(shape.batch, tile), work_of(shape, gates), [&](int64_t begin, int64_t end, int) {
-    const FlushDenormals flush;
-    run(begin * tile, smaller(end * tile, shape.batch));
-  });
+const char* with_planes(const F& f) {
+  switch (float32_precision()) {
+    case Float32Precision::medium:
+      return f(Planes<1>()), "matrix tiles, one product of bfloat16 parts (precision medium)";
+    case Float32Precision::high:
+      return f(Planes<2>()), "matrix tiles, three products of bfloat16 parts (precision high)";
+    default:
+      return f(Planes<3>()), "matrix tiles, six products of bfloat16 parts";
+  }
 }
 
-template <class T, template <class> class CellType>
-void run_forward(const SequenceShape& shape, const Sequence<T>& s) {
-  using Forward = RecurrentForward<T, CellType>;
-  constexpr int gates = Forward::gates;
-  const typename Forward::Blocks blocks{shape.hidden};
-  const int64_t masked = s.mask ? shape.batch * shape.hidden : 0;
-  Scratch scratch(static_cast<size_t>(blocks.packed_size() + masked) * sizeof(T));
-  T* packed = static_cast<T*>(scratch.data());
-  parallel_for(blocks.count(), blocks.packed_size(), [&](int64_t begin, int64_t end, int) {
-    for (int64_t block = begin; block < end; ++block) blocks.pack(s.weight, s.bias, block, packed);
+// Null, or why h is still to be computed.
+template <template <class> class CellType>
+const char* forward_on_tiles(const SequenceShape& shape, const Sequence<float>& s) {
+  constexpr int gates = CellType<float>::gates;
+  if (!CellType<float>::is_bounded) return "no matrix tiles: the states have no bound";
+  if (const char* refused = tiles_refused(shape, gates)) return refused;
+  bool exact = false;
+  const char* how = with_planes([&](auto planes) {
+    SharedRange states, range;
+    states.add(127 + 1, 127);
+    if (s.h0) add_range(s.h0, shape.batch * shape.hidden, states);
+    ForwardTiles<gates, decltype(planes)::value> weights{shape.hidden, nullptr, &range};
+    const Packed<ForwardTiles<gates, decltype(planes)::value>> packed(weights, s.weight);
+    exact = split_is_exact(states, range, shape.hidden);
+    if (exact) run_forward<CellType>(shape, s, weights, kTileEdge);
   });
-  const Forward forward{
-      shape, s, blocks, {shape.steps, shape.reverse}, packed, masked ? packed + blocks.packed_size() : nullptr};
-  share_sequences(shape, Forward::kRows, gates, [&](int64_t begin, int64_t end) { forward.run(begin, end); });
+  if (!exact) return "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+  trace(shape, gates * shape.hidden, shape.hidden, how, nullptr);
+  return nullptr;
 }
 
+template <template <class> class CellType>
+const char* backward_on_tiles(const SequenceShape& shape, const Sequence<float>& s, const SequenceGrad<float>& d) {
+  constexpr int gates = CellType<float>::gates;
+  if (const char* refused = tiles_refused(shape, gates)) return refused;
+  const char* how = with_planes([&](auto planes) {
+    SharedRange range;
+    BackwardTiles<decltype(planes)::value> weights{shape.hidden, gates * shape.hidden, nullptr, &range, s.weight};
+    const Packed<BackwardTiles<decltype(planes)::value>> packed(weights, s.weight);
+    run_backward<CellType>(shape, s, d, weights, kTileEdge);
+  });
+  trace(shape, shape.hidden, gates * shape.hidden, how, nullptr);
+  return nullptr;
+}
+template <template <class> class CellType>
+const char* forward_on_tiles(const SequenceShape&, const Sequence<double>&) {
+  return "no matrix tiles: they have no float64";
+}
+template <template <class> class CellType>
+const char* backward_on_tiles(const SequenceShape&, const Sequence<double>&, const SequenceGrad<double>&) {
+  return "no matrix tiles: they have no float64";
+}
+#else
+template <template <class> class CellType, class T>
+const char* forward_on_tiles(const SequenceShape&, const Sequence<T>&) {
+  return "no matrix tiles: the instruction set in use has none";
+}
+template <template <class> class CellType, class T>
+const char* backward_on_tiles(const SequenceShape&, const Sequence<T>&, const SequenceGrad<T>&) {
+  return "no matrix tiles: the instruction set in use has none";
+}
+#endif
+
 template <class T, template <class> class CellType>
-void run_backward(const SequenceShape& shape, const Sequence<T>& s, const SequenceGrad<T>& d) {
+void forward_of(const SequenceShape& shape, const Sequence<T>& s) {
   constexpr int gates = CellType<T>::gates;
-  const BackwardPanels<T> weights(shape.hidden, gates);
-  Scratch scratch(static_cast<size_t>(weights.packed_size()) * sizeof(T));
-  T* packed = static_cast<T*>(scratch.data());
-  parallel_for(weights.panels.count, weights.packed_size(), [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) weights.pack(s.weight, p, packed);
-  });
-  trace(shape, shape.hidden, gates * shape.hidden);
-  const RecurrentBackward<T, CellType> backward{shape, s, d, weights, {shape.steps, shape.reverse}, packed};
-  share_sequences(shape, kTileRows[kMaxVectors], gates, [&](int64_t begin, int64_t end) { backward.run(begin, end); });
+  const char* refused = forward_on_tiles<CellType>(shape, s);
+  if (!refused) return;
+  trace(shape, gates * shape.hidden, shape.hidden, "fused multiply-adds", refused);
+  ForwardWeights<T, gates> weights{shape.hidden, nullptr};
+  const Packed<ForwardWeights<T, gates>> packed(weights, s.weight);
+  run_forward<CellType>(shape, s, weights, weights.kRows);
+}
+
+template <class T, template <class> class CellType>
+void backward_of(const SequenceShape& shape, const Sequence<T>& s, const SequenceGrad<T>& d) {
+  constexpr int gates = CellType<T>::gates;
+  const char* refused = backward_on_tiles<CellType>(shape, s, d);
+  if (!refused) return;
+  trace(shape, shape.hidden, gates * shape.hidden, "fused multiply-adds", refused);
+  BackwardWeights<T> weights{Panels<T>(shape.hidden), gates * shape.hidden, nullptr};
+  const Packed<BackwardWeights<T>> packed(weights, s.weight);
+  run_backward<CellType>(shape, s, d, weights, kTileRows[kMaxVectors]);
 }
 
 template <class T>
 void forward(Cell cell, const SequenceShape& shape, const Sequence<T>& s) {
   switch (cell) {
     case Cell::rnn_tanh:
-      return run_forward<T, TanhCell>(shape, s);
+      return forward_of<T, TanhCell>(shape, s);
     case Cell::rnn_relu:
-      return run_forward<T, ReluCell>(shape, s);
+      return forward_of<T, ReluCell>(shape, s);
     case Cell::lstm:
-      return run_forward<T, LstmCell>(shape, s);
+      return forward_of<T, LstmCell>(shape, s);
     case Cell::gru:
-      return run_forward<T, GruCell>(shape, s);
+      return forward_of<T, GruCell>(shape, s);
   }
 }
 
@@ -76,13 +134,13 @@ template <class T>
 void backward(Cell cell, const SequenceShape& shape, const Sequence<T>& s, const SequenceGrad<T>& d) {
   switch (cell) {
     case Cell::rnn_tanh:
-      return run_backward<T, TanhCell>(shape, s, d);
+      return backward_of<T, TanhCell>(shape, s, d);
     case Cell::rnn_relu:
-      return run_backward<T, ReluCell>(shape, s, d);
+      return backward_of<T, ReluCell>(shape, s, d);
     case Cell::lstm:
-      return run_backward<T, LstmCell>(shape, s, d);
+      return backward_of<T, LstmCell>(shape, s, d);
     case Cell::gru:
-      return run_backward<T, GruCell>(shape, s, d);
+      return backward_of<T, GruCell>(shape, s, d);
   }
 }
 

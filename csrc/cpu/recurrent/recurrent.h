@@ -46,6 +46,6 @@ struct RecurrentKernels {
   void (*backward)(Cell cell, const SequenceShape& shape, const Sequence<T>& sequence, const SequenceGrad<T>& grad);
 };
 
-TINYDL_KERNELS(RecurrentKernels, recurrent)
+TINYDL_PRODUCT_KERNELS(RecurrentKernels, recurrent)
 
 }  // namespace tinydl

@@ -1,67 +1,134 @@
-// Recurrent weights packed for the tiles of matmul/tile.h, once for a whole sequence.
+// Recurrent weights packed for the register tiles of matmul/tile.h, once for a whole sequence, and products with them.
 #pragma once
 #include "cpu/matmul/packing.h"
 #include "cpu/recurrent/recurrent.h"
 
 namespace tinydl::TINYDL_TIER {
 
-// Forward. Units are taken in blocks of kUnitVectors vectors, and a block's gates lie side by side, so that a step has
-// all gates of a unit at hand: [block][k][unit vector][gate][lane]. Blocks that are wider than a tile are computed
-// in parts.
-template <class T, int gates>
-struct UnitBlocks {
+// The time steps in the order of their computation, and what comes before each.
+struct TimeOrder {
+  int64_t steps;
+  bool reverse;
+  int64_t at(int64_t i) const { return reverse ? steps - 1 - i : i; }
+  int64_t before(int64_t t) const { return reverse ? t + 1 : t - 1; }  // of any but the first
+};
+
+// h U^T of some sequences for a block of units, all gates, by fused multiply-adds.
+//
+// A block is kUnitVectors vectors of units, and its gates lie side by side: [block][k][unit vector][gate][lane]. Blocks
+// that are wider than a tile are computed in parts.
+template <class T, int kGates>
+struct ForwardWeights {
+  struct Scope {};  // lives as long as a worker works
+  static constexpr int gates = kGates;
   static constexpr int kUnitVectors = gates == 1 ? kMaxVectors : 1;
   static constexpr int kVectors = kUnitVectors * gates;
   static constexpr int kParts = (kVectors + kMaxVectors - 1) / kMaxVectors;
   static constexpr int kPartVectors = (kVectors + kParts - 1) / kParts;
   static constexpr int kRows = kTileRows[kPartVectors];
   static constexpr int64_t kUnits = kUnitVectors * Vec<T>::size, kWidth = kVectors * Vec<T>::size;
+  static constexpr int64_t kRowsAtOnce = 8 * kRows;
+
+  // What a worker needs to itself.
+  struct Memory {
+    alignas(64) T product[kRowsAtOnce * kWidth];
+    const T* rows[kRowsAtOnce + kMaxTileRows];
+  };
 
   int64_t hidden;
-  int64_t count() const { return div_up(hidden, kUnits); }
-  int64_t packed_size() const { return count() * (hidden + 1) * kWidth; }  // and a row of biases for each block
+  T* packed;
 
-  // The weights of a block, and behind them its biases.
-  const T* block(const T* packed, int64_t block) const { return packed + block * (hidden + 1) * kWidth; }
+  size_t packed_bytes() const { return static_cast<size_t>(blocks() * hidden * kWidth) * sizeof(T); }
+  size_t worker_bytes() const { return 0; }  // beside Memory
+  void set_up(Memory&, void*) const {}
+  int64_t rows_at_once() const { return kRowsAtOnce; }
+  int64_t blocks() const { return div_up(hidden, kUnits); }
 
-  void pack(const T* weight, const T* bias, int64_t block, T* packed) const {
-    T* to = packed + block * (hidden + 1) * kWidth;
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t unit = block * kUnits + v / gates * Vec<T>::size, gate = v % gates;
-      for (int64_t lane = 0; lane < Vec<T>::size; ++lane) {
-        const bool present = unit + lane < hidden;
-        const int64_t row = gate * hidden + unit + lane;
-        T* column = to + v * Vec<T>::size + lane;
-        for (int64_t k = 0; k < hidden; ++k) column[k * kWidth] = present ? weight[row * hidden + k] : T(0);
-        column[hidden * kWidth] = present && bias ? bias[row] : T(0);
+  void pack(const T* weight, int64_t block) const {
+    T* to = packed + block * hidden * kWidth;
+    for (int v = 0; v < kVectors; ++v, to += Vec<T>::size) {
+      const int64_t unit = block * kUnits + v / gates * Vec<T>::size, row = v % gates * hidden + unit;
+      const int64_t present = larger(0, smaller(Vec<T>::size, hidden - unit));
+      if (present) pack_columns(weight + row * hidden, 1, hidden, hidden, present, Vec<T>::size, kWidth, to);
+      for (int64_t k = 0; k < hidden && !present; ++k) Vec<T>(T(0)).store(to + k * kWidth);
+    }
+  }
+
+  // Takes the states of `count` sequences, the left operand of the products that follow.
+  template <class Rows>
+  void load(const Rows& rows, int64_t count, Memory& memory) const {
+    for (int64_t r = 0; r < count + kMaxTileRows; ++r) memory.rows[r] = rows(r < count ? r : count - 1);
+  }
+
+  void multiply(int64_t block, int64_t count, Memory& memory) const {
+    const Run run{0, 0, hidden};
+    T* c[kMaxTileRows];
+    for (int64_t row = 0; row < count; row += kRows) {
+      const int rows = static_cast<int>(smaller(kRows, count - row));
+      for (int v = 0; v < kVectors; v += kPartVectors) {
+        const int vectors = static_cast<int>(smaller(kPartVectors, kVectors - v));
+        for (int r = 0; r < rows; ++r) c[r] = memory.product + (row + r) * kWidth + v * Vec<T>::size;
+        const T* b = packed + block * hidden * kWidth + v * Vec<T>::size;
+        const TileJob<T> job{memory.rows + row, 1,       b,       kWidth, &run, 1, c, rows,
+                             Vec<T>::size,      nullptr, nullptr, nullptr};
+        tile_for<T, false>(vectors, rows)(job);
       }
     }
   }
-};
 
-// Backward: the (G H, H) weights as the right operand of a product, in panels.
-template <class T>
-struct BackwardPanels {
-  Panels<T> panels;
-  int64_t depth;
-
-  BackwardPanels(int64_t hidden, int gates) : panels(hidden), depth(gates * hidden) {}
-  int64_t packed_size() const { return panels.padded() * depth; }
-  const T* panel(const T* packed, int64_t p) const { return packed + panels.column(p) * depth; }
-
-  void pack(const T* weight, int64_t p, T* packed) const {
-    const int64_t column = panels.column(p), width = panels.width(p);
-    pack_columns(weight + column, panels.n, 1, depth, smaller(width, panels.n - column), width,
-                 packed + column * depth);
+  // The product of a sequence, a vector of units and a gate.
+  static const T* part(const Memory& memory, int64_t row, int unit_vector, int gate) {
+    return memory.product + row * kWidth + (unit_vector * gates + gate) * Vec<T>::size;
   }
 };
 
-// The worker's time steps in the order of their computation, and what comes before each.
-struct TimeOrder {
-  int64_t steps;
-  bool reverse;
-  int64_t at(int64_t i) const { return reverse ? steps - 1 - i : i; }
-  int64_t before(int64_t t) const { return reverse ? t + 1 : t - 1; }  // of any but the first
+// dh += dr U of some sequences, by fused multiply-adds. U (G H, H) is packed in panels.
+template <class T>
+struct BackwardWeights {
+  struct Scope {};
+  struct Memory {};
+
+  Panels<T> panels;
+  int64_t depth;
+  T* packed;
+
+  size_t packed_bytes() const { return static_cast<size_t>(panels.padded() * depth) * sizeof(T); }
+  size_t worker_bytes() const { return 0; }
+  void set_up(Memory&, void*) const {}
+  int64_t blocks() const { return panels.count; }
+
+  void pack(const T* weight, int64_t p) const {
+    const int64_t column = panels.column(p), width = panels.width(p);
+    pack_columns(weight + column, panels.n, 1, depth, smaller(width, panels.n - column), width, width,
+                 packed + column * depth);
+  }
+
+  void add_products(const T* dr, int64_t count, T* dh, Memory&) const {
+    for (int64_t p = 0; p < panels.count; ++p)
+      multiply_rows<false>(dr, count, panels.column(p), panels.width(p), packed + panels.column(p) * depth,
+                           panels.width(p), dh);
+  }
+
+  // `masked` where the rows of b are U's own and end at the last column.
+  template <bool masked>
+  void multiply_rows(const T* dr, int64_t count, int64_t column, int64_t width, const T* b, int64_t b_step,
+                     T* dh) const {
+    const int vectors = static_cast<int>(width / Vec<T>::size), step = kTileRows[vectors];
+    const int tail = Vec<T>::size - static_cast<int>(larger(0, column + width - panels.n));
+    const Run run{0, 0, depth};
+    const T* a[kMaxTileRows];
+    T* c[kMaxTileRows];
+    for (int64_t row = 0; row < count; row += step) {
+      const int rows = static_cast<int>(smaller(step, count - row));
+      for (int r = 0; r < kMaxTileRows; ++r) {
+        const int64_t of = row + (r < rows ? r : rows - 1);
+        a[r] = dr + of * depth;
+        c[r] = dh + of * panels.n + column;
+      }
+      const TileJob<T> job{a, 1, b, b_step, &run, 1, c, rows, tail, c, nullptr, nullptr};
+      tile_for<T, masked>(vectors, rows)(job);
+    }
+  }
 };
 
 }  // namespace tinydl::TINYDL_TIER
