@@ -40,14 +40,13 @@ class Ctc(Function):
     def forward(self, x: Array) -> Array:
         at = np.broadcast_to(self.extended, (x.shape[0], *self.extended.shape))
         emitted = np.take_along_axis(x.astype(np.float64), at, 2)
-        alpha = self._alpha(emitted)
         rows = np.arange(x.shape[1])
-        ends = np.where(self.steps == 0, 0, self.steps)
-        loss = -np.logaddexp(
-            alpha[ends, rows, self.last], np.where(self.last > 0, alpha[ends, rows, self.last - 1], -np.inf)
-        )
+        with np.errstate(invalid="ignore"):  # NaN, which may stand behind a sequence's end
+            alpha = self._alpha(emitted)
+            at_blank, at_label = alpha[self.steps, rows, self.last], alpha[self.steps, rows, self.last - 1]
+            loss = -np.logaddexp(at_blank, np.where(self.last > 0, at_label, -np.inf))
         self.save(x, emitted, alpha, loss)
-        out: Array = (loss + 0.0).astype(x.dtype)
+        out: Array = (loss + 0.0).astype(x.dtype)  # 0, not -0
         return out
 
     def _alpha(self, emitted: Array) -> Array:
@@ -77,10 +76,11 @@ class Ctc(Function):
     def backward(self, grad: Array) -> Array:
         x, emitted, alpha, loss = self.saved
         steps, batch, classes = x.shape
-        with np.errstate(invalid="ignore"):  # NaN where no path leads to the labels, as in PyTorch
-            share = np.exp(alpha[1:] + self._beta(emitted) + loss[:, None])
+        with np.errstate(invalid="ignore"):
+            share = np.exp(alpha[1:] + self._beta(emitted) + np.where(loss == np.inf, 0, loss)[:, None])
         slots = np.arange(steps * batch).reshape(steps, batch, 1) * classes + self.extended
         shares = np.bincount(slots.ravel(), share.ravel(), steps * batch * classes).reshape(x.shape)
+        shares[:, loss == np.inf] = np.nan  # no path leads to the labels: NaN, as in PyTorch
         live = np.arange(steps)[:, None] < self.steps
         dx = np.where((live & (grad != 0))[..., None], (np.exp(x.astype(np.float64)) - shares) * grad[:, None], 0)
         return dx.astype(x.dtype)
