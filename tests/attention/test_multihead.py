@@ -271,6 +271,20 @@ def test_hooks_copies_and_state(rng):
     assert layer.double()(x.double(), x.double(), x.double())[0].dtype == tinydl.float64
 
 
+@pytest.mark.parametrize("options", [{"need_weights": False}, {}], ids=str)
+@pytest.mark.parametrize("dtype", [tinydl.float16, tinydl.bfloat16], ids=str)
+def test_half_precision(dtype, options, rng):
+    layer = nn.MultiheadAttention(E, H)
+    x, padding = tinydl.tensor(normal(rng, (L, N, E))), tinydl.tensor(mask(rng, "bool", N, L))
+    wanted = layer(x, x, x, padding, **options)[0].detach().numpy()
+    x = x.to(dtype).requires_grad_()
+    out = layer.to(dtype)(x, x, x, padding, **options)[0]
+    assert out.dtype == dtype
+    assert np.abs(out.float().detach().numpy() - wanted).max() < 2**-5
+    out.sum().backward()
+    assert x.grad.dtype == dtype
+
+
 def test_the_function(torch, rng):
     given = [normal(rng, (n, N, E), np.float64) for n in (L, S, S)]
     weights = [normal(rng, shape, np.float64) for shape in ((3 * E, E), (3 * E,), (E, E), (E,))]
@@ -324,6 +338,8 @@ def call_of(**options):
         (lambda: nn.MultiheadAttention(8, 2, kdim=0), ValueError, "got kdim=0"),
         (lambda: nn.MultiheadAttention(8, 3), ValueError, "embed_dim=8 and num_heads=3, wanted heads that divide it"),
         (lambda: nn.MultiheadAttention(8, 2, 1.5), ValueError, r"got dropout=1.5, wanted a probability in \[0, 1\]"),
+        (lambda: nn.MultiheadAttention(8, 2, "0.1"), ValueError, "got dropout='0.1', wanted a probability"),
+        (lambda: nn.MultiheadAttention(8, 2, device="nowhere"), ValueError, "device 'nowhere'"),
         (call_of(query=tinydl.zeros(L, N, 7)), ValueError, r"query of shape \(4, 3, 7\), wanted \(L, N, 8\)"),
         (call_of(query=np.zeros((L, N, E), np.float32)), TypeError, "query is of type ndarray, wanted a tensor"),
         (call_of(key=tinydl.zeros(S, E)), ValueError, "wanted all three with 3 axes, or all with 2"),

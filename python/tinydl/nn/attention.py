@@ -84,7 +84,7 @@ class MultiheadAttention(Module):
             raise ValueError(
                 f"MultiheadAttention: got embed_dim={embed_dim} and num_heads={num_heads}, wanted heads that divide it"
             )
-        if not 0 <= dropout <= 1:
+        if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"MultiheadAttention: got dropout={dropout!r}, wanted a probability in [0, 1]")
         backend.check_device(device)
         self.embed_dim = embed_dim

@@ -47,4 +47,4 @@ def scaled_dot_product_attention(
     weights = softmax(scores, -1) if scores.shape[-1] else scores
     if blind is not None and blind.any():
         weights = masks.masked_fill(weights, Tensor(blind), 0.0)
-    return matmul(dropout(weights, dropout_p), value)
+    return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)

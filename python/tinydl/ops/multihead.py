@@ -172,7 +172,8 @@ def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: Opt
     if mask is not None:
         scores = masked_fill(scores, mask, -math.inf) if mask.dtype == dtypes.bool else scores + mask
     weights = softmax(scores, -1) if scores.shape[-1] else scores
-    weights = dropout(weights, options.dropout)
+    if options.dropout:
+        weights = dropout(weights, options.dropout)
     return matmul(weights, v), weights
 
 
