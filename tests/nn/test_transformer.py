@@ -272,6 +272,21 @@ def test_dropout(rng):
     assert np.array_equal(all_dropped(src).detach().numpy(), src.numpy())
 
 
+@pytest.mark.parametrize("block", range(3))
+def test_each_block_has_its_dropout(block, rng):
+    last = ("self_attn.out_proj", "multihead_attn.out_proj", "linear2")[block]
+    layer = nn.TransformerDecoderLayer(D, H, FF, dropout=0.0, norm_first=True)
+    tgt, memory = (tinydl.tensor(source(rng, {}, np.float32, length=n)) for n in (T, S))
+    whole = layer(tgt, memory).detach().numpy()
+    getattr(layer, f"dropout{block + 1}").p = 1.0
+    dropped = layer(tgt, memory).detach().numpy()
+    getattr(layer, f"dropout{block + 1}").p = 0.0
+    for parameter in layer.get_submodule(last).parameters():
+        nn.init.zeros_(parameter)
+    assert np.array_equal(layer(tgt, memory).detach().numpy(), dropped)
+    assert not np.array_equal(whole, dropped)
+
+
 def test_hooks_and_state(rng):
     m = nn.Transformer(D, H, 2, 1, FF, dropout=0.0)
     src, tgt = (tinydl.tensor(source(rng, {}, np.float32, length=n)) for n in (S, T))
