@@ -161,10 +161,10 @@ MISSING = {
         "printing is NumPy's: numpy.set_printoptions": "set_printoptions",
         "the kernels flush denormals where it pays": "set_flush_denormal",
         "nn.functional has them; under these names PyTorch's have other arguments": "alpha_dropout batch_norm "
-        "binary_cross_entropy_with_logits cosine_embedding_loss dropout embedding embedding_bag feature_*dropout "
-        "group_norm hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss poisson_nll_loss "
-        "rms_norm triplet_margin_loss",
-        _LATER: "ctc_loss gru gru_cell lstm lstm_cell rnn_*",
+        "binary_cross_entropy_with_logits cosine_embedding_loss ctc_loss dropout embedding embedding_bag "
+        "feature_*dropout group_norm hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss "
+        "poisson_nll_loss rms_norm triplet_margin_loss",
+        _LATER: "gru gru_cell lstm lstm_cell rnn_*",
         _THREE: "conv3d conv_transpose3d max_pool3d",
         _GRAPHS: "*Type *_copy *_scatter unsafe_* slice_inverse compile cond fork vmap wait while_loop sym_* Sym* "
         "Script* Graph* AliasDb Argument ArgumentSpec Block BufferDict CallStack Capsule Code CompilationUnit "
@@ -220,8 +220,6 @@ MISSING = {
     "nn.": {
         _THREE: "AdaptiveAvgPool3d AdaptiveMaxPool3d AvgPool3d Conv3d ConvTranspose3d FractionalMaxPool3d LPPool3d "
         "LazyBatchNorm3d LazyConv3d LazyConvTranspose3d LazyInstanceNorm3d MaxPool3d MaxUnpool3d",
-        _LATER: "CTCLoss MultiheadAttention Transformer TransformerDecoder TransformerDecoderLayer "
-        "TransformerEncoder TransformerEncoderLayer",
         "lazy layers: the Keras interface makes weights when it sees the data": "LazyBatchNorm1d LazyBatchNorm2d "
         "LazyConv1d LazyConv2d LazyConvTranspose1d LazyConvTranspose2d LazyInstanceNorm1d LazyInstanceNorm2d "
         "LazyLinear UninitializedBuffer UninitializedParameter",
@@ -234,7 +232,6 @@ MISSING = {
     "nn.functional.": {
         _THREE: "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d conv3d conv_transpose3d fractional_max_pool3d "
         "lp_pool3d max_pool3d max_unpool3d",
-        _LATER: "ctc_loss multi_head_attention_forward scaled_dot_product_attention",
         _RARE: "affine_grid conv_tbc fractional_max_pool2d grid_sample linear_cross_entropy lp_pool1d lp_pool2d rrelu "
         "rrelu_",
         "return_indices=True gives both": "adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices "
@@ -280,5 +277,9 @@ BEHAVIOUR = {
     "sort": "always stable",
     "x[i] = v": "a tensor with views cannot be changed in place while it is recorded; PyTorch rebases the views",
     "labels": "of any integer dtype; PyTorch takes int64 and uint8",
+    "nn.MultiheadAttention": "is_causal beside add_bias_kv or add_zero_attn reads the mask, so that keys at the end "
+    "are seen; PyTorch's hides them unless weights are wanted",
+    "nn.TransformerEncoder": "computes padded places like the others; PyTorch in evaluation may leave zeros there",
+    "nn.functional.ctc_loss": "where a probability is 0, gradients are those of its limit; PyTorch gives NaN",
 }
 """What the same arguments do otherwise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..ops import likelihood_loss, loss, margin_loss, pair_loss
+from ..ops import ctc, likelihood_loss, loss, margin_loss, pair_loss
 from ..tensor import Tensor
 from .module import Module
 
@@ -87,6 +87,23 @@ class NLLLoss(_WeightedLoss):
 
 NLLLoss2d = NLLLoss
 """PyTorch's older name for images."""
+
+
+class CTCLoss(_Loss):
+    """Connectionist temporal classification of log-probabilities (T, N, C) and unaligned labels."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: ctc.Lengths, target_lengths: ctc.Lengths
+    ) -> Tensor:
+        """The loss."""
+        return ctc.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
 
 
 class MSELoss(_Loss):
