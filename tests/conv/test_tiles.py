@@ -18,8 +18,8 @@ from . import reference
 
 pytestmark = pytest.mark.skipif("amx" not in TIERS, reason="this machine has no matrix tiles")
 
-# x (n, c, h, w), filters (count, kh, kw), stride, padding (top, bottom, left, right), dilation, groups: forward and the
-# input gradient run on tiles.
+# x (n, c, h, w), filters (count, kh, kw), stride, padding (top, bottom, left, right), dilation, groups: large enough
+# for tiles, forward and both gradients.
 CASES = {
     "32 images": ((32, 32, 7, 6), (64, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "16 images, padded": ((16, 64, 6, 7), (32, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
@@ -59,8 +59,8 @@ def test_values_and_layouts(case, rng):
     y = reference.conv2d(wide, wide_w, *options)
     y_scale = reference.conv2d(np.abs(wide), np.abs(wide_w), *options)
     grad = normal(rng, y.shape)
-    dx, _ = reference.gradients(wide, wide_w, grad, *options)
-    dx_scale, _ = reference.gradients(np.abs(wide), np.abs(wide_w), np.abs(grad), *options)
+    dx, dw = reference.gradients(wide, wide_w, grad, *options)
+    dx_scale, dw_scale = reference.gradients(np.abs(wide), np.abs(wide_w), np.abs(grad), *options)
     found = set()
     with backend.use_isa("amx"):
         for (_, lx), (_, lw), (_, lg) in zip(layouts(x), layouts(weight), layouts(grad), strict=True):
@@ -70,7 +70,10 @@ def test_values_and_layouts(case, rng):
             got_dx, notes = traced(_cpu.conv2d_input_grad, lg, lw, x.shape, *options)
             assert runs_on_planes(notes)
             assert_close(got_dx, dx, "conv", length=count * kh * kw, scale=dx_scale)
-            found.add(got.tobytes() + got_dx.tobytes())
+            got_dw, notes = traced(_cpu.conv2d_weight_grad, lx, lg, weight.shape, *options)
+            assert runs_on_planes(notes)
+            assert_close(got_dw, dw, "conv", length=grad[:, 0].size, scale=dw_scale)
+            found.add(got.tobytes() + got_dx.tobytes() + got_dw.tobytes())
     assert len(found) == 1, "the layout of the operands changed the bits"
 
 
@@ -149,6 +152,34 @@ def test_as_accurate_as_fused_multiply_adds(case, rng):
     assert worst_error(tiles, x, weight) <= allowed + 2**-22
 
 
+@pytest.mark.parametrize("count", [29, 16])
+@pytest.mark.parametrize("draw", [normal, lambda rng, shape: rng.random(shape, np.float32)])
+def test_weight_gradients_as_accurate_as_a_loop_of_multiply_adds(count, draw, rng):
+    x, grad = draw(rng, (count, *SHAPES[0][1:])), draw(rng, (count, 60, 7, 6))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    seen = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3)).transpose(0, 2, 3, 1, 4, 5)
+    columns, rows = seen.reshape(-1, 52 * 9).astype(np.float64), grad.transpose(0, 2, 3, 1).reshape(-1, 60)
+    loop = np.zeros((60, 52 * 9), np.float32)
+    for row, column in zip(rows, columns, strict=True):
+        loop = (loop + np.outer(row, column)).astype(np.float32)
+    with backend.use_isa("amx"):
+        tiles = _cpu.conv2d_weight_grad(x, grad, SHAPES[1], *PLAIN).reshape(60, -1)
+    exact, scale = rows.T @ columns, np.abs(rows).T @ np.abs(columns)
+    assert np.max(np.abs(tiles - exact) / scale) <= np.max(np.abs(loop - exact) / scale)
+
+
+@pytest.mark.parametrize("operand", [0, 1])
+def test_weight_gradients_of_a_wide_range_take_the_other_loop(operand, rng):
+    pair = [normal(rng, SHAPES[0]), normal(rng, (29, 60, 7, 6))]
+    pair[operand][20, :, 3, 4] *= np.float32(1e-32)
+    with backend.use_isa("avx512"):
+        plain = _cpu.conv2d_weight_grad(*pair, SHAPES[1], *PLAIN)
+    with backend.use_isa("amx"):
+        tiles, notes = traced(_cpu.conv2d_weight_grad, *pair, SHAPES[1], *PLAIN)
+    assert "range is too wide" in notes
+    assert np.array_equal(tiles, plain)
+
+
 @pytest.mark.parametrize("special", [np.inf, np.nan, np.float32(3.4e38)])
 @pytest.mark.parametrize("operand", [0, 1])
 def test_specials_take_the_other_loop(special, operand, rng):
@@ -159,7 +190,8 @@ def test_specials_take_the_other_loop(special, operand, rng):
         with backend.use_isa(isa):
             y = forward(*pair)
             dx = _cpu.conv2d_input_grad(y, pair[1], pair[0].shape, *PLAIN)
-            results.append(y.tobytes() + dx.tobytes())
+            dw = _cpu.conv2d_weight_grad(pair[0], y, pair[1].shape, *PLAIN)
+            results.append(y.tobytes() + dx.tobytes() + dw.tobytes())
     assert results[0] == results[1]
 
 
@@ -224,7 +256,8 @@ def test_bits_do_not_depend_on_the_threads(case, rng):
             with backend.use_threads(threads):
                 y = forward(x, weight, options)
                 dx = _cpu.conv2d_input_grad(y, weight, x.shape, *options)
-                found.add(y.tobytes() + dx.tobytes())
+                dw = _cpu.conv2d_weight_grad(x, y, weight.shape, *options)
+                found.add(y.tobytes() + dx.tobytes() + dw.tobytes())
     assert len(found) == 1
 
 

@@ -4,8 +4,8 @@
 // by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
 // position modulo the stride, because pixels of one residue meet the same taps; or scattered (scatter.h) where that
 // would multiply many zeros. Weight gradient: the rows are (r, s, c), and k runs over the output pixels.
-// Depthwise convolutions, and those in narrow groups, have kernels of their own; so have forward passes and input
-// gradients of 16 images or so and enough channels where there are matrix tiles (tap_tiles.h).
+// Depthwise convolutions, and those in narrow groups, have kernels of their own; so have, where there are matrix tiles,
+// those of many images and channels (tap_product.h).
 #include "cpu/conv/conv.h"
 
 #include "cpu/conv/depthwise.h"

@@ -1,9 +1,11 @@
-// The choice of the matrix tiles for convolutions of many images (tap_tiles.h), forward and for the input gradient.
+// The choice of the matrix tiles for convolutions of many images (tap_tiles.h, grad_tiles.h), forward and for both
+// gradients.
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/taps.h"
 #include "cpu/matmul/product.h"
 #if defined(TINYDL_TIER_amx)
+#include "cpu/conv/grad_tiles.h"
 #include "cpu/conv/tap_tiles.h"
 #endif
 
@@ -16,6 +18,10 @@ bool forward_on_tiles(const ConvGeometry&, const T*, const ConvWeight<T>&, const
 }
 template <class T>
 bool input_grad_on_tiles(const ConvGeometry&, const T*, const ConvWeight<T>&, const T*, T*, const char**) {
+  return false;
+}
+template <class T>
+bool weight_grad_on_tiles(const ConvGeometry&, const T*, const T*, T*, const char**) {
   return false;
 }
 
@@ -33,12 +39,14 @@ inline bool taps_pay(const ConvGeometry& g, int64_t channels, int64_t n) {
          filled <= 1.5 * static_cast<double>(g.batch * channels * n);
 }
 
+constexpr TileNames kImagePlanes = {
+    "matrix tiles, six products of bfloat16 parts (planes of the images)",
+    "matrix tiles, three products of bfloat16 parts (planes of the images, precision high)",
+    "matrix tiles, one product of bfloat16 parts (planes of the images, precision medium)"};
+
 inline const char* multiply_taps_on_tiles(const Images& images, const TapColumns<float>& columns, const TapGrid& grid,
                                           int64_t n, const Epilogue<float>& epilogue, float* y, int64_t y_stride) {
-  constexpr TileNames kNames = {"matrix tiles, six products of bfloat16 parts (planes of the images)",
-                                "matrix tiles, three products of bfloat16 parts (planes of the images, precision high)",
-                                "matrix tiles, one product of bfloat16 parts (planes of the images, precision medium)"};
-  return with_planes(images.count * grid.pixels(), n, grid.taps() * images.channels, kNames, [&](auto planes) {
+  return with_planes(images.count * grid.pixels(), n, grid.taps() * images.channels, kImagePlanes, [&](auto planes) {
     return convolve_on_tiles<decltype(planes)::value>(images, columns, grid, n, epilogue, y, y_stride);
   });
 }
@@ -69,6 +77,20 @@ inline bool input_grad_on_tiles(const ConvGeometry& g, const float* dy, const Co
     const Epilogue<float> mine{bias ? bias + channel : nullptr, Activation::none};
     *refused = multiply_taps_on_tiles(images, input_grad_columns(g, w, group, taps.data()), grid, g.group_channels(),
                                       mine, dx + channel, g.channels);
+  }
+  return !*refused;
+}
+
+inline bool weight_grad_on_tiles(const ConvGeometry& g, const float* x, const float* dy, float* dw,
+                                 const char** refused) {
+  if (!taps_pay(g, g.group_channels(), g.group_filters())) return false;
+  const int64_t channels = g.group_channels(), n = g.group_filters(), pixels = g.h.output * g.w.output;
+  for (int64_t group = 0; group < g.groups && !*refused; ++group) {
+    const Images images{x + group * channels, g.batch, g.h.input * g.w.input, channels, g.channels};
+    const Images upstream{dy + group * n, g.batch, pixels, n, g.filters};
+    *refused = with_planes(g.h.kernel * g.w.kernel * channels, n, g.batch * pixels, kImagePlanes, [&](auto planes) {
+      return weight_grad_of_planes<decltype(planes)::value>(g, images, upstream, dw + group * n, g.filters);
+    });
   }
   return !*refused;
 }

@@ -1,0 +1,161 @@
+// The weight gradient on the matrix tiles: dw (tap, channel, filter) = sum over images n and pixels q of
+// x[n, q through the tap, channel] dy[n, q, filter].
+//
+// Both operands are split once for all taps (step_planes.h), some images at a time. Meanwhile dw lies in scratch memory
+// as [32 channels][32 filters][tap][four tiles]. Such pairs of 32 and 32, or rows of their taps, are shared out:
+//
+//   for some pairs at a time
+//     for each block of rows of pixels   (about 32 steps: 200 KB for each 32 channels or filters)
+//       for each pair, for each tap
+//         32 x 32 of dw += x through the tap * dy, the pixels that the tap misses left out
+#pragma once
+#include "cpu/conv/step_planes.h"
+
+namespace tinydl::TINYDL_TIER {
+
+constexpr int64_t kGradSteps = 32;                     // of a block of rows, about
+constexpr int64_t kGradPairs = 4;                      // of 32 channels and 32 filters that share a block
+constexpr int64_t kGradTileTasks = 8;                  // enough to share among a few threads
+constexpr int64_t kGradImageBytes = int64_t(4) << 20;  // of images that are split at a time, unless 32 have more
+
+// How the steps of x and dy correspond: step v of a row of dy meets step v * step + first + s * tap of a row of x
+// through column s of the kernel.
+struct StepMatch {
+  int64_t step, first, tap;
+
+  // The steps of dy, [begin, end), that meet any of `count` steps through column s.
+  void met(int64_t s, int64_t count, int64_t dy_count, int64_t* begin, int64_t* end) const {
+    const int64_t low = first + s * tap;
+    *begin = low < 0 ? smaller(dy_count, div_up(-low, step)) : 0;
+    *end = larger(*begin, low >= count ? 0 : smaller(dy_count, (count - 1 - low) / step + 1));
+  }
+};
+
+// How the images and columns of a convolution's operands become steps.
+struct GradSteps {
+  StepColumns x, dy;
+  StepMatch match;
+
+  explicit GradSteps(const ConvGeometry& g) {
+    const ConvAxis& w = g.w;
+    const bool full = div_up(g.batch, 32) * 32 <= g.batch + g.batch / 8;
+    x = full ? StepColumns{32, w.input, 1, 0, 0} : StepColumns{16, w.input + w.stride, 1, -w.stride, 0};
+    dy = full ? StepColumns{32, w.output, 1, 0, 0} : StepColumns{16, div_up(w.output, 2), 2, 0, 1};
+    match = {dy.scale * w.stride, -w.pad_before - x.low, w.dilation};
+  }
+};
+
+template <int planes>
+class GradTiles {
+ public:
+  using X = StepPlanes<planes, true>;
+  using Y = StepPlanes<planes, false>;
+
+  GradTiles(const ConvGeometry& g, const GradSteps& steps, const X& x, const Y& dy)
+      : g_(g),
+        match_(steps.match),
+        x_(x),
+        dy_(dy),
+        taps_(g.h.kernel * g.w.kernel),
+        row_parts_(x.panels() * dy.panels() >= kGradTileTasks ? 1 : g.h.kernel),
+        block_rows_(larger(1, kGradSteps / steps.dy.count)),
+        sums_(static_cast<size_t>(x.panels() * dy.panels() * taps_ * kPairFloats) * sizeof(float)) {}
+
+  // Adds the images that x and dy hold now.
+  void add(bool first) const {
+    const int64_t tasks = x_.panels() * dy_.panels() * row_parts_;
+    const int64_t steps = dy_.groups() * dy_.height() * dy_.columns().count;
+    parallel_for(tasks, x_.panels() * dy_.panels() * taps_ * steps * kPairFloats, [&](int64_t begin, int64_t end, int) {
+      const FlushDenormals flush;
+      const TileRegisters registers;
+      for (int64_t task = begin; task < end; task += kGradPairs * row_parts_)
+        run_tasks(task, smaller(end, task + kGradPairs * row_parts_), first);
+    });
+  }
+
+  // dw (tap, channel, filter), rows `stride` apart.
+  void put(float* dw, int64_t stride) const {
+    const int64_t parts = x_.panels() * dy_.panels() * taps_, channels = g_.group_channels(), n = g_.group_filters();
+    parallel_for(parts, parts * kPairFloats, [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t tap = t % taps_, column = t / taps_ % dy_.panels() * kPairEdge;
+        const int64_t channel = t / taps_ / dy_.panels() * kPairEdge, count = smaller(kPairEdge, channels - channel);
+        float* rows[kPairEdge];
+        for (int64_t i = 0; i < count; ++i) rows[i] = dw + (tap * channels + channel + i) * stride;
+        put_tiles(sums() + t * kPairFloats, Epilogue<float>(), rows, count, column, smaller(kPairEdge, n - column));
+      }
+    });
+  }
+
+ private:
+  static constexpr int64_t kPairFloats = kPairEdge * kPairEdge;
+
+  float* sums() const { return static_cast<float*>(sums_.data()); }
+
+  void run_tasks(int64_t task, int64_t end, bool first) const {
+    for (int64_t group = 0; group < dy_.groups(); ++group)
+      for (int64_t i = 0; i < dy_.height(); i += block_rows_)
+        for (int64_t t = task; t < end; ++t) {
+          const int64_t part = t % row_parts_, row_end = g_.h.kernel * (part + 1) / row_parts_;
+          for (int64_t r = g_.h.kernel * part / row_parts_; r < row_end; ++r)
+            add_block(t / row_parts_, group, i, r, first && group == 0 && i == 0);
+        }
+  }
+
+  // A block of rows of dy from row i on, through a row of taps. pair: 32 channels and 32 filters.
+  void add_block(int64_t pair, int64_t group, int64_t i, int64_t r, bool first) const {
+    for (int64_t s = 0; s < g_.w.kernel; ++s) {
+      float* c = sums() + (pair * taps_ + r * g_.w.kernel + s) * kPairFloats;
+      begin_sums(!first, c);
+      add_rows(pair / dy_.panels(), pair % dy_.panels(), group, i, smaller(dy_.height(), i + block_rows_), r, s);
+      end_sums(c);
+    }
+  }
+
+  // The rows [i, end) of dy, through one tap.
+  void add_rows(int64_t channels, int64_t panel, int64_t group, int64_t i, int64_t end, int64_t r, int64_t s) const {
+    int64_t first, last;
+    match_.met(s, x_.columns().count, dy_.columns().count, &first, &last);
+    if (first == last) return;
+    const int64_t x_step = match_.step * kStepValues<planes>;
+    const int64_t from = (first * match_.step + match_.first + s * match_.tap) * kStepValues<planes>;
+    for (; i < end; ++i) {
+      const int64_t row = i * g_.h.stride - g_.h.pad_before + r * g_.h.dilation;
+      if (row < 0 || row >= g_.h.input) continue;
+      const Bfloat16 *a = x_.row(channels, group, row) + from,
+                     *b = dy_.row(panel, group, i) + first * kStepValues<planes>;
+      for (int64_t v = first; v < last; ++v, a += x_step, b += kStepValues<planes>)
+        multiply_step<planes>(packed_step(a), b);
+    }
+  }
+
+  const ConvGeometry& g_;
+  const StepMatch match_;
+  const X& x_;
+  const Y& dy_;
+  int64_t taps_, row_parts_, block_rows_;
+  Scratch sums_;
+};
+
+// dw, `stride` from row to row; false, with dw undefined, where float32's accuracy would be lost.
+template <int planes>
+bool weight_grad_of_planes(const ConvGeometry& g, const Images& x_images, const Images& dy_images, float* dw,
+                           int64_t stride) {
+  const GradSteps steps(g);
+  const int64_t bytes = (x_images.pixels * x_images.channels + dy_images.pixels * dy_images.channels) * 4;
+  const int64_t most = smaller(div_up(g.batch, 32), larger(1, kGradImageBytes / (32 * bytes))) * 32;
+  StepPlanes<planes, true> x(x_images, g.h.input, steps.x, most);
+  StepPlanes<planes, false> dy(dy_images, g.h.output, steps.dy, most);
+  const GradTiles<planes> grad(g, steps, x, dy);
+  SharedRange x_range, dy_range;
+  for (int64_t first = 0; first < g.batch; first += most) {
+    x.fill(x_images.part(first, most), x_range);
+    dy.fill(dy_images.part(first, most), dy_range);
+    if (!split_is_exact(x_range, dy_range, g.batch * dy_images.pixels)) return false;
+    grad.add(first == 0);
+  }
+  grad.put(dw, stride);
+  return true;
+}
+
+}  // namespace tinydl::TINYDL_TIER
