@@ -24,7 +24,9 @@ CASES = {
     "32 images": ((32, 32, 7, 6), (64, 3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "16 images, padded": ((16, 64, 6, 7), (32, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
     "an odd number of everything": ((45, 59, 5, 5), (91, 3, 2), (1, 1), (1, 0, 2, 1), (1, 1), 1),
-    "one pixel": ((61, 61, 1, 1), (125, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "one pixel": ((61, 61, 1, 2), (125, 1, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    "long signals": ((31, 32, 1, 150), (32, 1, 5), (1, 1), (0, 0, 3, 40), (1, 1), 1),
+    "long signals of 16 images": ((16, 32, 1, 151), (32, 1, 5), (1, 2), (0, 0, 0, 3), (1, 3), 1),
     "stride and dilation": ((31, 32, 11, 10), (64, 3, 3), (2, 3), (2, 1, 0, 2), (1, 2), 1),
     "several blocks of channels": ((13, 150, 4, 5), (60, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
     "wide kernel": ((16, 60, 5, 6), (32, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1),
@@ -279,13 +281,14 @@ def test_which_convolutions_take_tiles_by_default():
     show = """
 import numpy as np
 from tinydl import _cpu, backend
-for n, c, o, size in (32, 32, 32, 19), (32, 32, 31, 19), (12, 32, 32, 32), (13, 32, 32, 32), (32, 20, 32, 40), \
-(32, 22, 32, 40), (32, 32, 32, 7):
-    x, w = np.ones((n, c, size, size), np.float32), np.ones((o, c, 3, 3), np.float32)
+for n, c, o, size, k in (32, 32, 32, 19, 3), (32, 32, 31, 19, 3), (12, 32, 32, 32, 3), (11, 32, 32, 32, 3), \
+(10, 32, 32, 32, 3), (32, 22, 32, 40, 3), (32, 21, 32, 40, 3), (32, 32, 32, 7, 3), (32, 64, 64, 40, 1):
+    x, w = np.ones((n, c, size, size), np.float32), np.ones((o, c, k, k), np.float32)
     backend.start_trace()
     _cpu.conv2d(x, w, None, (1, 1), (0,) * 4, (1, 1), 1, "none")
     print("(planes of" in backend.stop_trace())
 """
     command = [sys.executable, "-c", show]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TINYDL_ISA": ""})
-    assert shown.stdout.split() == ["True", "False", "True", "True", "False", "True", "False"]
+    expected = ["True", "False", "True", "True", "False", "True", "False", "False", "False"]
+    assert shown.stdout.split() == expected

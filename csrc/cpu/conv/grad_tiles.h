@@ -5,7 +5,7 @@
 // as [32 channels][32 filters][tap][four tiles]. Such pairs of 32 and 32, or rows of their taps, are shared out:
 //
 //   for some pairs at a time
-//     for each block of rows of pixels   (about 32 steps: 200 KB for each 32 channels or filters)
+//     for each block of pixels   (up to 32 steps: 200 KB for each 32 channels or filters)
 //       for each pair, for each tap
 //         32 x 32 of dw += x through the tap * dy, the pixels that the tap misses left out
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kGradSteps = 32;                     // of a block of rows, about
+constexpr int64_t kGradSteps = 32;                     // of a block of pixels
 constexpr int64_t kGradPairs = 4;                      // of 32 channels and 32 filters that share a block
 constexpr int64_t kGradTileTasks = 8;                  // enough to share among a few threads
 constexpr int64_t kGradImageBytes = int64_t(4) << 20;  // of images that are split at a time, unless 32 have more
@@ -23,11 +23,11 @@ constexpr int64_t kGradImageBytes = int64_t(4) << 20;  // of images that are spl
 struct StepMatch {
   int64_t step, first, tap;
 
-  // The steps of dy, [begin, end), that meet any of `count` steps through column s.
-  void met(int64_t s, int64_t count, int64_t dy_count, int64_t* begin, int64_t* end) const {
+  // Leaves of the steps [begin, end) of dy those that meet one of x's `count` through column s.
+  void narrow(int64_t s, int64_t count, int64_t* begin, int64_t* end) const {
     const int64_t low = first + s * tap;
-    *begin = low < 0 ? smaller(dy_count, div_up(-low, step)) : 0;
-    *end = larger(*begin, low >= count ? 0 : smaller(dy_count, (count - 1 - low) / step + 1));
+    if (low < 0) *begin = larger(*begin, div_up(-low, step));
+    *end = low >= count ? 0 : smaller(*end, (count - 1 - low) / step + 1);
   }
 };
 
@@ -92,39 +92,47 @@ class GradTiles {
 
   float* sums() const { return static_cast<float*>(sums_.data()); }
 
+  // Some of the pixels of 32 images, as steps of dy.
+  struct Block {
+    int64_t group, row, row_end, step, step_end;
+  };
+
   void run_tasks(int64_t task, int64_t end, bool first) const {
     for (int64_t group = 0; group < dy_.groups(); ++group)
-      for (int64_t i = 0; i < dy_.height(); i += block_rows_)
-        for (int64_t t = task; t < end; ++t) {
-          const int64_t part = t % row_parts_, row_end = g_.h.kernel * (part + 1) / row_parts_;
-          for (int64_t r = g_.h.kernel * part / row_parts_; r < row_end; ++r)
-            add_block(t / row_parts_, group, i, r, first && group == 0 && i == 0);
+      for (int64_t row = 0; row < dy_.height(); row += block_rows_)
+        for (int64_t step = 0; step < dy_.columns().count; step += kGradSteps, first = false) {
+          const Block block{group, row, smaller(dy_.height(), row + block_rows_), step,
+                            smaller(dy_.columns().count, step + kGradSteps)};
+          for (int64_t t = task; t < end; ++t) {
+            const int64_t part = t % row_parts_, r_end = g_.h.kernel * (part + 1) / row_parts_;
+            for (int64_t r = g_.h.kernel * part / row_parts_; r < r_end; ++r)
+              add_block(block, t / row_parts_, r, first);
+          }
         }
   }
 
-  // A block of rows of dy from row i on, through a row of taps. pair: 32 channels and 32 filters.
-  void add_block(int64_t pair, int64_t group, int64_t i, int64_t r, bool first) const {
+  // A block through a row of taps. pair: 32 channels and 32 filters.
+  void add_block(const Block& block, int64_t pair, int64_t r, bool first) const {
     for (int64_t s = 0; s < g_.w.kernel; ++s) {
       float* c = sums() + (pair * taps_ + r * g_.w.kernel + s) * kPairFloats;
       begin_sums(!first, c);
-      add_rows(pair / dy_.panels(), pair % dy_.panels(), group, i, smaller(dy_.height(), i + block_rows_), r, s);
+      multiply(block, pair / dy_.panels(), pair % dy_.panels(), r, s);
       end_sums(c);
     }
   }
 
-  // The rows [i, end) of dy, through one tap.
-  void add_rows(int64_t channels, int64_t panel, int64_t group, int64_t i, int64_t end, int64_t r, int64_t s) const {
-    int64_t first, last;
-    match_.met(s, x_.columns().count, dy_.columns().count, &first, &last);
-    if (first == last) return;
+  void multiply(const Block& block, int64_t channels, int64_t filters, int64_t r, int64_t s) const {
+    int64_t first = block.step, end = block.step_end;
+    match_.narrow(s, x_.columns().count, &first, &end);
+    if (first >= end) return;
     const int64_t x_step = match_.step * kStepValues<planes>;
     const int64_t from = (first * match_.step + match_.first + s * match_.tap) * kStepValues<planes>;
-    for (; i < end; ++i) {
+    for (int64_t i = block.row; i < block.row_end; ++i) {
       const int64_t row = i * g_.h.stride - g_.h.pad_before + r * g_.h.dilation;
       if (row < 0 || row >= g_.h.input) continue;
-      const Bfloat16 *a = x_.row(channels, group, row) + from,
-                     *b = dy_.row(panel, group, i) + first * kStepValues<planes>;
-      for (int64_t v = first; v < last; ++v, a += x_step, b += kStepValues<planes>)
+      const Bfloat16* a = x_.row(channels, block.group, row) + from;
+      const Bfloat16* b = dy_.row(filters, block.group, i) + first * kStepValues<planes>;
+      for (int64_t v = first; v < end; ++v, a += x_step, b += kStepValues<planes>)
         multiply_step<planes>(packed_step(a), b);
     }
   }

@@ -27,15 +27,15 @@ bool weight_grad_on_tiles(const ConvGeometry&, const T*, const T*, T*, const cha
 
 #if defined(TINYDL_TIER_amx)
 // Whether a convolution of `channels` to n others pays for splitting its images and weights. An image is split once for
-// all its taps and filters, so less work pays than a product of matrices needs; but not where filling up 16 images, 32
-// channels and 32 filters with zeros outweighs what the tiles save.
+// all its taps, so less work pays than a product of matrices needs; but with one tap that is no gain, and filling up 16
+// images, 32 channels and 32 filters with zeros must not outweigh what the tiles save.
 inline bool taps_pay(const ConvGeometry& g, int64_t channels, int64_t n) {
   constexpr int64_t kSideShare = 8, kWorkShare = 5;
   const TileThreshold threshold = tile_threshold();
-  const int64_t work = g.batch * g.h.output * g.w.output * g.h.kernel * g.w.kernel * channels * n;
+  const int64_t taps = g.h.kernel * g.w.kernel, work = g.batch * g.h.output * g.w.output * taps * channels * n;
   const int64_t images = div_up(g.batch, kTileEdge) * kTileEdge;
   const double filled = static_cast<double>(images * div_up(channels, kStepDepth) * div_up(n, kPairEdge)) * 1024;
-  return n >= threshold.side / kSideShare && work >= threshold.work / kWorkShare && work > 0 &&
+  return taps > 1 && n >= threshold.side / kSideShare && work >= threshold.work / kWorkShare && work > 0 &&
          filled <= 1.5 * static_cast<double>(g.batch * channels * n);
 }
 
