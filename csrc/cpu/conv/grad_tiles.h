@@ -39,7 +39,8 @@ struct GradSteps {
   explicit GradSteps(const ConvGeometry& g) {
     const ConvAxis& w = g.w;
     const bool full = div_up(g.batch, 32) * 32 <= g.batch + g.batch / 8;
-    x = full ? StepColumns{32, w.input, 1, 0, 0} : StepColumns{16, w.input + w.stride, 1, -w.stride, 0};
+    const int64_t apart = w.output > 1 ? w.stride : 1;
+    x = full ? StepColumns{32, w.input, 1, 0, 0} : StepColumns{16, w.input + apart, 1, -apart, 0};
     dy = full ? StepColumns{32, w.output, 1, 0, 0} : StepColumns{16, div_up(w.output, 2), 2, 0, 1};
     match = {dy.scale * w.stride, -w.pad_before - x.low, w.dilation};
   }
@@ -61,36 +62,32 @@ class GradTiles {
         block_rows_(larger(1, kGradSteps / steps.dy.count)),
         sums_(static_cast<size_t>(x.panels() * dy.panels() * taps_ * kPairFloats) * sizeof(float)) {}
 
-  // Adds the images that x and dy hold now.
-  void add(bool first) const {
+  // Adds the images that x and dy hold, the first or the last; with the last, writes dw (tap, channel, filter), rows
+  // `stride` apart.
+  void add(bool first, bool last, float* dw, int64_t stride) const {
     const int64_t tasks = x_.panels() * dy_.panels() * row_parts_;
-    const int64_t steps = dy_.groups() * dy_.height() * dy_.columns().count;
+    const int64_t steps = dy_.rows() * dy_.columns().count;
     parallel_for(tasks, x_.panels() * dy_.panels() * taps_ * steps * kPairFloats, [&](int64_t begin, int64_t end, int) {
       const FlushDenormals flush;
       const TileRegisters registers;
       for (int64_t task = begin; task < end; task += kGradPairs * row_parts_)
         run_tasks(task, smaller(end, task + kGradPairs * row_parts_), first);
-    });
-  }
-
-  // dw (tap, channel, filter), rows `stride` apart.
-  void put(float* dw, int64_t stride) const {
-    const int64_t parts = x_.panels() * dy_.panels() * taps_, channels = g_.group_channels(), n = g_.group_filters();
-    parallel_for(parts, parts * kPairFloats, [&](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t tap = t % taps_, column = t / taps_ % dy_.panels() * kPairEdge;
-        const int64_t channel = t / taps_ / dy_.panels() * kPairEdge, count = smaller(kPairEdge, channels - channel);
-        float* rows[kPairEdge];
-        for (int64_t i = 0; i < count; ++i) rows[i] = dw + (tap * channels + channel + i) * stride;
-        put_tiles(sums() + t * kPairFloats, Epilogue<float>(), rows, count, column, smaller(kPairEdge, n - column));
-      }
+      for (int64_t task = begin; last && task < end; ++task)
+        for (int64_t r = first_row(task); r < first_row(task) + rows_of_task(); ++r)
+          for (int64_t s = 0; s < g_.w.kernel; ++s) put(task / row_parts_, r * g_.w.kernel + s, dw, stride);
     });
   }
 
  private:
   static constexpr int64_t kPairFloats = kPairEdge * kPairEdge;
 
-  float* sums() const { return static_cast<float*>(sums_.data()); }
+  // Of the kernel: a task has all rows of it, or one.
+  int64_t first_row(int64_t task) const { return task % row_parts_; }
+  int64_t rows_of_task() const { return g_.h.kernel / row_parts_; }
+
+  float* sums(int64_t pair, int64_t tap) const {
+    return static_cast<float*>(sums_.data()) + (pair * taps_ + tap) * kPairFloats;
+  }
 
   // Some of the pixels of 32 images, as steps of dy.
   struct Block {
@@ -114,7 +111,7 @@ class GradTiles {
   // A block through a row of taps. pair: 32 channels and 32 filters.
   void add_block(const Block& block, int64_t pair, int64_t r, bool first) const {
     for (int64_t s = 0; s < g_.w.kernel; ++s) {
-      float* c = sums() + (pair * taps_ + r * g_.w.kernel + s) * kPairFloats;
+      float* c = sums(pair, r * g_.w.kernel + s);
       begin_sums(!first, c);
       multiply(block, pair / dy_.panels(), pair % dy_.panels(), r, s);
       end_sums(c);
@@ -137,6 +134,15 @@ class GradTiles {
     }
   }
 
+  void put(int64_t pair, int64_t tap, float* dw, int64_t stride) const {
+    const int64_t channels = g_.group_channels(), n = g_.group_filters();
+    const int64_t channel = pair / dy_.panels() * kPairEdge, column = pair % dy_.panels() * kPairEdge;
+    const int64_t count = smaller(kPairEdge, channels - channel);
+    float* rows[kPairEdge];
+    for (int64_t i = 0; i < count; ++i) rows[i] = dw + (tap * channels + channel + i) * stride;
+    put_tiles(sums(pair, tap), Epilogue<float>(), rows, count, column, smaller(kPairEdge, n - column));
+  }
+
   const ConvGeometry& g_;
   const StepMatch match_;
   const X& x_;
@@ -144,6 +150,22 @@ class GradTiles {
   int64_t taps_, row_parts_, block_rows_;
   Scratch sums_;
 };
+
+// Splits the rows of both operands, shared out together.
+template <class X, class Y>
+void split_images(const X& x, const Y& dy, SharedRange& x_range, SharedRange& dy_range) {
+  parallel_for(x.rows() + dy.rows(), x.work() + dy.work(), [&](int64_t begin, int64_t end, int) {
+    const FlushDenormals flush;
+    ExponentRange of_x, of_dy;
+    for (int64_t r = begin; r < end; ++r)
+      if (r < x.rows())
+        x.split_row(r, of_x);
+      else
+        dy.split_row(r - x.rows(), of_dy);
+    x_range.add(of_x);
+    dy_range.add(of_dy);
+  });
+}
 
 // dw, `stride` from row to row; false, with dw undefined, where float32's accuracy would be lost.
 template <int planes>
@@ -157,12 +179,12 @@ bool weight_grad_of_planes(const ConvGeometry& g, const Images& x_images, const 
   const GradTiles<planes> grad(g, steps, x, dy);
   SharedRange x_range, dy_range;
   for (int64_t first = 0; first < g.batch; first += most) {
-    x.fill(x_images.part(first, most), x_range);
-    dy.fill(dy_images.part(first, most), dy_range);
+    x.hold(x_images.part(first, most));
+    dy.hold(dy_images.part(first, most));
+    split_images(x, dy, x_range, dy_range);
     if (!split_is_exact(x_range, dy_range, g.batch * dy_images.pixels)) return false;
-    grad.add(first == 0);
+    grad.add(first == 0, first + most >= g.batch, dw, stride);
   }
-  grad.put(dw, stride);
   return true;
 }
 

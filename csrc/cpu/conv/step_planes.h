@@ -38,17 +38,12 @@ class StepPlanes {
     return static_cast<const Bfloat16*>(memory_.data()) + offset(panel, group, row);
   }
 
-  // Splits images; zeros stand for what is missing to whole steps and tiles.
-  void fill(const Images& images, SharedRange& range) {
-    images_ = images;
-    const int64_t rows = groups() * height_, work = rows * columns_.count * panels_ * kStepDepth * 16;
-    parallel_for(rows, transposed ? 2 * work : work, [&](int64_t begin, int64_t end, int) {
-      const FlushDenormals flush;
-      ExponentRange mine;
-      for (int64_t r = begin; r < end; ++r)
-        for (int64_t panel = 0; panel < panels_; ++panel) split_row(r / height_, r % height_, panel, mine);
-      range.add(mine);
-    });
+  // The images that are split next, row by row; zeros stand for what is missing to whole steps and tiles.
+  void hold(const Images& images) { images_ = images; }
+  int64_t rows() const { return groups() * height_; }
+  int64_t work() const { return rows() * columns_.count * panels_ * kStepDepth * (transposed ? 32 : 16); }
+  void split_row(int64_t row, ExponentRange& range) const {
+    for (int64_t panel = 0; panel < panels_; ++panel) split_channels(row / height_, row % height_, panel, range);
   }
 
  private:
@@ -56,7 +51,7 @@ class StepPlanes {
     return ((panel * capacity_ + group) * height_ + row) * columns_.count * kStepValues<planes>;
   }
 
-  void split_row(int64_t group, int64_t row, int64_t panel, ExponentRange& range) const {
+  void split_channels(int64_t group, int64_t row, int64_t panel, ExponentRange& range) const {
     Bfloat16* to = static_cast<Bfloat16*>(memory_.data()) + offset(panel, group, row);
     const int64_t image = group * columns_.images, channel = panel * kPairEdge;
     for (int64_t u = 0; u < columns_.count; ++u, to += kStepValues<planes>) {
