@@ -22,7 +22,7 @@ struct Images {
   }
 };
 
-// 32 channels of a pixel from channel c on, as vectors of 16; zeros from `channels` on.
+// 16 channels of a pixel from channel c on; zeros from `channels` on.
 TINYDL_INLINE Vec<float> load_channels(const float* pixel, int64_t c, int64_t channels) {
   const int64_t lanes = smaller(Vec<float>::size, channels - c);
   return lanes > 0 ? Vec<float>::load(pixel + c, static_cast<int>(lanes)) : Vec<float>(0.0f);
