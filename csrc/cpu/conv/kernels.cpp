@@ -4,7 +4,8 @@
 // by the same distance, so the taps are the runs of k. Input gradient: the same over dy, once for each residue of the
 // position modulo the stride, because pixels of one residue meet the same taps; or scattered (scatter.h) where that
 // would multiply many zeros. Weight gradient: the rows are (r, s, c), and k runs over the output pixels.
-// Depthwise convolutions, and those in narrow groups, have kernels of their own.
+// Depthwise convolutions, and those in narrow groups, have kernels of their own; so have, where there are matrix tiles,
+// those of many images and channels (tap_product.h).
 #include "cpu/conv/conv.h"
 
 #include "cpu/conv/depthwise.h"
@@ -12,6 +13,8 @@
 #include "cpu/conv/padded.h"
 #include "cpu/conv/phases.h"
 #include "cpu/conv/scatter.h"
+#include "cpu/conv/tap_product.h"
+#include "cpu/conv/taps.h"
 #include "cpu/conv/weight_grad.h"
 #include "cpu/matmul/product.h"
 
@@ -47,54 +50,11 @@ struct PixelRows {
   int64_t scratch_elements() const { return 0; }
 };
 
-struct Tap {
-  int64_t row, column;  // in the kernel
-  int64_t a_offset;     // from a pixel's pointer to what the tap reads
-};
-
-// The weights as B: k counts (tap, channel), the channel fastest. Forward, channels are the input's; for the input
-// gradient, the filters.
-template <class T>
-struct TapColumns {
-  const T* data;
-  const Tap* taps;
-  int64_t channels, row_stride, column_stride, k_stride, n_stride;
-
-  int64_t at(int64_t k, const T** from) const {
-    const Tap& tap = taps[k / channels];
-    const int64_t channel = k % channels;
-    *from = data + tap.row * row_stride + tap.column * column_stride + channel * k_stride;
-    return channels - channel;
-  }
-  bool is_packed(int64_t) const { return false; }
-  const T* packed_data() const { return nullptr; }
-};
-
-// k counts (tap, channel); neighbouring taps that continue each other in memory make one run.
-struct TapRuns {
-  const Tap* taps;
-  int tap_count;
-  int64_t channels;
-
-  int64_t total() const { return tap_count * channels; }
-  Depth cut(int64_t limit) const {
-    Depth depth(2 * tap_count + total() / limit + 2, total() / limit + 2);
-    for (int t = 0; t < tap_count; ++t) {
-      const int64_t offset = taps[t].a_offset;
-      int64_t length = channels;
-      for (; t + 1 < tap_count && taps[t + 1].a_offset == offset + length; ++t) length += channels;
-      depth.add(offset, 1, length, limit);
-    }
-    depth.finish();
-    return depth;
-  }
-};
-
 template <class T>
 void multiply_taps(const PixelRows<T>& rows, int64_t pixels, const TapColumns<T>& columns, int tap_count, int64_t n,
-                   const Epilogue<T>& epilogue) {
+                   const Epilogue<T>& epilogue, const char* refused) {
   if (pixels == 0 || n == 0) return;
-  multiply(rows, columns, TapRuns{columns.taps, tap_count, columns.channels}, pixels, n, epilogue);
+  multiply(rows, columns, TapRuns{columns.taps, tap_count, columns.channels}, pixels, n, epilogue, refused);
 }
 
 // Whether the kernels for depthwise convolutions and narrow groups take this one.
@@ -108,14 +68,12 @@ bool runs_swept(const ConvGeometry& g) {
 template <class T>
 void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Epilogue<T>& epilogue, T* y) {
   if (runs_swept<T>(g)) return depthwise_forward(g, x, w, epilogue, y);
+  const char* refused = nullptr;
+  if (forward_on_tiles(g, x, w, epilogue, y, &refused)) return;
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
+  const TapList taps(g, images.row(), images.pixel());
   const int tap_count = static_cast<int>(g.h.kernel * g.w.kernel);
-  Scratch memory(static_cast<size_t>(tap_count) * sizeof(Tap));
-  Tap* taps = static_cast<Tap*>(memory.data());
-  for (int64_t r = 0, t = 0; r < g.h.kernel; ++r)
-    for (int64_t s = 0; s < g.w.kernel; ++s, ++t)
-      taps[t] = {r, s, r * g.h.dilation * images.row() + s * g.w.dilation * images.pixel()};
   const int64_t pixels = g.batch * g.h.output * g.w.output;
   for (int64_t group = 0; group < g.groups; ++group) {
     const int64_t channel = group * g.group_channels(), filter = group * g.group_filters();
@@ -129,22 +87,16 @@ void forward(const ConvGeometry& g, const T* x, const ConvWeight<T>& w, const Ep
                             g.h.output * g.w.output * g.filters,
                             g.w.output * g.filters,
                             g.filters};
-    const TapColumns<T> columns{w.data + filter * w.filter_stride,
-                                taps,
-                                g.group_channels(),
-                                w.row_stride,
-                                w.column_stride,
-                                w.channel_stride,
-                                w.filter_stride};
     const Epilogue<T> mine{epilogue.bias ? epilogue.bias + filter : nullptr, epilogue.activation};
-    multiply_taps(rows, pixels, columns, tap_count, g.group_filters(), mine);
+    multiply_taps(rows, pixels, forward_columns(g, w, group, taps.data()), tap_count, g.group_filters(), mine, refused);
   }
 }
 
 // The input gradient at the positions of one phase of each axis, for one group.
 template <class T>
 void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Margin& margin, int64_t phase_h,
-                      int64_t phase_w, int64_t group, const ConvWeight<T>& w, const T* bias, Tap* taps, T* dx) {
+                      int64_t phase_w, int64_t group, const ConvWeight<T>& w, const T* bias, Tap* taps, T* dx,
+                      const char* refused) {
   const PhaseTaps in_h(g.h, phase_h), in_w(g.w, phase_w);
   int count = 0;
   for (int64_t r = 0; r < g.h.kernel; ++r)
@@ -166,22 +118,17 @@ void input_grad_phase(const ConvGeometry& g, const PaddedImages<T>& dy, const Ma
                           g.h.input * row,
                           g.h.stride * row,
                           g.w.stride * pixel};
-  const TapColumns<T> columns{w.data + filter * w.filter_stride,
-                              taps,
-                              g.group_filters(),
-                              w.row_stride,
-                              w.column_stride,
-                              w.filter_stride,
-                              w.channel_stride};
-  multiply_taps(rows, g.batch * in_h.positions * in_w.positions, columns, count, g.group_channels(),
-                Epilogue<T>{bias ? bias + channel : nullptr, Activation::none});
+  multiply_taps(rows, g.batch * in_h.positions * in_w.positions, input_grad_columns(g, w, group, taps), count,
+                g.group_channels(), Epilogue<T>{bias ? bias + channel : nullptr, Activation::none}, refused);
 }
 
 template <class T>
 void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, const T* bias, T* dx) {
   if (runs_swept<T>(g)) return depthwise_input_grad(g, dy, w, bias, dx);
+  const char* refused = nullptr;
+  if (input_grad_on_tiles(g, dy, w, bias, dx, &refused)) return;
   const int64_t pixels = g.batch * g.h.input * g.w.input, depth = g.h.kernel * g.w.kernel * g.filters;
-  const bool tiles = !tiles_refused<T>(pixels, g.channels, depth);
+  const bool tiles = !refused && !tiles_refused<T>(pixels, g.channels, depth);
   if (is_scattered<T>(g, tiles ? kScatterGainOverTiles : kScatterGain)) {
     trace_line("scattered input gradient: fused multiply-adds");
     return Scatter<T>(g, dy, w, bias, dx).run();
@@ -195,7 +142,7 @@ void input_grad(const ConvGeometry& g, const T* dy, const ConvWeight<T>& w, cons
   for (int64_t group = 0; group < g.groups; ++group)
     for (int64_t phase_h = 0; phase_h < phase_count(g.h); ++phase_h)
       for (int64_t phase_w = 0; phase_w < phase_count(g.w); ++phase_w)
-        input_grad_phase(g, images, margin, phase_h, phase_w, group, w, bias, taps, dx);
+        input_grad_phase(g, images, margin, phase_h, phase_w, group, w, bias, taps, dx, refused);
 }
 
 template <class T>

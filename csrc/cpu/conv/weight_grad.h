@@ -4,10 +4,11 @@
 // pixels are rows of B as they lie, or copied where many filters put them far apart. The pixels are cut into blocks
 // whose operands fit in the first-level cache; a few splits of the blocks, chosen by the shape alone, sum into partial
 // results of their own, which are added in order. On matrix tiles both operands are copied to them instead, as those of
-// any product.
+// any product, or for many images split once (grad_tiles.h).
 #pragma once
 #include "cpu/conv/conv.h"
 #include "cpu/conv/padded.h"
+#include "cpu/conv/tap_product.h"
 #include "cpu/matmul/matrix.h"
 #include "cpu/matmul/product.h"
 
@@ -165,6 +166,8 @@ void weight_grad_group(const WeightGrad<T>& grad, const Depth& depth, T* dw) {
 
 template <class T>
 void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
+  const char* known = nullptr;
+  if (weight_grad_on_tiles(g, x, dy, dw, &known)) return;
   const PaddedImages<T> images(x, g.batch, g.h.input, g.w.input, g.channels,
                                {g.h.pad_before, g.h.pad_after, g.w.pad_before, g.w.pad_after});
   for (int64_t group = 0; group < g.groups; ++group) {
@@ -173,7 +176,9 @@ void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
     const PixelRuns<T> pixels{grad};
     const GradRows<T> rows{grad, dw + filter, g.filters};
     const MatrixColumns<T> columns{dy + filter, g.filters, 1, pixels.total()};
-    const char* refused = multiply_on_tiles(rows, columns, pixels, grad.row_count(), g.group_filters(), Epilogue<T>());
+    const char* refused = known;
+    if (!refused)
+      refused = multiply_on_tiles(rows, columns, pixels, grad.row_count(), g.group_filters(), Epilogue<T>());
     if (!refused) continue;
     trace_product(grad.row_count(), g.group_filters(), pixels.total(), "fused multiply-adds", refused);
     weight_grad_group(grad, pixels.cut(kGradPixels), dw + filter);

@@ -86,7 +86,7 @@ int64_t tile_loads(int64_t repeats) {
     alignas(64) const Bfloat16 memory[4 * kTileValues] = {};
     finish_stores();
     for (int64_t r = 0; r < repeats; ++r) {
-      load_a(memory, 0);
+      load_a(packed_step(memory), 0);
       load_b(memory, 1);
     }
   });

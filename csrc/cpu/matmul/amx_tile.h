@@ -31,11 +31,20 @@ class TileRegisters {
 // Keeps stores before tile loads, whose intrinsics do not tell the compiler that they read memory.
 TINYDL_INLINE void finish_stores() { asm volatile("" ::: "memory"); }
 
-// Plane p of a step of 32 rows of A, or of 32 columns of B: two tiles. A is read past the first-level cache, where a
+// A step of A's operand: two tiles of 16 rows, and the distance from a plane of theirs to the next.
+struct StepOfA {
+  const Bfloat16 *upper, *lower;
+  int64_t plane;
+};
+
+// A step that is packed as [plane][tile].
+TINYDL_INLINE StepOfA packed_step(const Bfloat16* a) { return {a, a + kTileValues, 2 * kTileValues}; }
+
+// A plane of a step of 32 rows of A, or of 32 columns of B: two tiles. A is read past the first-level cache, where a
 // panel of B of one plane stays (1.25 times as fast; with three planes the panel does not fit).
-TINYDL_INLINE void load_a(const Bfloat16* step, int plane) {
-  _tile_stream_loadd(4, step + plane * 2 * kTileValues, 64);
-  _tile_stream_loadd(5, step + (plane * 2 + 1) * kTileValues, 64);
+TINYDL_INLINE void load_a(const StepOfA& step, int plane) {
+  _tile_stream_loadd(4, step.upper + plane * step.plane, 64);
+  _tile_stream_loadd(5, step.lower + plane * step.plane, 64);
 }
 TINYDL_INLINE void load_b(const Bfloat16* step, int plane) {
   _tile_loadd(6, step + plane * 2 * kTileValues, 64);
@@ -49,7 +58,7 @@ TINYDL_INLINE void multiply_tiles() {
 }
 
 template <int planes>
-TINYDL_INLINE void multiply_step(const Bfloat16* a, const Bfloat16* b) {
+TINYDL_INLINE void multiply_step(const StepOfA& a, const Bfloat16* b) {
   if constexpr (planes == 3) {
     load_a(a, 2), load_b(b, 0), multiply_tiles();
     load_a(a, 1), multiply_tiles();
@@ -68,11 +77,8 @@ TINYDL_INLINE void multiply_step(const Bfloat16* a, const Bfloat16* b) {
 
 constexpr int kTileFloats = kTileEdge * kTileEdge;
 
-// c += A B over `steps` steps, or c = A B. c holds the 32 x 32 as four tiles; an operand's step is [plane][tile] and
-// `planes * 2` tiles long. Meanwhile `lines` cache lines for each step are fetched from `next` on.
-template <int planes>
-void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool accumulate, float* c, const Bfloat16* next,
-                  int64_t lines) {
+// The 32 x 32 of C in registers: zeros, or the four tiles at c so far; and back.
+TINYDL_INLINE void begin_sums(bool accumulate, const float* c) {
   constexpr int kRow = kTileEdge * static_cast<int>(sizeof(float));
   finish_stores();
   if (accumulate) {
@@ -86,15 +92,32 @@ void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool accu
     _tile_zero(2);
     _tile_zero(3);
   }
-  constexpr int64_t kStep = planes * 2 * kTileValues;
-  for (int64_t s = 0; s < steps; ++s, a += kStep, b += kStep) {
-    for (int64_t line = 0; line < lines; ++line, next += 64 / sizeof(Bfloat16)) __builtin_prefetch(next, 0, 2);
-    multiply_step<planes>(a, b);
-  }
+}
+TINYDL_INLINE void end_sums(float* c) {
+  constexpr int kRow = kTileEdge * static_cast<int>(sizeof(float));
   _tile_stored(0, c, kRow);
   _tile_stored(1, c + kTileFloats, kRow);
   _tile_stored(2, c + 2 * kTileFloats, kRow);
   _tile_stored(3, c + 3 * kTileFloats, kRow);
+}
+
+// Fetches `count` cache lines to the second-level cache.
+TINYDL_INLINE void fetch_lines(const Bfloat16* from, int64_t count) {
+  for (int64_t line = 0; line < count; ++line, from += 64 / sizeof(Bfloat16)) __builtin_prefetch(from, 0, 2);
+}
+
+// c += A B over `steps` steps, or c = A B. c holds the 32 x 32 as four tiles; an operand's step is [plane][tile] and
+// `planes * 2` tiles long. Meanwhile `lines` cache lines for each step are fetched from `next` on.
+template <int planes>
+void tile_product(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool accumulate, float* c, const Bfloat16* next,
+                  int64_t lines) {
+  begin_sums(accumulate, c);
+  constexpr int64_t kStep = planes * 2 * kTileValues;
+  for (int64_t s = 0; s < steps; ++s, a += kStep, b += kStep, next += lines * 64 / sizeof(Bfloat16)) {
+    fetch_lines(next, lines);
+    multiply_step<planes>(packed_step(a), b);
+  }
+  end_sums(c);
 }
 
 }  // namespace tinydl::TINYDL_TIER

@@ -25,30 +25,54 @@ const char* tiles_refused(int64_t m, int64_t n, int64_t k) {
 }
 
 #if defined(TINYDL_TIER_amx)
-// Returns null, or why C is still to be computed.
-template <class Rows, class Columns, class Runs>
-const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
-                              const Epilogue<float>& epilogue) {
-  const int64_t k = runs.total();
-  if (const char* refused = tiles_refused<float>(m, n, k)) return refused;
+constexpr const char* kRangeRefused =
+    "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+
+template <int count>
+struct Planes {
+  static constexpr int value = count;
+};
+// What explain says, for each precision.
+struct TileNames {
+  const char *highest, *high, *medium;
+};
+
+// Computes a product (m, k) by (k, n) from as many planes as the precision asks for: `compute` takes Planes and returns
+// false where accuracy would be lost. Returns null, or why the product is still to be computed.
+template <class Compute>
+const char* with_planes(int64_t m, int64_t n, int64_t k, const TileNames& names, const Compute& compute) {
   bool done;
   const char* how;
   switch (float32_precision()) {
     case Float32Precision::medium:
-      done = split_gemm<1>(rows, columns, runs, m, n, epilogue);
-      how = "matrix tiles, one product of bfloat16 parts (precision medium)";
+      done = compute(Planes<1>());
+      how = names.medium;
       break;
     case Float32Precision::high:
-      done = split_gemm<2>(rows, columns, runs, m, n, epilogue);
-      how = "matrix tiles, three products of bfloat16 parts (precision high)";
+      done = compute(Planes<2>());
+      how = names.high;
       break;
     default:
-      done = split_gemm<3>(rows, columns, runs, m, n, epilogue);
-      how = "matrix tiles, six products of bfloat16 parts";
+      done = compute(Planes<3>());
+      how = names.highest;
   }
-  if (!done) return "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+  if (!done) return kRangeRefused;
   trace_product(m, n, k, how, nullptr);
   return nullptr;
+}
+
+// Returns null, or why C is still to be computed.
+template <class Rows, class Columns, class Runs>
+const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
+                              const Epilogue<float>& epilogue) {
+  constexpr TileNames kNames = {"matrix tiles, six products of bfloat16 parts",
+                                "matrix tiles, three products of bfloat16 parts (precision high)",
+                                "matrix tiles, one product of bfloat16 parts (precision medium)"};
+  const int64_t k = runs.total();
+  if (const char* refused = tiles_refused<float>(m, n, k)) return refused;
+  return with_planes(m, n, k, kNames, [&](auto planes) {
+    return split_gemm<decltype(planes)::value>(rows, columns, runs, m, n, epilogue);
+  });
 }
 template <class Rows, class Columns, class Runs>
 const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t, int64_t, const Epilogue<double>&) {
@@ -61,11 +85,12 @@ const char* multiply_on_tiles(const Rows&, const Columns&, const Runs&, int64_t,
 }
 #endif
 
-// C (m, n) = activation(A B + bias). `runs` describes k: total() values, cut(limit) into blocks.
+// C (m, n) = activation(A B + bias). `runs` describes k: total() values, cut(limit) into blocks. `refused` says why
+// tiles are out of the question, if that is known.
 template <class T, class Rows, class Columns, class Runs>
 void multiply(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
-              const Epilogue<T>& epilogue) {
-  const char* refused = multiply_on_tiles(rows, columns, runs, m, n, epilogue);
+              const Epilogue<T>& epilogue, const char* refused = nullptr) {
+  if (!refused) refused = multiply_on_tiles(rows, columns, runs, m, n, epilogue);
   if (!refused) return;
   trace_product(m, n, runs.total(), "fused multiply-adds", refused);
   const Depth depth = runs.cut(kBlockDepth<T>);
