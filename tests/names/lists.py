@@ -234,7 +234,7 @@ MISSING = {
     "nn.functional.": {
         _THREE: "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d conv3d conv_transpose3d fractional_max_pool3d "
         "lp_pool3d max_pool3d max_unpool3d",
-        _LATER: "ctc_loss multi_head_attention_forward scaled_dot_product_attention",
+        _LATER: "ctc_loss multi_head_attention_forward",
         _RARE: "affine_grid conv_tbc fractional_max_pool2d grid_sample linear_cross_entropy lp_pool1d lp_pool2d rrelu "
         "rrelu_",
         "return_indices=True gives both": "adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices "

@@ -1,0 +1,142 @@
+#include "cpu/attention/attention.h"
+
+#include "cpu/attention/backward.h"
+#include "cpu/attention/forward.h"
+#include "cpu/runtime/allocator.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/trace.h"
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+// What so many products of the scores' size cost, in the units of parallel_for.
+template <class T>
+int64_t work_of(const AttentionShape& s, int64_t products) {
+  const int64_t scores = s.batch * s.heads * s.queries * div_up(s.keys, Vec<T>::size) / (s.causal ? 2 : 1);
+  return scores * (products * (s.features + s.values) / 2 + 32) / 2;
+}
+
+// The scratch memory of every worker, `elements` each.
+template <class T>
+class WorkerMemory {
+ public:
+  WorkerMemory(int workers, int64_t elements)
+      : share_(div_up(elements, 64) * 64), scratch_(static_cast<size_t>(workers * share_) * sizeof(T)) {}
+  T* of(int worker) const { return static_cast<T*>(scratch_.data()) + worker * share_; }
+
+ private:
+  int64_t share_;
+  Scratch scratch_;
+};
+
+// The fused products' notes for tinydl.explain.
+void trace(const AttentionShape& s, const char* what) {
+  trace_line(what);
+  trace_product(s.batch * s.heads * s.queries, s.keys, s.features, "fused multiply-adds",
+                "no matrix tiles: computed block by block");
+}
+
+template <class T>
+void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
+  const BlockOrder order{div_up(shape.queries, kBlock), shape.causal};
+  const int64_t tasks = shape.batch * shape.heads * order.count;
+  const int workers = workers_for(tasks, work_of<T>(shape, 2));
+  const ForwardMemory<T> parts(shape);
+  const WorkerMemory<T> memory(workers, parts.total);
+  trace(shape, "attention: blocks of queries, keys packed once for each worker's queries of a head");
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
+    const FlushDenormals flush;
+    AttentionForward<T> attention(shape, in, o, lse, parts, memory.of(worker));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t head = task / order.count;
+      attention.run(head / shape.heads, head % shape.heads, order.at(task % order.count) * kBlock);
+    }
+  });
+}
+
+// D_i = do_i . o_i
+template <class T>
+void row_dots(const AttentionShape& s, const Heads<const T>& o, const Heads<const T>& d_o, T* dots) {
+  const int64_t rows = s.batch * s.heads * s.queries;
+  parallel_for(div_up(rows, kBlock), rows * (s.values + 8), [&](int64_t begin, int64_t end, int) {
+    const FlushDenormals flush;
+    for (int64_t row = begin * kBlock; row < smaller(end * kBlock, rows); ++row) {
+      const int64_t head = row / s.queries, query = row % s.queries;
+      const T* x = row_of(o, head / s.heads, head % s.heads, query);
+      const T* y = row_of(d_o, head / s.heads, head % s.heads, query);
+      dots[row] = static_cast<T>(sum_terms<T>(
+          s.values, [=](int64_t i, int lanes) { return load_first(x + i, lanes) * load_first(y + i, lanes); }));
+    }
+  });
+}
+
+// Calls task(attention, i) for i < tasks, on the threads.
+template <class T, class Task>
+void share(const AttentionShape& shape, const AttentionInput<T>& in, const AttentionGrads<T>& grads, int64_t tasks,
+           int workers, bool queries, bool keys, const Task& task) {
+  const BackwardMemory<T> parts(shape);
+  const WorkerMemory<T> memory(workers, parts.total);
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
+    const FlushDenormals flush;
+    AttentionBackward<T> attention(shape, in, grads, parts, memory.of(worker), queries, keys);
+    for (int64_t i = begin; i < end; ++i) task(attention, i);
+  });
+}
+
+// Whether one pass over whole heads is done before two passes over blocks, of which every worker gets as many.
+template <class T>
+bool heads_suffice(const AttentionShape& s, const AttentionGrads<T>& grads) {
+  const int64_t heads = s.batch * s.kv_heads;
+  const int64_t keys = grads.dk.data || grads.dv.data ? 4 : 0, queries = grads.dq.data ? 3 : 0;
+  const int64_t workers = workers_for(s.batch * s.heads * div_up(s.queries, kBlock), work_of<T>(s, 5));
+  return div_up(heads, workers) * (keys && queries ? 5 : keys) * workers <= heads * (keys + queries);
+}
+
+template <class T>
+void by_heads(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
+  const int64_t tasks = s.batch * s.kv_heads;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 5)), true, true,
+        [&](AttentionBackward<T>& attention, int64_t i) { attention.head(i / s.kv_heads, i % s.kv_heads); });
+}
+
+template <class T>
+void by_blocks(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
+  const BlockOrder queries{div_up(s.queries, kBlock), s.causal}, keys{div_up(s.keys, kBlock), s.causal};
+  int64_t tasks = grads.dq.data ? s.batch * s.heads * queries.count : 0;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 3)), true, false,
+        [&](AttentionBackward<T>& attention, int64_t i) {
+          const int64_t head = i / queries.count;
+          attention.queries(head / s.heads, head % s.heads, queries.at(i % queries.count) * kBlock);
+        });
+  tasks = grads.dk.data || grads.dv.data ? s.batch * s.kv_heads * keys.count : 0;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 4)), false, true,
+        [&](AttentionBackward<T>& attention, int64_t i) {
+          const int64_t head = i / keys.count;
+          attention.keys(head / s.kv_heads, head % s.kv_heads, keys.at(i % keys.count) * kBlock);
+        });
+}
+
+template <class T>
+void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<const T>& o, const T* lse,
+              const Heads<const T>& d_o, const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv) {
+  const Scratch scratch(static_cast<size_t>(s.batch * s.heads * s.queries) * sizeof(T));
+  T* dots = static_cast<T*>(scratch.data());
+  row_dots(s, o, d_o, dots);
+  const AttentionGrads<T> grads{o, d_o, lse, dots, dq, dk, dv};
+  trace(s, "attention backward: probabilities computed again");
+  heads_suffice(s, grads) ? by_heads(s, in, grads) : by_blocks(s, in, grads);
+  for (int64_t row = 0; dq.data && s.keys == 0 && row < s.batch * s.heads * s.queries; ++row) {
+    const int64_t head = row / s.queries;
+    AttentionBackward<T>::zero_row(row_of(dq, head / s.heads, head % s.heads, row % s.queries), s.features);
+  }
+}
+
+template <class T>
+constexpr AttentionKernels<T> kernels = {forward<T>, backward<T>};
+
+}  // namespace
+
+extern const ByType<AttentionKernels> attention_table = {kernels<float>, kernels<double>};
+
+}  // namespace tinydl::TINYDL_TIER
