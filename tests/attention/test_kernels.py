@@ -18,6 +18,7 @@ SHAPES = [
     (2, 3, 1, 65, 129, 80, 64),
     (1, 1, 1, 300, 130, 33, 1),
     (1, 4, 2, 1, 300, 64, 64),
+    (2, 2, 1, 4, 150, 19, 37),
     (2, 2, 2, 5, 0, 3, 4),
     (2, 2, 2, 0, 5, 3, 4),
     (2, 2, 1, 5, 4, 0, 4),
@@ -148,9 +149,10 @@ def test_bits_do_not_depend_on_the_threads(shape, isa, rng):
 
 
 def test_queries_do_not_depend_on_their_neighbours(isa, rng):
+    """Calls of up to four queries have a way of their own."""
     q, k, v, _ = operands(rng, (2, 2, 2, 150, 140, 17, 9))
     whole, _ = _cpu.attention(q, k, v, None, 0.3)
-    for part in (slice(3, 4), slice(7, 140)):
+    for part in (slice(3, 8), slice(7, 140)):
         some, _ = _cpu.attention(q[1:, :, part], k[1:], v[1:], None, 0.3)
         assert some.tobytes() == np.ascontiguousarray(whole[1:, :, part]).tobytes()
 
@@ -180,9 +182,11 @@ def test_layouts(rng):
             arrays[i] = array
             for got, want in zip(run(*arrays), wanted, strict=True):
                 assert np.array_equal(got, want), (i, name)
-    repeated = np.broadcast_to(given[1][:1, :, :1], given[1].shape)
-    for got, want in zip(run(given[0], repeated, *given[2:]), run(given[0], repeated.copy(), *given[2:]), strict=True):
-        assert np.array_equal(got, want)
+    for few in (1, 6):
+        q, grad = given[0][:, :, :few], given[3][:, :, :few]
+        repeated = [np.broadcast_to(x[:1, :, :1], x.shape) for x in given[1:3]]
+        for got, want in zip(run(q, *repeated, grad), run(q, *(x.copy() for x in repeated), grad), strict=True):
+            assert np.array_equal(got, want), few
 
 
 def test_the_output_lies_as_the_query(rng):

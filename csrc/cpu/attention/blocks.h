@@ -67,7 +67,8 @@ struct Part {
   int64_t first_k, end_k, columns;
 };
 
-// C (+)= A B, where A[i][k] = a[i * a_row + k * a_step], B is packed with `depth` values of k, C has `columns`.
+// C (+)= A B, where A[i][k] = a[i * a_row + k * a_step], and B is packed with `depth` values of k, or lies in_rows
+// that are b_row apart.
 template <class T>
 struct BlockProduct {
   const T* a;
@@ -77,6 +78,8 @@ struct BlockProduct {
   T* c;
   int64_t c_row, rows, columns;
   bool adds;
+  int64_t b_row = 0;
+  bool in_rows = false;
 
   // part(first, count) of rows first to first + count.
   template <class F>
@@ -105,8 +108,8 @@ struct BlockProduct {
     const Run run{part.first_k * a_step, part.first_k, larger(0, part.end_k - part.first_k)};
     const TileJob<T> job{a_rows,
                          a_step,
-                         b + column * depth,
-                         width,
+                         in_rows ? b + column : b + column * depth,
+                         in_rows ? b_row : width,
                          &run,
                          1,
                          c_rows,
@@ -115,7 +118,8 @@ struct BlockProduct {
                          adds ? c_rows : nullptr,
                          nullptr,
                          nullptr};
-    tile_for<T, false>(vectors, count)(job);
+    const bool masked = in_rows && wanted % Vec<T>::size != 0;
+    (masked ? tile_for<T, true>(vectors, count) : tile_for<T, false>(vectors, count))(job);
   }
 };
 

@@ -7,7 +7,7 @@
 //     O += P V
 //   O / l, m + ln l
 #pragma once
-#include "cpu/attention/blocks.h"
+#include "cpu/attention/few_rows.h"
 
 namespace tinydl::TINYDL_TIER {
 
@@ -66,24 +66,43 @@ struct AttentionForward {
 
  private:
   void visit(const ScoreBlock& block) {
+    T* scores = memory + at.scores;
+    const int64_t width = padded<T>(shape.values);
+    BlockProduct<T> pv{scores,          kScorePitch<T>, 1,          nullptr,      block.keys,
+                       memory + at.out, width,          block.rows, shape.values, block.key > 0};
+    if (shape.queries <= kFewRows) {
+      const int64_t head = kv_head_of(block);
+      const T* k = row_of(in.k, block.batch, head, block.key);
+      for (int64_t i = 0; i < block.rows; ++i)
+        dot_products(memory + at.q + i * padded<T>(shape.features), k, in.k.row_stride, block.keys, shape.features,
+                     scores + i * kScorePitch<T>);
+      pv.b = row_of(in.v, block.batch, head, block.key);
+      pv.b_row = in.v.row_stride;
+      pv.in_rows = true;
+    } else {
+      pv.b = multiply_packed(block, scores);
+    }
+    for (int64_t i = 0; i < block.rows; ++i) weigh(block, i, scores + i * kScorePitch<T>);
+    pv.run([&](int64_t i, int64_t count) { return Part{0, block.visible(i + count - 1), shape.values}; });
+  }
+
+  // The scores of the block, from packed keys; returns the packed values.
+  const T* multiply_packed(const ScoreBlock& block, T* scores) {
     const bool keeps = at.packed_keys == shape.keys && shape.queries > kBlock;
     const int64_t packed = keeps ? block.key : 0;
     T *k = memory + at.k + packed * shape.features, *v = memory + at.v + packed * padded<T>(shape.values);
     pack(block, keeps, k, v);
-    T* scores = memory + at.scores;
     const BlockProduct<T> qk{memory + at.q, padded<T>(shape.features), 1,    k, shape.features, scores, kScorePitch<T>,
                              block.rows,    padded<T>(block.keys),     false};
     qk.run([&](int64_t i, int64_t count) { return Part{0, shape.features, padded<T>(block.visible(i + count - 1))}; });
-    for (int64_t i = 0; i < block.rows; ++i) weigh(block, i, scores + i * kScorePitch<T>);
-    const int64_t width = padded<T>(shape.values);
-    const BlockProduct<T> pv{scores,          kScorePitch<T>, 1,          v,     block.keys,
-                             memory + at.out, width,          block.rows, width, block.key > 0};
-    pv.run([&](int64_t i, int64_t count) { return Part{0, block.visible(i + count - 1), width}; });
+    return v;
   }
+
+  int64_t kv_head_of(const ScoreBlock& block) const { return block.head / (shape.heads / shape.kv_heads); }
 
   // Keys and values of the block, unless they lie there from the queries before.
   void pack(const ScoreBlock& block, bool keeps, T* k, T* v) {
-    const int64_t head = block.head / (shape.heads / shape.kv_heads), number = block.batch * shape.kv_heads + head;
+    const int64_t head = kv_head_of(block), number = block.batch * shape.kv_heads + head;
     if (keeps) {
       if (number != packed_head) packed_blocks = 0;
       packed_head = number;
