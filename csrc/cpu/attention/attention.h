@@ -57,6 +57,6 @@ struct AttentionKernels {
                    const Heads<const T>& d_o, const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv);
 };
 
-TINYDL_KERNELS(AttentionKernels, attention)
+TINYDL_PRODUCT_KERNELS(AttentionKernels, attention)
 
 }  // namespace tinydl

@@ -130,6 +130,7 @@ struct ScoreBlock {
 
   // How many of the block's keys row i sees.
   int64_t visible(int64_t i) const { return causal ? larger(0, smaller(keys, query + i + 1 - key)) : keys; }
+  int64_t kv_head(const AttentionShape& shape) const { return head / (shape.heads / shape.kv_heads); }
   // The first row that sees key j.
   int64_t first_row(int64_t j) const { return causal ? smaller(rows, larger(0, key + j - query)) : 0; }
 };

@@ -6,9 +6,28 @@
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/trace.h"
 
+#if defined(TINYDL_TIER_amx)
+#include "cpu/attention/tile_products.h"
+#include "cpu/runtime/precision.h"
+#endif
+
 namespace tinydl::TINYDL_TIER {
 
 namespace {
+
+// What a worker sets up for its products.
+template <class Products>
+struct TileScope {
+  TileScope() {}
+};
+#if defined(TINYDL_TIER_amx)
+template <int planes>
+struct TileScope<TileProducts<planes>> {
+  TileRegisters registers;
+};
+
+constexpr int64_t kTileSide = 128;  // queries and keys from which splitting them pays
+#endif
 
 // What so many products of the scores' size cost, in the units of parallel_for.
 template <class T>
@@ -30,29 +49,80 @@ class WorkerMemory {
   Scratch scratch_;
 };
 
-// The fused products' notes for tinydl.explain.
-void trace(const AttentionShape& s, const char* what) {
+void trace(const AttentionShape& s, const char* what, const char* how, const char* refused) {
   trace_line(what);
-  trace_product(s.batch * s.heads * s.queries, s.keys, s.features, "fused multiply-adds",
-                "no matrix tiles: computed block by block");
+  trace_product(s.batch * s.heads * s.queries, s.keys, s.features, how, refused);
 }
 
-template <class T>
-void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
+// Attention forward; `done` sees what a worker leaves.
+template <class T, class Products, class Done>
+void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse,
+                 const Done& done) {
   const BlockOrder order{div_up(shape.queries, kBlock), shape.causal};
   const int64_t tasks = shape.batch * shape.heads * order.count;
   const int workers = workers_for(tasks, work_of<T>(shape, 2));
-  const ForwardMemory<T> parts(shape);
+  const ForwardMemory<T, Products> parts(shape);
   const WorkerMemory<T> memory(workers, parts.total);
-  trace(shape, "attention: blocks of queries, keys packed once for each worker's queries of a head");
   parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
-    AttentionForward<T> attention(shape, in, o, lse, parts, memory.of(worker));
+    const TileScope<Products> tiles;
+    AttentionForward<T, Products> attention(shape, in, o, lse, parts, memory.of(worker));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t head = task / order.count;
       attention.run(head / shape.heads, head % shape.heads, order.at(task % order.count) * kBlock);
     }
+    done(attention.products);
   });
+}
+
+#if defined(TINYDL_TIER_amx)
+// False, with the results undefined, where float32's accuracy would be lost.
+template <int planes>
+bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
+  AttentionRanges ranges;
+  run_forward<float, TileProducts<planes>>(shape, in, o, lse, [&](const TileProducts<planes>& products) {
+    ranges.q.add(products.q_range);
+    ranges.k.add(products.k_range);
+    ranges.v.add(products.v_range);
+  });
+  return ranges.are_exact(shape);
+}
+
+// Returns null, or why fused multiply-adds are to be used.
+const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
+  const int64_t side = smaller(kTileSide, tile_threshold().side);
+  if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
+    return "no matrix tiles: a side is too short to pay for the split";
+  bool done;
+  switch (float32_precision()) {
+    case Float32Precision::medium:
+      done = forward_on_tiles<1>(s, in, o, lse);
+      break;
+    case Float32Precision::high:
+      done = forward_on_tiles<2>(s, in, o, lse);
+      break;
+    default:
+      done = forward_on_tiles<3>(s, in, o, lse);
+  }
+  return done ? nullptr : "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+}
+const char* try_tiles(const AttentionShape&, const AttentionInput<double>&, const Heads<double>&, double*) {
+  return "no matrix tiles: they have no float64";
+}
+#else
+template <class T>
+const char* try_tiles(const AttentionShape&, const AttentionInput<T>&, const Heads<T>&, T*) {
+  return "no matrix tiles: the instruction set in use has none";
+}
+#endif
+
+template <class T>
+void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
+  constexpr const char* what = "attention: blocks of queries, keys packed once for each worker's queries of a head";
+  const char* refused = try_tiles(shape, in, o, lse);
+  if (!refused) return trace(shape, what, "matrix tiles, products of bfloat16 parts", nullptr);
+  trace(shape, what, "fused multiply-adds", refused);
+  run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
 }
 
 // D_i = do_i . o_i
@@ -124,7 +194,8 @@ void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<
   T* dots = static_cast<T*>(scratch.data());
   row_dots(s, o, d_o, dots);
   const AttentionGrads<T> grads{o, d_o, lse, dots, dq, dk, dv};
-  trace(s, "attention backward: probabilities computed again");
+  trace(s, "attention backward: probabilities computed again", "fused multiply-adds",
+        "no matrix tiles: computed block by block");
   heads_suffice(s, grads) ? by_heads(s, in, grads) : by_blocks(s, in, grads);
   for (int64_t row = 0; dq.data && s.keys == 0 && row < s.batch * s.heads * s.queries; ++row) {
     const int64_t head = row / s.queries;
