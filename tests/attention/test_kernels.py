@@ -136,6 +136,44 @@ def test_what_is_not_a_number_stays_in_its_row(isa, rng):
     assert np.isfinite(np.delete(o, 130, 2)).all()
 
 
+@pytest.mark.parametrize("scales", [(1e-18, 1e18, 1e-30), (1e-30, 1e30, 1e30), (1.0, 1.0, 0.0)])
+def test_operands_of_any_scale(scales, isa, rng):
+    """Matrix tiles must leave to fused multiply-adds what bfloat16 parts cannot hold."""
+    q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
+    q, k, v = (x * np.float32(scale) for x, scale in zip((q, k, v), scales, strict=True))
+    got, _ = _cpu.attention(q, k, v, None, 0.1)
+    given = (q, k, v, np.zeros_like(got))
+    size = reference.magnitudes(*given, None, 0.1)[0]
+    assert_close(got, reference.run(*given, None, 0.1)[0], "attention", length=170, scale=size)
+
+
+def test_infinities_and_nans_beside_matrix_tiles(isa, rng):
+    q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
+    v[0, 0, 7, 3] = np.inf
+    q[0, 0, 5, 2] = np.nan
+    o, _ = _cpu.attention(q, k, v, None, 0.1)
+    assert np.isnan(o[0, 0, 5]).all()
+    rest = np.delete(o[0, 0], 5, 0)
+    assert np.isposinf(rest[:, 3]).all()
+    assert np.isfinite(np.delete(rest, 3, 1)).all()
+
+
+def test_fewer_products_at_lower_precision(rng):
+    """Errors fall as more products of bfloat16 parts are summed; without tiles all are the same."""
+    q, k, v, grad = operands(rng, (1, 2, 2, 160, 170, 64, 64))
+    expected = reference.run(q, k, v, grad, None, 0.1)[0]
+    errors = []
+    for precision in ("highest", "high", "medium"):
+        before = backend.float32_matmul_precision()
+        backend.set_float32_matmul_precision(precision)
+        try:
+            errors.append(np.abs(_cpu.attention(q, k, v, None, 0.1)[0] - expected).max())
+        finally:
+            backend.set_float32_matmul_precision(before)
+    assert errors[0] < 2e-6
+    assert errors[0] <= errors[1] <= errors[2] < 3e-2
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 700, 600, 40, 24), (2, 6, 3, 140, 130, 16, 16), (1, 2, 2, 1, 500, 32, 32)])
 def test_bits_do_not_depend_on_the_threads(shape, isa, rng):
     given = operands(rng, shape)
