@@ -21,5 +21,6 @@ void bind_softmax(pybind11::module_& m);
 void bind_index(pybind11::module_& m);
 void bind_embedding(pybind11::module_& m);
 void bind_recurrent(pybind11::module_& m);
+void bind_attention(pybind11::module_& m);
 
 }  // namespace tinydl

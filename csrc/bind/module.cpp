@@ -68,6 +68,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   bind_index(m);
   bind_embedding(m);
   bind_recurrent(m);
+  bind_attention(m);
   bind_norm(m);
 }
 

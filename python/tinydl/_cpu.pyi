@@ -432,6 +432,36 @@ def recurrent_backward(
     reverse: bool = False,
 ) -> tuple[Array, Array, Array, Array | None]: ...
 
+# attention
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    scale: float,
+    causal: bool = False,
+    p: float = 0.0,
+    seed: int = 0,
+    offset: int = 0,
+) -> tuple[Array, Array]: ...
+def attention_backward(
+    grad: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    o: Array,
+    lse: Array,
+    scale: float,
+    causal: bool = False,
+    p: float = 0.0,
+    seed: int = 0,
+    offset: int = 0,
+    want_dq: bool = True,
+    want_dk: bool = True,
+    want_dv: bool = True,
+) -> tuple[Array | None, Array | None, Array | None]: ...
+
 # embedding
 def embedding(weight: Array, index: Array) -> Array: ...
 def embedding_backward(grad: Array, index: Array, rows: int, padding: int, by_frequency: bool) -> Array: ...

@@ -30,6 +30,7 @@ TOLERANCES = {
     "index": (4.0, 0.5),
     "embedding": (4.0, 0.5),
     "recurrent": (32.0, 1.0),  # errors grow from step to step
+    "attention": (8.0, 1.0),  # scores, their exponentials, and sums of both
     "gradient": (64.0, 2.0),  # a chain of several operations and their gradients
 }
 

@@ -1,0 +1,216 @@
+#include "cpu/attention/attention.h"
+
+#include "cpu/attention/backward.h"
+#include "cpu/attention/forward.h"
+#include "cpu/runtime/allocator.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/trace.h"
+
+#if defined(TINYDL_TIER_amx)
+#include "cpu/attention/tile_products.h"
+#include "cpu/runtime/precision.h"
+#endif
+
+namespace tinydl::TINYDL_TIER {
+
+namespace {
+
+// What a worker sets up for its products.
+template <class Products>
+struct TileScope {
+  TileScope() {}
+};
+#if defined(TINYDL_TIER_amx)
+template <int planes>
+struct TileScope<TileProducts<planes>> {
+  TileRegisters registers;
+};
+
+// Queries and keys from which splitting them pays: with 512 the tiles are 1.1 to 1.2 times as fast beside a busy
+// thread, with 128 no faster. Backward's products would each need P or dS split anew, which costs what the tiles save
+// (measured: 0.86 to 1.0 of the speed with all five on tiles, 1.0 with the two that make scores).
+constexpr int64_t kTileSide = 256;
+#endif
+
+// What so many products of the scores' size cost, in the units of parallel_for.
+template <class T>
+int64_t work_of(const AttentionShape& s, int64_t products) {
+  const int64_t scores = s.batch * s.heads * s.queries * div_up(s.keys, Vec<T>::size) / (s.causal ? 2 : 1);
+  return scores * (products * (s.features + s.values) / 2 + 32) / 2;
+}
+
+// The scratch memory of every worker, `elements` each.
+template <class T>
+class WorkerMemory {
+ public:
+  WorkerMemory(int workers, int64_t elements)
+      : share_(div_up(elements, 64) * 64), scratch_(static_cast<size_t>(workers * share_) * sizeof(T)) {}
+  T* of(int worker) const { return static_cast<T*>(scratch_.data()) + worker * share_; }
+
+ private:
+  int64_t share_;
+  Scratch scratch_;
+};
+
+void trace(const AttentionShape& s, const char* what, const char* how, const char* refused) {
+  trace_line(what);
+  trace_product(s.batch * s.heads * s.queries, s.keys, s.features, how, refused);
+}
+
+// Attention forward; `done` sees what a worker leaves.
+template <class T, class Products, class Done>
+void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse,
+                 const Done& done) {
+  const BlockOrder order{div_up(shape.queries, kBlock), shape.causal};
+  const int64_t tasks = shape.batch * shape.heads * order.count;
+  const int workers = workers_for(tasks, work_of<T>(shape, 2));
+  const ForwardMemory<T, Products> parts(shape);
+  const WorkerMemory<T> memory(workers, parts.total);
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
+    const FlushDenormals flush;
+    const TileScope<Products> tiles;
+    AttentionForward<T, Products> attention(shape, in, o, lse, parts, memory.of(worker));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t head = task / order.count;
+      attention.run(head / shape.heads, head % shape.heads, order.at(task % order.count) * kBlock);
+    }
+    done(attention.products);
+  });
+}
+
+#if defined(TINYDL_TIER_amx)
+// False, with the results undefined, where float32's accuracy would be lost.
+template <int planes>
+bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
+  AttentionRanges ranges;
+  run_forward<float, TileProducts<planes>>(shape, in, o, lse, [&](const TileProducts<planes>& products) {
+    ranges.q.add(products.q_range);
+    ranges.k.add(products.k_range);
+    ranges.v.add(products.v_range);
+  });
+  return ranges.are_exact(shape);
+}
+
+// Returns null, or why fused multiply-adds are to be used.
+const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
+  const int64_t side = smaller(kTileSide, tile_threshold().side);
+  if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
+    return "no matrix tiles: a side is too short to pay for the split";
+  bool done;
+  switch (float32_precision()) {
+    case Float32Precision::medium:
+      done = forward_on_tiles<1>(s, in, o, lse);
+      break;
+    case Float32Precision::high:
+      done = forward_on_tiles<2>(s, in, o, lse);
+      break;
+    default:
+      done = forward_on_tiles<3>(s, in, o, lse);
+  }
+  return done ? nullptr : "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+}
+const char* try_tiles(const AttentionShape&, const AttentionInput<double>&, const Heads<double>&, double*) {
+  return "no matrix tiles: they have no float64";
+}
+#else
+template <class T>
+const char* try_tiles(const AttentionShape&, const AttentionInput<T>&, const Heads<T>&, T*) {
+  return "no matrix tiles: the instruction set in use has none";
+}
+#endif
+
+template <class T>
+void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
+  constexpr const char* what = "attention: blocks of queries, keys packed once for each worker's queries of a head";
+  const char* refused = try_tiles(shape, in, o, lse);
+  if (!refused) return trace(shape, what, "matrix tiles, products of bfloat16 parts", nullptr);
+  trace(shape, what, "fused multiply-adds", refused);
+  run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
+}
+
+// D_i = do_i . o_i
+template <class T>
+void row_dots(const AttentionShape& s, const Heads<const T>& o, const Heads<const T>& d_o, T* dots) {
+  const int64_t rows = s.batch * s.heads * s.queries;
+  parallel_for(div_up(rows, kBlock), rows * (s.values + 8), [&](int64_t begin, int64_t end, int) {
+    const FlushDenormals flush;
+    for (int64_t row = begin * kBlock; row < smaller(end * kBlock, rows); ++row) {
+      const int64_t head = row / s.queries, query = row % s.queries;
+      const T* x = row_of(o, head / s.heads, head % s.heads, query);
+      const T* y = row_of(d_o, head / s.heads, head % s.heads, query);
+      dots[row] = static_cast<T>(sum_terms<T>(
+          s.values, [=](int64_t i, int lanes) { return load_first(x + i, lanes) * load_first(y + i, lanes); }));
+    }
+  });
+}
+
+// Calls task(attention, i) for i < tasks, on the threads.
+template <class T, class Task>
+void share(const AttentionShape& shape, const AttentionInput<T>& in, const AttentionGrads<T>& grads, int64_t tasks,
+           int workers, bool queries, bool keys, const Task& task) {
+  const BackwardMemory<T> parts(shape);
+  const WorkerMemory<T> memory(workers, parts.total);
+  parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
+    const FlushDenormals flush;
+    AttentionBackward<T> attention(shape, in, grads, parts, memory.of(worker), queries, keys);
+    for (int64_t i = begin; i < end; ++i) task(attention, i);
+  });
+}
+
+// Whether one pass over whole heads is done before two passes over blocks, of which every worker gets as many.
+template <class T>
+bool heads_suffice(const AttentionShape& s, const AttentionGrads<T>& grads) {
+  const int64_t heads = s.batch * s.kv_heads;
+  const int64_t keys = grads.dk.data || grads.dv.data ? 4 : 0, queries = grads.dq.data ? 3 : 0;
+  const int64_t workers = workers_for(s.batch * s.heads * div_up(s.queries, kBlock), work_of<T>(s, 5));
+  return div_up(heads, workers) * (keys && queries ? 5 : keys) * workers <= heads * (keys + queries);
+}
+
+template <class T>
+void by_heads(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
+  const int64_t tasks = s.batch * s.kv_heads;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 5)), true, true,
+        [&](AttentionBackward<T>& attention, int64_t i) { attention.head(i / s.kv_heads, i % s.kv_heads); });
+}
+
+template <class T>
+void by_blocks(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
+  const BlockOrder queries{div_up(s.queries, kBlock), s.causal}, keys{div_up(s.keys, kBlock), s.causal};
+  int64_t tasks = grads.dq.data ? s.batch * s.heads * queries.count : 0;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 3)), true, false,
+        [&](AttentionBackward<T>& attention, int64_t i) {
+          const int64_t head = i / queries.count;
+          attention.queries(head / s.heads, head % s.heads, queries.at(i % queries.count) * kBlock);
+        });
+  tasks = grads.dk.data || grads.dv.data ? s.batch * s.kv_heads * keys.count : 0;
+  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 4)), false, true,
+        [&](AttentionBackward<T>& attention, int64_t i) {
+          const int64_t head = i / keys.count;
+          attention.keys(head / s.kv_heads, head % s.kv_heads, keys.at(i % keys.count) * kBlock);
+        });
+}
+
+template <class T>
+void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<const T>& o, const T* lse,
+              const Heads<const T>& d_o, const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv) {
+  const Scratch scratch(static_cast<size_t>(s.batch * s.heads * s.queries) * sizeof(T));
+  T* dots = static_cast<T*>(scratch.data());
+  row_dots(s, o, d_o, dots);
+  const AttentionGrads<T> grads{o, d_o, lse, dots, dq, dk, dv};
+  trace(s, "attention backward: probabilities computed again", "fused multiply-adds",
+        "no matrix tiles: computed block by block");
+  heads_suffice(s, grads) ? by_heads(s, in, grads) : by_blocks(s, in, grads);
+  for (int64_t row = 0; dq.data && s.keys == 0 && row < s.batch * s.heads * s.queries; ++row) {
+    const int64_t head = row / s.queries;
+    AttentionBackward<T>::zero_row(row_of(dq, head / s.heads, head % s.heads, row % s.queries), s.features);
+  }
+}
+
+template <class T>
+constexpr AttentionKernels<T> kernels = {forward<T>, backward<T>};
+
+}  // namespace
+
+extern const ByType<AttentionKernels> attention_table = {kernels<float>, kernels<double>};
+
+}  // namespace tinydl::TINYDL_TIER

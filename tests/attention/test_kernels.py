@@ -1,0 +1,266 @@
+"""The attention kernel against the formulas in float64, with the whole matrix of scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.attention import reference
+from tests.support.arrays import layouts, normal
+from tests.support.compare import assert_close
+from tinydl import _cpu, backend
+
+# (B, H, G, L, S, E, Ev): around the vectors, tiles and blocks of every tier
+SHAPES = [
+    (1, 1, 1, 1, 1, 1, 1),
+    (2, 4, 2, 17, 65, 5, 7),
+    (1, 2, 2, 129, 257, 64, 80),
+    (2, 3, 1, 65, 129, 80, 64),
+    (1, 1, 1, 300, 130, 33, 1),
+    (1, 4, 2, 1, 300, 64, 64),
+    (2, 2, 1, 4, 150, 19, 37),
+    (2, 2, 2, 5, 0, 3, 4),
+    (2, 2, 2, 0, 5, 3, 4),
+    (2, 2, 1, 5, 4, 0, 4),
+    (2, 2, 1, 5, 4, 3, 0),
+    (0, 2, 1, 5, 4, 3, 2),
+]
+MASKS = ["none", "bool", "float", "padding", "rows", "heads"]
+
+
+def operands(rng, shape, dtype=np.float32):
+    b, h, g, queries, keys, e, ev = shape
+    sizes = (b, h, queries, e), (b, g, keys, e), (b, g, keys, ev), (b, h, queries, ev)
+    return [normal(rng, size, dtype) for size in sizes]
+
+
+def mask_of(rng, kind, shape, dtype):
+    """A mask that broadcasts as its name says, or not at all; some rows see nothing."""
+    b, h, _, queries, keys, _, _ = shape
+    if kind == "none":
+        return None
+    if kind == "float":
+        mask = normal(rng, (b, h, queries, keys), dtype)
+        mask[rng.random(mask.shape) < 0.3] = -np.inf
+        return mask
+    if kind == "heads":
+        return normal(rng, (h, queries, keys), dtype)
+    size = {"bool": (b, h, queries, keys), "padding": (b, 1, 1, keys), "rows": (queries, 1)}[kind]
+    return rng.random(size) < 0.6
+
+
+def run(q, k, v, grad, mask=None, scale=None, causal=False, **dropout):
+    scale = (q.shape[3] or 1) ** -0.5 if scale is None else scale
+    o, lse = _cpu.attention(q, k, v, mask, scale, causal, **dropout)
+    return o, *_cpu.attention_backward(grad, q, k, v, mask, o, lse, scale, causal, **dropout)
+
+
+def check(given, *formula, **stream):
+    """Against the formulas with the mask, scale, causality and factors of dropout that `formula` holds."""
+    mask, scale, causal, *_ = formula
+    expected = reference.run(*given, *formula)[:4]
+    for got, want, size in zip(
+        run(*given, mask, scale, causal, **stream), expected, reference.magnitudes(*given, *formula), strict=True
+    ):
+        assert_close(got, want, "attention", length=max(given[0].shape[2:] + given[1].shape[2:]), scale=size)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", MASKS)
+def test_values_and_gradients(kind, causal, dtype, isa, rng):
+    for shape in SHAPES:
+        given = operands(rng, shape, dtype)
+        mask = mask_of(rng, kind, shape, dtype)
+        check(given, mask, (shape[5] or 1) ** -0.5, causal)
+
+
+@given(
+    shape=st.tuples(*(st.integers(0, n) for n in (2, 2, 0, 140, 140, 20, 20))),
+    group=st.integers(1, 3),
+    causal=st.booleans(),
+    kind=st.sampled_from(MASKS),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape(shape, group, causal, kind, seed):
+    b, heads, _, *rest = shape
+    shape = (b, (heads + 1) * group, heads + 1, *rest)
+    rng = np.random.default_rng(seed)
+    given = operands(rng, shape)
+    mask = mask_of(rng, kind, shape, np.float32)
+    check(given, mask, 0.3, causal)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("p", [0.25, 1.0])
+def test_dropout_follows_the_generator(p, causal, isa, rng):
+    """The dropped elements are those of the dropout kernel over rows of whole counters."""
+    shape = (2, 4, 2, 140, 150, 16, 8)
+    given = operands(rng, shape, np.float64)
+    stream = {"p": p, "seed": 7, "offset": 11}
+    factors = _cpu.dropout(np.ones((2, 4, 140, 152)), p, 7, 11)[0][..., :150]
+    assert abs((factors == 0).mean() - p) < 0.01
+    check(given, None, 0.2, causal, factors, **stream)
+
+
+def test_large_scores(isa, rng):
+    """Running maxima: exponentials neither overflow nor vanish, whichever block holds the largest score."""
+    shape = (1, 1, 1, 20, 300, 8, 8)
+    q, k, v, grad = operands(rng, shape, np.float64)
+    for place in (0, 150, 299):
+        far = k.copy()
+        far[:, :, place] *= 3000
+        check((q, far, v, grad), None, 1.0, False)
+        mask = np.zeros((20, 300), np.float64)
+        mask[:, place] = 1e4
+        check((q, k, v, grad), mask, 1.0, False)
+
+
+def test_rows_that_see_nothing(isa, rng):
+    shape = (1, 2, 1, 9, 140, 6, 6)
+    given = operands(rng, shape)
+    for mask in (np.ones((9, 140), bool), np.zeros((9, 140), np.float32)):
+        mask[3] = False if mask.dtype == np.bool_ else -np.inf
+        o, dq, dk, dv = run(*given, mask)
+        assert not o[:, :, 3].any()
+        assert not dq[:, :, 3].any()
+        assert all(np.isfinite(x).all() for x in (o, dq, dk, dv))
+        assert o[:, :, 4].any()
+
+
+def test_what_is_not_a_number_stays_in_its_row(isa, rng):
+    q, k, v, _ = operands(rng, (1, 1, 1, 140, 150, 8, 8))
+    q[0, 0, 130, 3] = np.nan
+    o, _ = _cpu.attention(q, k, v, None, 1.0)
+    assert np.isnan(o[0, 0, 130]).all()
+    assert np.isfinite(np.delete(o, 130, 2)).all()
+
+
+@pytest.mark.parametrize("scales", [(1e-18, 1e18, 1e-30), (1e-30, 1e30, 1e30), (1.0, 1.0, 0.0)])
+def test_operands_of_any_scale(scales, isa, rng):
+    """Matrix tiles must leave to fused multiply-adds what bfloat16 parts cannot hold."""
+    q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
+    q, k, v = (x * np.float32(scale) for x, scale in zip((q, k, v), scales, strict=True))
+    got, _ = _cpu.attention(q, k, v, None, 0.1)
+    given = (q, k, v, np.zeros_like(got))
+    size = reference.magnitudes(*given, None, 0.1)[0]
+    assert_close(got, reference.run(*given, None, 0.1)[0], "attention", length=170, scale=size)
+
+
+def test_infinities_and_nans_beside_matrix_tiles(isa, rng):
+    q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
+    v[0, 0, 7, 3] = np.inf
+    q[0, 0, 5, 2] = np.nan
+    o, _ = _cpu.attention(q, k, v, None, 0.1)
+    assert np.isnan(o[0, 0, 5]).all()
+    rest = np.delete(o[0, 0], 5, 0)
+    assert np.isposinf(rest[:, 3]).all()
+    assert np.isfinite(np.delete(rest, 3, 1)).all()
+
+
+def test_fewer_products_at_lower_precision(rng):
+    """Errors fall as more products of bfloat16 parts are summed; without tiles all are the same."""
+    q, k, v, grad = operands(rng, (1, 2, 2, 160, 170, 64, 64))
+    expected = reference.run(q, k, v, grad, None, 0.1)[0]
+    errors = []
+    for precision in ("highest", "high", "medium"):
+        before = backend.float32_matmul_precision()
+        backend.set_float32_matmul_precision(precision)
+        try:
+            errors.append(np.abs(_cpu.attention(q, k, v, None, 0.1)[0] - expected).max())
+        finally:
+            backend.set_float32_matmul_precision(before)
+    assert errors[0] < 2e-6
+    assert errors[0] <= errors[1] <= errors[2] < 3e-2
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 700, 600, 40, 24), (2, 6, 3, 140, 130, 16, 16), (1, 2, 2, 1, 500, 32, 32)])
+def test_bits_do_not_depend_on_the_threads(shape, isa, rng):
+    given = operands(rng, shape)
+    mask = mask_of(rng, "bool", shape, np.float32)
+    for more in ({}, {"causal": True}, {"mask": mask, "p": 0.2, "seed": 3}):
+        results = set()
+        for threads in (1, 2, 3, 5, 2):
+            with backend.use_threads(threads):
+                results.add(b"".join(x.tobytes() for x in run(*given, **more)))
+        assert len(results) == 1, more
+
+
+def test_queries_do_not_depend_on_their_neighbours(isa, rng):
+    """Calls of up to four queries have a way of their own."""
+    q, k, v, _ = operands(rng, (2, 2, 2, 150, 140, 17, 9))
+    whole, _ = _cpu.attention(q, k, v, None, 0.3)
+    for part in (slice(3, 8), slice(7, 140)):
+        some, _ = _cpu.attention(q[1:, :, part], k[1:], v[1:], None, 0.3)
+        assert some.tobytes() == np.ascontiguousarray(whole[1:, :, part]).tobytes()
+
+
+def test_only_the_gradients_that_are_wanted(rng):
+    q, k, v, grad = operands(rng, (1, 2, 2, 130, 140, 8, 8))
+    o, lse = _cpu.attention(q, k, v, None, 0.3)
+    whole = _cpu.attention_backward(grad, q, k, v, None, o, lse, 0.3)
+    for threads in (1, 3):
+        with backend.use_threads(threads):
+            for wanted in np.ndindex(2, 2, 2):
+                flags = [bool(w) for w in wanted]
+                names = dict(zip(("want_dq", "want_dk", "want_dv"), flags, strict=True))
+                some = _cpu.attention_backward(grad, q, k, v, None, o, lse, 0.3, **names)
+                for got, full, flag in zip(some, whole, flags, strict=True):
+                    assert (got is not None) == flag
+                    assert got is None or got.tobytes() == full.tobytes()
+
+
+def test_layouts(rng):
+    given = operands(rng, (2, 2, 1, 6, 7, 5, 4))
+    mask = normal(rng, (2, 1, 6, 7))
+    wanted = [x.copy() for x in run(*given, mask)]
+    for i in range(5):
+        for name, array in layouts([*given, mask][i]):
+            arrays = [*given, mask]
+            arrays[i] = array
+            for got, want in zip(run(*arrays), wanted, strict=True):
+                assert np.array_equal(got, want), (i, name)
+    for few in (1, 6):
+        q, grad = given[0][:, :, :few], given[3][:, :, :few]
+        repeated = [np.broadcast_to(x[:1, :, :1], x.shape) for x in given[1:3]]
+        for got, want in zip(run(q, *repeated, grad), run(q, *(x.copy() for x in repeated), grad), strict=True):
+            assert np.array_equal(got, want), few
+
+
+def test_the_output_lies_as_the_query(rng):
+    """(B, L, H, E) in memory, as a layer's projection has it: the layer then needs no copy behind."""
+    q, k, v, grad = (x.transpose(0, 2, 1, 3) for x in normal(rng, (4, 2, 6, 3, 5)))
+    for got in run(q, k, v, grad):
+        assert got.transpose(0, 2, 1, 3).flags.c_contiguous
+
+
+def test_wrong_calls(rng):
+    q, k, v, grad = operands(rng, (2, 4, 2, 5, 6, 3, 7))
+    for arrays, said in [
+        ((q[0], k, v), r"wanted \(batch, heads, length, features\)"),
+        ((q, k[..., :2], v), "wanted equal batch and features"),
+        ((q, k[:1], v), "wanted equal batch and features"),
+        ((q, k, v[:, :, :5]), "wanted equal batch, heads and length"),
+        ((q[:, :3], k, v), "got 3 heads of queries and 2 of keys, wanted a multiple"),
+        ((q, k[:, :0], v[:, :0]), "got 4 heads of queries and 0 of keys"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            _cpu.attention(*arrays, None, 1.0)
+    for mask in (np.ones((6, 5), bool), np.ones((3, 1, 1, 1), bool), np.ones((1, 2, 4, 5, 6), bool)):
+        with pytest.raises(ValueError, match=r"wanted one that broadcasts to \(2, 4, 5, 6\)"):
+            _cpu.attention(q, k, v, mask, 1.0)
+    with pytest.raises(TypeError, match="got a mask of int64, wanted bool or float32"):
+        _cpu.attention(q, k, v, np.ones((5, 6), np.int64), 1.0)
+    with pytest.raises(TypeError, match="float64"):
+        _cpu.attention(q, k.astype(np.float64), v, None, 1.0)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        _cpu.attention(*(x.astype(np.int64) for x in (q, k, v)), None, 1.0)
+    with pytest.raises(ValueError, match=r"got dropout p = 1\.5"):
+        _cpu.attention(q, k, v, None, 1.0, False, 1.5)
+    o, lse = _cpu.attention(q, k, v, None, 1.0)
+    with pytest.raises(ValueError, match="got a gradient or output of shape"):
+        _cpu.attention_backward(grad[:, :, 1:], q, k, v, None, o, lse, 1.0)
+    with pytest.raises(ValueError, match="got lse of shape"):
+        _cpu.attention_backward(grad, q, k, v, None, o, lse[..., 1:], 1.0)
+    with pytest.raises(TypeError, match="float64"):
+        _cpu.attention_backward(grad.astype(np.float64), q, k, v, None, o, lse, 1.0)
