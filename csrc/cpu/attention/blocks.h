@@ -48,7 +48,7 @@ void pack_as_rows(const T* from, int64_t stride, int64_t rows, int64_t n, T* to)
   const Panels<T> panels(n);
   for (int64_t p = 0; p < panels.count; ++p) {
     const int64_t column = panels.column(p), width = panels.width(p);
-    pack_columns(from + column, stride, 1, rows, smaller(width, n - column), width, to + column * rows);
+    pack_columns(from + column, stride, 1, rows, smaller(width, n - column), width, width, to + column * rows);
   }
 }
 
@@ -58,7 +58,7 @@ void pack_as_columns(const T* from, int64_t stride, int64_t rows, int64_t n, T* 
   const Panels<T> panels(rows);
   for (int64_t p = 0; p < panels.count; ++p) {
     const int64_t row = panels.column(p), width = panels.width(p);
-    pack_columns(from + row * stride, 1, stride, n, smaller(width, rows - row), width, to + row * n);
+    pack_columns(from + row * stride, 1, stride, n, smaller(width, rows - row), width, width, to + row * n);
   }
 }
 
