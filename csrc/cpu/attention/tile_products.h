@@ -39,7 +39,8 @@ void multiply_pairs(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool ad
     _tile_zero(2);
     _tile_zero(3);
   }
-  for (int64_t s = 0; s < steps; ++s, a += kStepValues<planes>, b += kStepValues<planes>) multiply_step<planes>(a, b);
+  for (int64_t s = 0; s < steps; ++s, a += kStepValues<planes>, b += kStepValues<planes>)
+    multiply_step<planes>(packed_step(a), b);
   _tile_stored(0, c, stride);
   _tile_stored(1, c + kTileEdge, stride);
   _tile_stored(2, below, stride);
