@@ -48,16 +48,14 @@ struct Operands {
     return required(what, value, sizes);
   }
   py::array required(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
-    const py::array array = py::array::ensure(value);
-    if (!array || type_number(array) != dtype.num()) fail_type(what, value);
+    const py::array array = array_of(what, value, dtype.num(), "that of the gates");
     const Layout got = layout_of(op, array), wanted = shape_of(sizes);
     check(same_shape(got, wanted), op, ": got ", what, " of shape ", got, ", wanted ", wanted);
     return as_row_major(op, array);
   }
   py::array mask_of_steps(const py::object& value) const {
     if (value.is_none()) return py::reinterpret_steal<py::array>(py::handle());
-    const py::array array = py::array::ensure(value);
-    if (!array || type_number(array) != py::detail::npy_api::NPY_BOOL_) fail_type("valid", value);
+    const py::array array = array_of("valid", value, py::detail::npy_api::NPY_BOOL_, "bool");
     const Layout got = layout_of(op, array), wanted = shape_of({shape.steps, shape.batch});
     check(same_shape(got, wanted), op, ": got valid of shape ", got, ", wanted ", wanted);
     return as_row_major(op, array);
@@ -66,10 +64,15 @@ struct Operands {
   py::array state() const { return empty(shape_of({shape.batch, shape.hidden}), dtype); }
 
  private:
-  [[noreturn]] void fail_type(const char* what, const py::object& value) const {
-    const py::array array = py::array::ensure(value);
-    throw TypeError(text(op, ": got ", what, " of ", array ? py::str(array.dtype()).cast<std::string>() : "no array",
-                         ", wanted that of the gates (valid: bool)"));
+  py::array array_of(const char* what, const py::object& value, int type, const char* wanted) const {
+    if (!py::isinstance<py::array>(value))
+      throw TypeError(text(op, ": got ", what, " of type ",
+                           py::str(py::type::of(value).attr("__name__")).cast<std::string>(), ", wanted an array"));
+    const py::array array = py::reinterpret_borrow<py::array>(value);
+    if (type_number(array) != type)
+      throw TypeError(
+          text(op, ": got ", what, " of ", py::str(array.dtype()).cast<std::string>(), ", wanted ", wanted));
+    return array;
   }
 };
 
@@ -118,7 +121,7 @@ py::tuple recurrent(const std::string& name, py::array& gates, const py::array& 
 
 // (dgates, drecurrent, dh0, dc0); drecurrent is dgates itself unless the cell is gru.
 py::tuple recurrent_backward(const std::string& name, const py::object& dh, const py::object& dh_last,
-                             const py::object& dc_last, py::array& gates, const py::array& weight, py::array& h,
+                             const py::object& dc_last, py::array& gates, const py::array& weight, const py::array& h,
                              const py::object& c, const py::object& candidate, const py::object& h0,
                              const py::object& c0, const py::object& mask, const py::object& valid, bool reverse) {
   constexpr const char* op = "recurrent_backward";

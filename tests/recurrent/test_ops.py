@@ -176,6 +176,30 @@ def test_states_do_not_share_memory(rng):
     assert np.array_equal(y.detach().numpy(), before)
 
 
+@pytest.mark.parametrize("which", ["x", "w", "u", "h0", "c0", "y"])
+def test_what_changes_in_place_before_backward(which, rng):
+    shapes = {"x": (3, 2, 4), "w": (20, 4), "u": (20, 5), "h0": (2, 5), "c0": (2, 5)}
+    given = {name: tinydl.tensor(normal(rng, s)) for name, s in shapes.items()}
+    given["u"].requires_grad_()
+    y = recurrent("lstm", given["x"], given["w"], given["u"], h0=given["h0"], c0=given["c0"])[0]
+    with tinydl.no_grad():
+        (y if which == "y" else given[which]).mul_(0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
+
+
+def test_weights_replaced_by_tensors(rng):
+    layer = nn.GRU(3, 4)
+    weight = layer.weight_hh_l0.detach()
+    x = tinydl.tensor(normal(rng, (2, 5, 3)))
+    expected = layer(x)[0].detach().numpy()
+    del layer.weight_hh_l0
+    layer.weight_hh_l0 = weight
+    assert np.array_equal(layer(x)[0].detach().numpy(), expected)
+    layer.weight_hh_l0 = weight * 0
+    assert not np.array_equal(layer(x)[0].detach().numpy(), expected)
+
+
 def test_half_precision(torch, rng):
     ours, theirs = pair(torch, "LSTM", np.float32, 6, 10)
     x = normal(rng, (4, 5, 6))
@@ -213,11 +237,28 @@ def test_wrong_calls(rng):
         (lambda: rnn.pack_padded_sequence(x, [6, 5]), "wanted them from 1 to 5"),
         (lambda: rnn.pack_padded_sequence(x, [5]), "wanted 2 integers"),
         (lambda: rnn.pad_sequence([]), "got no sequences"),
+        (lambda: rnn.pack_padded_sequence(tinydl.zeros(3, 0, 1), []), "got no sequences"),
+        (lambda: nn.GRU(3, 4, dropout="a"), "got dropout='a'"),
+        (lambda: nn.GRUCell(3.5, 4), "input_size=3.5"),
+        (lambda: nn.GRU(2, 4)(rnn.PackedSequence(tinydl.ones(5, 2), tinydl.tensor([1, 4]))), "that do not grow"),
+        (
+            lambda: nn.GRU(2, 4)(rnn.PackedSequence(tinydl.ones(5, 2), tinydl.tensor([3, 1]))),
+            "wanted 4 after batch_sizes",
+        ),
+        (lambda: recurrent("gru", x, tinydl.ones(12, 3), tinydl.ones(12, 4), c0=tinydl.ones(2, 4)), "got c0 for gru"),
+        (
+            lambda: recurrent(
+                "gru", x, tinydl.ones(12, 3), tinydl.ones(12, 4), mask=tinydl.ones(2, 4, requires_grad=True)
+            ),
+            "the mask gets no gradient",
+        ),
     ]:
         with pytest.raises(ValueError, match=said):
             make()
     with pytest.raises(TypeError, match="wanted a pair"):
         nn.LSTM(3, 4)(x, tinydl.zeros(1, 2, 4))
+    with pytest.raises(TypeError, match=r"wanted a pair \(h_0, c_0\) of tensors"):
+        nn.LSTM(3, 4)(x, (None, tinydl.zeros(1, 2, 4)))
     with pytest.raises(TypeError, match="dtypes float32 and float64"):
         nn.GRU(3, 4)(x.double())
 

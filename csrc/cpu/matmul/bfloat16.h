@@ -51,20 +51,31 @@ struct Widened {
   }
 };
 
+// Whether all matrices of a batch are the same.
+inline bool is_one(const MatrixBatch<Bfloat16>& matrices, int64_t batch) {
+  for (int64_t i = 1; i < batch; ++i)
+    if (matrices.offsets[i] != matrices.offsets[0]) return false;
+  return true;
+}
+
 // The product by way of float32, `multiply` being that of float32 batches.
 template <class Multiply>
 void multiply_widened(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<Bfloat16>& a,
                       const MatrixBatch<Bfloat16>& b, const Epilogue<float>& epilogue, Bfloat16* c,
                       const Multiply& multiply) {
   const Widened wide_a(a, m, k), wide_b(b, k, n);
-  Scratch values(static_cast<size_t>(batch * (m * k + k * n + m * n)) * sizeof(float));
+  const int64_t copies_of_a = is_one(a, batch) ? 1 : batch, copies_of_b = is_one(b, batch) ? 1 : batch;
+  Scratch values(static_cast<size_t>(copies_of_a * m * k + copies_of_b * k * n + batch * m * n) * sizeof(float));
   Scratch offsets(static_cast<size_t>(2 * batch) * sizeof(int64_t));
-  float *to_a = static_cast<float*>(values.data()), *to_b = to_a + batch * m * k, *to_c = to_b + batch * k * n;
+  float *to_a = static_cast<float*>(values.data()), *to_b = to_a + copies_of_a * m * k,
+        *to_c = to_b + copies_of_b * k * n;
   int64_t *a_offsets = static_cast<int64_t*>(offsets.data()), *b_offsets = a_offsets + batch;
   parallel_for(batch, batch * (m * k + k * n), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      wide_a.copy(a, i, to_a + (a_offsets[i] = i * m * k));
-      wide_b.copy(b, i, to_b + (b_offsets[i] = i * k * n));
+      a_offsets[i] = i % copies_of_a * m * k;
+      b_offsets[i] = i % copies_of_b * k * n;
+      if (i < copies_of_a) wide_a.copy(a, i, to_a + a_offsets[i]);
+      if (i < copies_of_b) wide_b.copy(b, i, to_b + b_offsets[i]);
     }
   });
   multiply(batch, m, n, k, wide_a.at(to_a, a_offsets), wide_b.at(to_b, b_offsets), epilogue, to_c);

@@ -32,7 +32,6 @@ TINYDL_INLINE Vec<T> tanh_grad(Vec<T> y) {
 template <class T>
 struct TanhCell {
   static constexpr int gates = 1;
-  static constexpr bool is_bounded = true;  // |h| <= max(1, |h0|)
   static constexpr bool has_c = false, has_candidate = false;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[1], const Vec<T> (&r)[1], Kept<T, 1>& kept, Vec<T>& h) {
     h = kept.value[0] = tanh(a[0] + r[0]);
@@ -46,7 +45,6 @@ struct TanhCell {
 template <class T>
 struct ReluCell {
   static constexpr int gates = 1;
-  static constexpr bool is_bounded = false;  // |h| <= max(1, |h0|)
   static constexpr bool has_c = false, has_candidate = false;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[1], const Vec<T> (&r)[1], Kept<T, 1>& kept, Vec<T>& h) {
     const Vec<T> x = a[0] + r[0];
@@ -61,7 +59,6 @@ struct ReluCell {
 template <class T>
 struct LstmCell {
   static constexpr int gates = 4;
-  static constexpr bool is_bounded = true;  // |h| <= max(1, |h0|)
   static constexpr bool has_c = true, has_candidate = false;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[4], const Vec<T> (&r)[4], Kept<T, 4>& kept, Vec<T>& h) {
     const Vec<T> i = sigmoid(a[0] + r[0]), f = sigmoid(a[1] + r[1]);
@@ -85,7 +82,6 @@ struct LstmCell {
 template <class T>
 struct GruCell {
   static constexpr int gates = 3;
-  static constexpr bool is_bounded = true;  // |h| <= max(1, |h0|)
   static constexpr bool has_c = false, has_candidate = true;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[3], const Vec<T> (&r)[3], Kept<T, 3>& kept, Vec<T>& h) {
     const Vec<T> reset = sigmoid(a[0] + r[0]), z = sigmoid(a[1] + r[1]), n = tanh(fma(reset, r[2], a[2]));

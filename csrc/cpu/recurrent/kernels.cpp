@@ -2,8 +2,8 @@
 #include "cpu/recurrent/recurrent.h"
 #include "cpu/runtime/trace.h"
 #if defined(TINYDL_TIER_amx)
+#include "cpu/matmul/product.h"
 #include "cpu/recurrent/tile_weights.h"
-#include "cpu/runtime/precision.h"
 #endif
 
 namespace tinydl::TINYDL_TIER {
@@ -28,52 +28,43 @@ const char* tiles_refused(const SequenceShape& shape, int gates) {
   return nullptr;
 }
 
-// Calls f with the number of bfloat16 planes that the precision asks for, and returns how to call that.
-template <class F>
-const char* with_planes(const F& f) {
-  switch (float32_precision()) {
-    case Float32Precision::medium:
-      return f(Planes<1>()), "matrix tiles, one product of bfloat16 parts (precision medium)";
-    case Float32Precision::high:
-      return f(Planes<2>()), "matrix tiles, three products of bfloat16 parts (precision high)";
-    default:
-      return f(Planes<3>()), "matrix tiles, six products of bfloat16 parts";
-  }
+constexpr TileNames kTileNames = {"matrix tiles, six products of bfloat16 parts",
+                                  "matrix tiles, three products of bfloat16 parts (precision high)",
+                                  "matrix tiles, one product of bfloat16 parts (precision medium)"};
+
+// Splits U and runs the layer; false where U alone is beyond the range.
+template <class Weights, class Layer>
+bool run_on_tiles(Weights weights, const Layer& run, int64_t k) {
+  const Packed<Weights> packed(weights, weights.weight);
+  if (!weights.range->is_usable(k)) return false;
+  run(weights);
+  if (weights.range->exceeded) trace_line("some steps by fused multiply-adds: their range is too wide for the tiles");
+  return true;
 }
 
 // Null, or why h is still to be computed.
 template <template <class> class CellType>
 const char* forward_on_tiles(const SequenceShape& shape, const Sequence<float>& s) {
   constexpr int gates = CellType<float>::gates;
-  if (!CellType<float>::is_bounded) return "no matrix tiles: the states have no bound";
   if (const char* refused = tiles_refused(shape, gates)) return refused;
-  bool exact = false;
-  const char* how = with_planes([&](auto planes) {
-    SharedRange states, range;
-    states.add(127 + 1, 127);
-    if (s.h0) add_range(s.h0, shape.batch * shape.hidden, states);
-    ForwardTiles<gates, decltype(planes)::value> weights{shape.hidden, nullptr, &range};
-    const Packed<ForwardTiles<gates, decltype(planes)::value>> packed(weights, s.weight);
-    exact = split_is_exact(states, range, shape.hidden);
-    if (exact) run_forward<CellType>(shape, s, weights, kTileEdge);
+  return with_planes(shape.steps * shape.batch, gates * shape.hidden, shape.hidden, kTileNames, [&](auto planes) {
+    TileRange range;
+    const ForwardTiles<gates, decltype(planes)::value> weights{shape.hidden, nullptr, &range, s.weight};
+    const auto run = [&](const auto& packed) { run_forward<CellType>(shape, s, packed, kTileEdge); };
+    return run_on_tiles(weights, run, shape.hidden);
   });
-  if (!exact) return "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
-  trace(shape, gates * shape.hidden, shape.hidden, how, nullptr);
-  return nullptr;
 }
 
 template <template <class> class CellType>
 const char* backward_on_tiles(const SequenceShape& shape, const Sequence<float>& s, const SequenceGrad<float>& d) {
-  constexpr int gates = CellType<float>::gates;
-  if (const char* refused = tiles_refused(shape, gates)) return refused;
-  const char* how = with_planes([&](auto planes) {
-    SharedRange range;
-    BackwardTiles<decltype(planes)::value> weights{shape.hidden, gates * shape.hidden, nullptr, &range, s.weight};
-    const Packed<BackwardTiles<decltype(planes)::value>> packed(weights, s.weight);
-    run_backward<CellType>(shape, s, d, weights, kTileEdge);
+  const int64_t depth = CellType<float>::gates * shape.hidden;
+  if (const char* refused = tiles_refused(shape, CellType<float>::gates)) return refused;
+  return with_planes(shape.steps * shape.batch, shape.hidden, depth, kTileNames, [&](auto planes) {
+    TileRange range;
+    const BackwardTiles<decltype(planes)::value> weights{shape.hidden, depth, nullptr, &range, s.weight};
+    const auto run = [&](const auto& packed) { run_backward<CellType>(shape, s, d, packed, kTileEdge); };
+    return run_on_tiles(weights, run, depth);
   });
-  trace(shape, shape.hidden, gates * shape.hidden, how, nullptr);
-  return nullptr;
 }
 template <template <class> class CellType>
 const char* forward_on_tiles(const SequenceShape&, const Sequence<double>&) {

@@ -8,9 +8,14 @@ namespace tinydl {
 
 // The gates of a cell lie side by side, as blocks of `hidden` columns. With the input's part a (x W^T + b, given), and
 // the recurrent part r = h' U^T + b_h, where h' = mask h[t - 1]:
-//   rnn_tanh, rnn_relu   h = tanh(a + r), h = max(a + r, 0)
-//   lstm                 i, f, o = sigmoid(a + r), g = tanh(a + r) in the order i f g o;  c = f c[t - 1] + i g;  h = o
-//   tanh(c) gru                  r, z = sigmoid(a + r);  n = tanh(a_n + r r_n);  h = (1 - z) n + z h'
+//
+//   rnn_tanh   h = tanh(a + r)
+//   rnn_relu   h = max(a + r, 0)
+//   lstm       i, f, o = sigmoid(a + r), g = tanh(a + r), in the order i f g o
+//              c = f c[t - 1] + i g
+//              h = o tanh(c)
+//   gru        s, z = sigmoid(a + r), n = tanh(a_n + s r_n), in the order s z n
+//              h = (1 - z) n + z h'
 enum class Cell { rnn_tanh, rnn_relu, lstm, gru };
 
 constexpr int gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }

@@ -35,7 +35,7 @@ class RNNBase(Module):
             lie side by side.
         proj_size: of LSTM, the units of the projected h_t; 0 for none.
         device: "cpu".
-        dtype: of the parameters, float32 or float64.
+        dtype: of the parameters; float16 and bfloat16 compute in float32.
 
     Attributes:
         weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0: W (G H, I), U (G H, H), b and b_h (G H,) of the first layer,
@@ -66,9 +66,9 @@ class RNNBase(Module):
         for what, flag in (("bias", bias), ("batch_first", batch_first)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name}: got {what}={flag!r}, wanted a bool")
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"{name}: got dropout={dropout!r}, wanted a probability in [0, 1]")
-        if not 0 <= proj_size < hidden_size or (proj_size and mode != "LSTM"):
+        if not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size or (proj_size and mode != "LSTM"):
             raise ValueError(f"{name}: got proj_size={proj_size}, wanted 0, or for LSTM less than hidden_size")
         if mode.lower() not in ops.GATES:
             raise ValueError(f"{name}: got mode {mode!r}, wanted one of {', '.join(ops.GATES).upper()}")
@@ -112,7 +112,7 @@ class RNNBase(Module):
         """The parameters of each layer and direction."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         suffixes = (self._suffix(n, d) for n in range(self.num_layers) for d in range(self._directions))
-        return [[self._parameters[n + end] for n in names if n + end in self._parameters] for end in suffixes]  # type: ignore[misc]
+        return [[getattr(self, n + end) for n in names if hasattr(self, n + end)] for end in suffixes]
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
@@ -168,7 +168,7 @@ class RNNBase(Module):
         self, x: Tensor, layer: int, direction: int, states: tuple[Tensor | None, Tensor | None], valid: Array | None
     ) -> tuple[Tensor, ...]:
         end = self._suffix(layer, direction)
-        w, u, b, b_h = (self._parameters.get(n + end) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        w, u, b, b_h = (getattr(self, n + end, None) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         if w is None or u is None:
             raise ValueError(f"{type(self).__name__}: the weights of layer {layer} are missing")
         reverse = bool(direction)
@@ -176,8 +176,7 @@ class RNNBase(Module):
             return ops.recurrent(self.mode.lower(), x, w, u, b, b_h, *states, reverse=reverse, valid=valid)
         h0 = creation.zeros(x.shape[1], self.proj_size, dtype=x.dtype) if states[0] is None else states[0]
         c0 = creation.zeros(x.shape[1], self.hidden_size, dtype=x.dtype) if states[1] is None else states[1]
-        projection = self._parameters["weight_hr" + end]
-        assert projection is not None  # made beside w and u
+        projection = getattr(self, "weight_hr" + end)
         return ops.projected_lstm(x, w, u, b, b_h, projection, h0, c0, reverse=reverse, valid=valid)
 
     def _sequence(
@@ -348,8 +347,10 @@ class LSTM(RNNBase):
         self, input: Tensor | PackedSequence, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor | PackedSequence, tuple[Tensor, Tensor]]:
         """All h_t of the last layer, and the last h and c of every layer and direction; `hx` are the first h and c."""
-        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            raise TypeError(f"LSTM: got states {type(hx).__name__}, wanted a pair (h_0, c_0)")
+        if hx is not None and not (
+            isinstance(hx, tuple | list) and len(hx) == 2 and all(isinstance(t, Tensor) for t in hx)
+        ):
+            raise TypeError(f"LSTM: got states {type(hx).__name__}, wanted a pair (h_0, c_0) of tensors")
         h0, c0 = hx if hx is not None else (None, None)
         y, h, c = self._sequence(input, h0, c0)
         return y, (h, c)  # type: ignore[return-value]

@@ -46,7 +46,7 @@ class RNNCellBase(Module):
         dtype: Any = dtypes.float32,
     ) -> None:
         super().__init__()
-        if input_size < 0 or hidden_size < 1:
+        if not (isinstance(input_size, int) and isinstance(hidden_size, int)) or input_size < 0 or hidden_size < 1:
             raise ValueError(f"{type(self).__name__}: got input_size={input_size} and hidden_size={hidden_size}")
         backend.check_device(device)
         self.input_size = input_size

@@ -45,14 +45,14 @@ class Recurrent(Function):
         h, c, candidate = kernels.recurrent(
             self.cell, gates, u, recurrent_bias, h0, c0, self.mask, self.valid, self.reverse
         )
-        self.save(rows, w, u, h0, c0, gates, h, c, candidate)
+        self.save(x, rows, w, u, h0, c0, gates, h, c, candidate)
         last = 0 if self.reverse else -1
         return (h, h[last].copy()) if c is None else (h, h[last].copy(), c[last].copy())
 
     def backward(
         self, dh: Array | None, dh_last: Array | None, dc_last: Array | None = None
     ) -> tuple[Array | None, ...]:
-        rows, w, u, h0, c0, gates, h, c, candidate = self.saved
+        _, rows, w, u, h0, c0, gates, h, c, candidate = self.saved  # x itself is kept for its version
         kernels = backend.of(h)
         da, dr, dh0, dc0 = kernels.recurrent_backward(
             self.cell, dh, dh_last, dc_last, gates, u, h, c, candidate, h0, c0, self.mask, self.valid, self.reverse
@@ -92,7 +92,7 @@ def _shapes(cell: str, x: Tensor, w: Tensor, u: Tensor, states: list[tuple[str, 
             f"recurrent: got an input of shape {x.shape}, wanted (steps, batch, features), one step at least"
         )
     wide, hidden = u.shape if u.ndim == 2 else (0, 0)
-    if u.ndim != 2 or wide != GATES[cell] * hidden:
+    if not hidden or wide != GATES[cell] * hidden:
         raise ValueError(
             f"recurrent: got recurrent weights {u.shape}, wanted ({GATES[cell]} hidden, hidden) for {cell}"
         )
@@ -132,7 +132,8 @@ def recurrent(
     h_{t-1}. `reverse` goes from the last step to the first.
 
     Raises:
-        ValueError: the shapes do not fit, or there is no time step.
+        ValueError: the shapes do not fit, there is no time step, c0 is given for another cell than lstm, or the mask
+            wants a gradient.
         TypeError: the dtypes differ.
 
     Sources: Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000); Cho et al. (2014), in the
@@ -156,7 +157,13 @@ def recurrent(
         wide = [None if t is None else cast(t, np.dtype(np.float32)) for t in (*operands, mask)]
         out = recurrent(cell, *wide[:7], reverse=reverse, valid=valid, mask=wide[7])  # type: ignore[arg-type]
         return tuple(cast(t, input.dtype) for t in out)
-    function = Recurrent(cell, reverse, valid, None if mask is None else mask._data)
+    if c0 is not None and cell != "lstm":
+        raise ValueError(f"recurrent: got c0 for {cell}, wanted None: only lstm has such a state")
+    if mask is not None and mask.requires_grad:
+        raise ValueError("recurrent: the mask gets no gradient; detach it")
+    function = Recurrent(
+        cell, reverse, None if valid is None else valid.copy(), None if mask is None else mask._data.copy()
+    )
     return function.apply(*operands)  # type: ignore[no-any-return]
 
 

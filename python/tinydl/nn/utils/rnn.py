@@ -32,11 +32,15 @@ class PackedSequence(NamedTuple):
 def packed_steps(batch_sizes: Tensor) -> Array:
     """Which of the sorted sequences reach which time steps: bool, (steps, batch)."""
     sizes = batch_sizes.numpy()
+    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (np.diff(sizes) > 0).any() or (sizes < 1).any():
+        raise ValueError(f"PackedSequence: got batch_sizes {sizes.tolist()}, wanted positive integers that do not grow")
     return np.arange(sizes[0] if sizes.size else 0) < sizes[:, None]
 
 
 def padded(data: Tensor, steps: Array) -> Tensor:
     """Packed data as (steps, batch, ...), sorted; where a sequence has ended stands what does not matter."""
+    if data.shape[0] != steps.sum():
+        raise ValueError(f"PackedSequence: got {data.shape[0]} steps of data, wanted {steps.sum()} after batch_sizes")
     places = np.where(steps, np.cumsum(steps).reshape(steps.shape) - 1, 0)
     if data.ndim == 2:
         return embedding.embedding(Tensor(places), data)
@@ -57,9 +61,11 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 def _lengths(lengths: Tensor | Sequence[int], batch: int, longest: int) -> Array:
     out = np.asarray(lengths.numpy() if isinstance(lengths, Tensor) else lengths)
+    if not batch:
+        raise ValueError("pack_padded_sequence: got no sequences")
     if out.shape != (batch,) or out.dtype.kind not in "iu":
         raise ValueError(f"pack_padded_sequence: got lengths {out.tolist()}, wanted {batch} integers")
-    if batch and not 1 <= out.min() <= out.max() <= longest:
+    if not 1 <= out.min() <= out.max() <= longest:
         raise ValueError(f"pack_padded_sequence: got lengths {out.tolist()}, wanted them from 1 to {longest}")
     return out.astype(np.int64)
 
@@ -134,6 +140,7 @@ def pad_sequence(
     longest = max(s.shape[0] for s in sequences)
     filled = []
     for s in sequences:
+        s = s.to(sequences[0].dtype)
         missing = creation.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype)
         filled.append(join.cat([missing, s] if padding_side == "left" else [s, missing]))
     return join.stack(filled, 0 if batch_first else 1)
