@@ -14,7 +14,7 @@ from ...nn.parameter import Parameter
 from ...ops.join import cat
 from ...ops.matmul import linear
 from ...ops.random import dropout
-from ...random import Generator, default_generator
+from ...random import Generator
 from ...tensor import Array, Tensor
 from .. import activations
 from .arguments import positive
@@ -47,7 +47,7 @@ class Cell(Layer):
                 raise ValueError(f"{type(self).__name__}: got {name}={rate!r}, wanted 0 to 1")
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.seed = seed
-        self.generator = default_generator if seed is None else Generator(int(seed))
+        self.generator = None if seed is None else Generator(int(seed))  # None: that of `tinydl.random`
 
     def choose_three(self, kernel: Sequence[Any], recurrent: Sequence[Any], bias: Sequence[Any]) -> None:
         """The weights' initialisers, regularisers and constraints."""
