@@ -24,7 +24,7 @@ from .masks import mask_of
 from .own import Beside
 
 _HIDDEN = np.float32(-1e9)
-"""What is added to the scores of pairs that a mask hides, as in Keras: where it hides all, the weights are equal."""
+"""What is added to the scores of pairs that a mask hides. Where it hides all, the weights are then put to 0."""
 
 
 def _rate(layer: Layer, rate: Any, seed: int | None) -> tuple[float, Generator | None]:
@@ -53,6 +53,11 @@ def _all_of(masks: Sequence[Array | None]) -> Array | None:
 def _added(mask: Array | None) -> Tensor | None:
     """A mask as numbers to add to scores."""
     return None if mask is None else Tensor(np.where(mask, np.float32(0), _HIDDEN))
+
+
+def _masked(x: Tensor, mask: Any) -> Tensor:
+    """x with zeros where the mask is False."""
+    return x if mask.all() else x * Tensor(mask.astype(np.float32))
 
 
 class MultiHeadAttention(Layer):
@@ -221,8 +226,8 @@ class MultiHeadAttention(Layer):
         if use_causal_mask and not alone:
             masks.append(_causal(q.shape[2], k.shape[2]))
         mask = _all_of(masks)
-        added = _added(None if mask is None else mask[:, None])
-        out, scores = self._attend(q, k, v, added, alone, bool(training), return_attention_scores)
+        mask = None if mask is None else mask[:, None]
+        out, scores = self._attend(q, k, v, mask, alone, bool(training), return_attention_scores)
         out = self._output_of(out, query)
         return (out, scores) if return_attention_scores else out
 
@@ -256,16 +261,18 @@ class MultiHeadAttention(Layer):
         return y.reshape(y.shape[0], y.shape[1], self.num_heads, -1).transpose(1, 2)
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, causal: bool, training: bool, scored: bool
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Array | None, causal: bool, training: bool, scored: bool
     ) -> tuple[Tensor, Tensor | None]:
+        """The heads, and the weights if they are wanted; both are 0 where the mask hides all keys."""
         rate = self.dropout if training else 0.0
-        if not scored and not (rate and self.generator):
-            return scaled_dot_product_attention(q, k, v, added, rate, causal), None
-        if causal:
-            added = _added(_causal(q.shape[2], k.shape[2])[:, None])
-        scores = matmul(q, k.transpose(2, 3)) / math.sqrt(self.key_dim)
-        weights = softmax(scores if added is None else scores + added, -1)
-        return matmul(dropout(weights, rate, generator=self.generator) if rate else weights, v), weights
+        if scored or (rate and self.generator):
+            mask = _causal(q.shape[2], k.shape[2])[None] if causal else mask
+            added = _added(mask)
+            scores = matmul(q, k.transpose(2, 3)) / math.sqrt(self.key_dim)
+            weights = softmax(scores, -1) if added is None else _masked(softmax(scores + added, -1), mask)
+            return matmul(dropout(weights, rate, generator=self.generator) if rate else weights, v), weights
+        out = scaled_dot_product_attention(q, k, v, _added(mask), rate, causal)
+        return out if mask is None else _masked(out, mask.any(-1, keepdims=True)), None
 
     def _output_of(self, heads: Tensor, query: Tensor) -> Tensor:
         """What the heads (batch, heads, steps, size) make together, in the query's order of axes."""
