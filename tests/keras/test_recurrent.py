@@ -454,3 +454,31 @@ def test_lengths_may_differ(rng):
     assert layer(x[:0]).shape == (0, 3)
     with pytest.raises(ValueError, match=r"expected shape=\(None, None, 2\), found shape=\(None, 4, 3\)"):
         layer(tinydl.keras.Input((4, 3)))
+
+
+def test_models_of_sequences_take_any_length(rng):
+    """As text that grows word by word needs it; where a layer's weights depend on the length, it is fixed."""
+    text = [layers.Embedding(9, 4), layers.Dropout(0.5), layers.LSTM(3, return_sequences=True), layers.GRU(3)]
+    model = Sequential([*text, layers.Dense(9, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(rng.integers(0, 9, (8, 6)), rng.integers(0, 9, 8), verbose=0)
+    for length in (1, 6, 11):
+        tokens = rng.integers(0, 9, (2, length))
+        x = tokens
+        for layer in model.layers:
+            x = layer(x)
+        assert np.array_equal(model.predict(tokens, verbose=0), x)
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 6\), found shape=\(2, 6, 1, 1\)"):
+        model(np.zeros((2, 6, 1, 1)))
+    for fixed in (
+        [layers.LSTM(3, return_sequences=True), layers.Flatten(), layers.Dense(1)],
+        [layers.LSTM(3, return_sequences=True), layers.PReLU()],
+    ):
+        model = Sequential([layers.Input((6, 2)), *fixed])
+        with pytest.raises(ValueError, match=r"expected shape=\(None, 6, 2\), found shape=\(1, 7, 2\)"):
+            model(np.zeros((1, 7, 2)))
+    wide = Sequential([layers.Input((6,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 6\), found shape=\(1, 7\)"):
+        wide(np.zeros((1, 7)))
+    with pytest.raises(ValueError, match=r"found shape=\(1, 7, 3\)"):
+        Sequential([layers.Input((6, 2)), layers.LSTM(3)])(np.zeros((1, 7, 3)))

@@ -213,6 +213,17 @@ class Graph:
         rest = [layer for _, layer in sorted(layers.values(), key=lambda entry: -entry[0])]
         return [*first, *rest]
 
+    def takes_any_length(self, number: int) -> bool:
+        """Whether an input may be longer or shorter than it was said to be: whether the layers know what to do then."""
+        varying = {id(self.inputs[number])}
+        for node in self.nodes:
+            ranks = [tensor.ndim for tensor in node.sources if id(tensor) in varying]
+            if ranks:
+                if not 0 < node.layer._steps_from <= min(ranks):
+                    return False
+                varying |= {id(tensor) for tensor in node.results if tensor.ndim >= min(ranks)}
+        return True
+
     def links(self) -> dict[int, list[str]] | None:
         """By the id of each layer, the results that its calls take: `layer[call][output]`; None for a chain."""
         found: dict[int, list[str]] = {id(layer): [] for layer in self.layers}

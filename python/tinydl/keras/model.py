@@ -265,9 +265,15 @@ class Model(Training, nn.Module):
         """The inputs with a last axis of size 1 added or dropped where that makes them fit; else ValueError."""
         fitted = [_fit_rank(x, tensor.shape[1:]) for x, tensor in zip(inputs, self.inputs, strict=True)]
         for number, (x, tensor) in enumerate(zip(fitted, self.inputs, strict=True)):
-            if tuple(x.shape[1:]) != tensor.shape[1:]:
+            fits = tuple(x.shape[1:]) == tensor.shape[1:]
+            if not fits and not (
+                x.ndim == tensor.ndim and x.shape[2:] == tensor.shape[2:] and self._any_length(number)
+            ):
                 raise self._misfit(number, tensor.shape, x.shape)
         return fitted
+
+    def _any_length(self, number: int) -> bool:
+        return self._need_graph("inputs").takes_any_length(number)
 
     def _misfit(self, number: int, wanted: Any, found: Any) -> ValueError:
         return self.incompatible(f"shape={wanted}", f"shape={tuple(found)}", number)

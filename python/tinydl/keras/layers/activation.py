@@ -23,6 +23,7 @@ class Activation(Layer):
     tensor([[0., 2.]])
     """
 
+    _steps_from = 3
     supports_masking = True
 
     def __init__(self, activation: Any, **options: Any) -> None:

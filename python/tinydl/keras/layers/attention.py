@@ -90,6 +90,7 @@ class MultiHeadAttention(Layer):
     (2, 5, 4)
     """
 
+    _steps_from = 3
     inner: Any
     supports_masking = True
 

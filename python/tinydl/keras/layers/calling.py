@@ -27,6 +27,7 @@ class Called(Configured):
     _takes_mask = False  # whether `call`, or `forward`, has an argument `mask`
     _makes_masks = False  # whether outputs may have a mask where inputs have none
     supports_masking = False  # whether outputs have a mask where the inputs have one
+    _steps_from = 0  # the fewest axes, with the batch's, of inputs that may be of any length; 0 where that is fixed
     inner: nn.Module | None = None
     activity_regularizer: Callable[[Tensor], Tensor] | None
     _losses: list[Tensor]

@@ -62,6 +62,7 @@ class Dense(Layer):
     tensor([[6., 6.]])
     """
 
+    _steps_from = 3
     supports_masking = True
 
     def __init__(

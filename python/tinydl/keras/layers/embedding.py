@@ -29,6 +29,8 @@ class Embedding(Layer):
              [1., 2.]]])
     """
 
+    _steps_from = 2
+
     def __init__(
         self,
         input_dim: int,
@@ -78,6 +80,8 @@ class Masking(Layer):
     >>> layer([[[-1.0, -1.0], [2.0, -1.0]]]).tolist()
     [[[0.0, 0.0], [2.0, -1.0]]]
     """
+
+    _steps_from = 3
 
     def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
         super().__init__(**options)

@@ -135,6 +135,7 @@ class LayerNormalization(_Normalizer):
             [-1.,  1.]])
     """
 
+    _steps_from = 3
     supports_masking = True
 
     def __init__(

@@ -139,6 +139,7 @@ class GlobalAveragePooling1D(_Global):
     tensor([[2., 2.]])
     """
 
+    _steps_from = 3
     axes = 1
     _takes_mask = True
     _makes_masks = False
@@ -165,6 +166,7 @@ class GlobalMaxPooling1D(_Global):
     tensor([[3., 0.]])
     """
 
+    _steps_from = 3
     axes = 1
 
     def logits(self, x: Tensor) -> Tensor:

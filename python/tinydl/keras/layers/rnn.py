@@ -43,6 +43,7 @@ class RNN(Layer):
     (2, 5, 4)
     """
 
+    _steps_from = 3
     _makes_masks = False
 
     def __init__(

@@ -58,6 +58,7 @@ class TimeDistributed(Wrapper):
     (2, 5, 4)
     """
 
+    _steps_from = 3
     supports_masking = True
 
     def make(self, input_shape: Shape) -> Any:
@@ -103,6 +104,7 @@ class Bidirectional(Wrapper):
     (2, 5, 8)
     """
 
+    _steps_from = 3
     _makes_masks = False
 
     def __init__(
