@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 _WORDS = 1 << 64
 
@@ -64,3 +69,17 @@ def manual_seed(seed: int) -> Generator:
 def initial_seed() -> int:
     """The default generator's seed."""
     return default_generator.initial_seed()
+
+
+def uniform(
+    shape: Sequence[int], minval: float = 0.0, maxval: float = 1.0, dtype: Any = "float32", seed: int | None = None
+) -> Tensor:
+    """Uniform random numbers from [minval, maxval), as TensorFlow's function of that name makes them.
+
+    >>> uniform((2, 3), seed=1).shape
+    (2, 3)
+    """
+    from . import creation
+
+    generator = None if seed is None else Generator(seed)
+    return creation.uniform(tuple(shape), minval, maxval, dtype, generator)

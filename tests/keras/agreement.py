@@ -25,8 +25,8 @@ def unsettle(layer, rng):
 def grads_of(layer):
     """The gradients of the weights that are trained, in Keras's order of axes."""
     found = []
-    for variable in layer._variables:
-        if variable.trainable and layer.trainable:
+    for variable in layer._held():
+        if variable.tensor.requires_grad:
             grad = variable.tensor.grad
             found.append((grad if variable.turn is None else variable.turn(grad)).numpy())
     return found

@@ -376,7 +376,7 @@ def test_arguments_are_those_of_keras(layer):
         (lambda: layers.GaussianDropout(1), "GaussianDropout: got rate=1, wanted less"),
         (lambda: layers.GaussianNoise(-1), "GaussianNoise: got stddev=-1, wanted at least 0"),
         (lambda: layers.ReLU(negative_slope=-1), "ReLU: got negative_slope=-1, wanted a number of at least 0"),
-        (lambda: layers.Embedding(4, 2, mask_zero=True), "Embedding: not available: mask_zero=True"),
+        (lambda: layers.Embedding(4, 2, lora_rank=2), "Embedding: not available: lora_rank=2"),
         (lambda: layers.PReLU(shared_axes=0)(np.zeros((2, 3))), "got axis=0 for inputs of 2 axes, wanted one but the"),
         (lambda: layers.RandomFlip("diagonal"), "RandomFlip: got mode='diagonal', wanted 'horizontal'"),
         (

@@ -13,6 +13,7 @@ from . import losses, metrics, tree
 from .data import array_of, several, weights_by_class, weights_of
 from .layers.base import Layer
 from .metrics.base import OfProbabilities
+from .metrics.masked import MaskedScores, update
 
 Loss = Callable[..., Tensor]
 
@@ -98,8 +99,7 @@ class Aims:
         for weighted, groups in enumerate((self.metrics, self.weighted)):
             for name, group, output, target, each in zip(self.names, groups, *flat, weights, strict=True):
                 for metric in group:
-                    beside = (each._data,) if weighted and each is not None else ()
-                    metric.update(output._data, target._data, *beside)
+                    update(metric, output, target, each if weighted else None)
                     logs[metric.name if len(self.names) == 1 else f"{name}_{metric.name}"] = metric.result()
         return logs
 
@@ -108,7 +108,7 @@ class Aims:
         if len(self.names) < 2:
             first = self.metrics[0] if self.names else []
             second = self.weighted[0] if self.names else []
-            return Scores(*[[self._seen(0, metric) for metric in group] for group in (first, second)])
+            return MaskedScores(*[[self._seen(0, metric) for metric in group] for group in (first, second)])
         losses = [f"{name}_loss" for name, loss in zip(self.names, self.losses, strict=True) if loss is not None]
         return OutputScores(losses if len(losses) > 1 else [], list(self._entries()), lambda: self._parts)
 
@@ -212,8 +212,8 @@ class OutputScores(Scores):
         for part, value in zip(self.parts, self.latest(), strict=False):
             part.add(value, count)
         for _, metric, number, weighted in self.entries:
-            beside = [each[number]._data for each in (wanted if weighted else wanted[:1])]
-            metric.update(outputs[number]._data, *beside)
+            beside = [each[number] for each in (wanted if weighted else wanted[:1])]
+            update(metric, outputs[number], *beside)
 
     def logs(self) -> dict[str, float]:
         """All results by name."""

@@ -213,6 +213,17 @@ class Graph:
         rest = [layer for _, layer in sorted(layers.values(), key=lambda entry: -entry[0])]
         return [*first, *rest]
 
+    def takes_any_length(self, number: int) -> bool:
+        """Whether an input may be longer or shorter than it was said to be: whether the layers know what to do then."""
+        varying = {id(self.inputs[number])}
+        for node in self.nodes:
+            ranks = [tensor.ndim for tensor in node.sources if id(tensor) in varying]
+            if ranks:
+                if not 0 < node.layer._steps_from <= min(ranks):
+                    return False
+                varying |= {id(tensor) for tensor in node.results if tensor.ndim >= min(ranks)}
+        return True
+
     def links(self) -> dict[int, list[str]] | None:
         """By the id of each layer, the results that its calls take: `layer[call][output]`; None for a chain."""
         found: dict[int, list[str]] = {id(layer): [] for layer in self.layers}
@@ -249,10 +260,11 @@ class Graph:
                 found[id(before)], found[id(node)] = windows, None
         return found
 
-    def plan(self, bare: Container[int] = ()) -> Function:
+    def plan(self, bare: Container[int] = (), masked: bool = False) -> Function:
         """The function of lists of tensors, from and to N, C, H, W.
 
-        The outputs with the numbers in `bare` come without the softmax at their ends. A tensor that is no more needed
+        The outputs with the numbers in `bare` come without the softmax at their ends. With `masked`, or where a layer
+        makes masks, these go from layer to layer. A tensor that is no more needed
         gives its place to the next one, so that its memory does.
         """
         without = {id(self.outputs[number].node) for number in range(len(self.outputs)) if number in bare}
@@ -260,6 +272,7 @@ class Graph:
         last |= {id(tensor): len(self.nodes) for tensor in self.outputs}
         slots = {id(tensor): number for number, tensor in enumerate(self.inputs)}
         pooled = self._pooled()
+        masked = masked or any(node.layer.may_mask for node in self.nodes)
         count = len(self.inputs)
         free: list[int] = []
         steps: list[Step] = []
@@ -273,7 +286,8 @@ class Graph:
                 slots[id(tensor)] = free.pop()
                 targets.append(slots[id(tensor)])
             free += [slots[id(tensor)] for tensor in node.results if id(tensor) not in last]
-            steps.append(_step(node, slots, targets, _function(node, id(node) in without, pooled)))
+            function = _function(node, id(node) in without, pooled)
+            steps.append(_step(node, slots, targets, _carrying(node.layer, function) if masked else function))
         ends = [slots[id(tensor)] for tensor in self.outputs]
         blanks = [None] * (count - len(self.inputs))
 
@@ -293,6 +307,13 @@ def _function(node: Node, bare: bool, pooled: dict[int, Any]) -> Callable[..., A
         layer: Any = node.layer
         return _same if windows is None else lambda x: layer.pooled(x, windows)
     return node.layer.logits if bare else node.layer.forward
+
+
+def _carrying(layer: Layer, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, for inputs that may have masks."""
+    from .layers.masks import carried
+
+    return lambda x, *others, **options: carried(layer, function, x, others, options)
 
 
 def _same(x: Any) -> Any:

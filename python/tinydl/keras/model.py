@@ -15,6 +15,7 @@ from . import tree
 from .functional import Function, Graph, KerasTensor
 from .layers.base import Layer, as_float, batched, channels_first, channels_last
 from .layers.layout import batches_of
+from .layers.masks import any_mask
 from .layers.own import layers_in, numbered
 from .serialization import graph_config, graph_of
 from .summary import summary
@@ -42,6 +43,7 @@ class Model(Training, nn.Module):
     """
 
     training = False
+    _makes_masks = False  # its layers may
     __setattr__ = object.__setattr__  # type: ignore[assignment]  # layers within are found where they are
 
     def __init__(self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, **options: Any) -> None:
@@ -197,10 +199,16 @@ class Model(Training, nn.Module):
         """The output, from and to N, C, H, W where the tensors are images."""
         if self._graph is None:
             return super().forward(x, *others, **options)
-        if self._plan is None:
-            self._plan = self._graph.plan()
-        outputs = self._plan(self._in_order(x))
+        inputs = self._in_order(x)
+        if any_mask(inputs):
+            outputs = self._graph.plan(masked=True)(inputs)
+        else:
+            self._plan = self._plan or self._graph.plan()
+            outputs = self._plan(inputs)
         return outputs[0] if self._single_output else tree.pack(self._structure[1], outputs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: the layers within have put masks on the outputs, where there are any."""
 
     def logits(self, x: Any) -> Any:
         """The output without the last layer's softmax, if it has one; from and to N, C, H, W."""
@@ -257,9 +265,15 @@ class Model(Training, nn.Module):
         """The inputs with a last axis of size 1 added or dropped where that makes them fit; else ValueError."""
         fitted = [_fit_rank(x, tensor.shape[1:]) for x, tensor in zip(inputs, self.inputs, strict=True)]
         for number, (x, tensor) in enumerate(zip(fitted, self.inputs, strict=True)):
-            if tuple(x.shape[1:]) != tensor.shape[1:]:
+            fits = tuple(x.shape[1:]) == tensor.shape[1:]
+            if not fits and not (
+                x.ndim == tensor.ndim and x.shape[2:] == tensor.shape[2:] and self._any_length(number)
+            ):
                 raise self._misfit(number, tensor.shape, x.shape)
         return fitted
+
+    def _any_length(self, number: int) -> bool:
+        return self._need_graph("inputs").takes_any_length(number)
 
     def _misfit(self, number: int, wanted: Any, found: Any) -> ValueError:
         return self.incompatible(f"shape={wanted}", f"shape={tuple(found)}", number)

@@ -11,6 +11,7 @@ from . import layers, tree
 from .config import serialize
 from .functional import Graph, KerasTensor
 from .layers.base import Layer
+from .layers.own import numbered
 
 _T = TypeVar("_T", bound=type)
 _REGISTERED: dict[str, type] = {}
@@ -103,6 +104,9 @@ def graph_config(name: str, graph: Graph, structure: tuple[Any, Any]) -> dict[st
     known = {id(tensor): [number, 0] for number, tensor in enumerate(graph.inputs)}
     inner = list({id(node.layer): node.layer for node in graph.nodes}.values())
     places = {id(layer): place for place, layer in enumerate(inner)}
+    names: list[str] = []
+    for tensor in graph.inputs:
+        names.append(numbered(tensor.name, names))
     calls = []
     for number, node in enumerate(graph.nodes, len(graph.inputs)):
         known |= {id(tensor): [number, index] for index, tensor in enumerate(node.results) if id(tensor) not in known}
@@ -110,7 +114,7 @@ def graph_config(name: str, graph: Graph, structure: tuple[Any, Any]) -> dict[st
         calls.append({"layer": places[id(node.layer)], "args": _named(node.args, known), **beside})
     return {
         "name": name,
-        "inputs": [{"shape": list(tensor.shape[1:]), "name": tensor.name} for tensor in graph.inputs],
+        "inputs": [{"shape": list(t.shape[1:]), "name": name} for t, name in zip(graph.inputs, names, strict=True)],
         "layers": [serialize_keras_object(layer) for layer in inner],
         "calls": calls,
         "structure": [_named(part, known) for part in structure],

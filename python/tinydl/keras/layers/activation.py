@@ -23,6 +23,9 @@ class Activation(Layer):
     tensor([[0., 2.]])
     """
 
+    _steps_from = 3
+    supports_masking = True
+
     def __init__(self, activation: Any, **options: Any) -> None:
         super().__init__(**options)
         self.activate_by(activation)
@@ -45,6 +48,8 @@ class ReLU(Layer):
     tensor([[0., 2., 6.]])
     """
 
+    supports_masking = True
+
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
     ) -> None:
@@ -66,6 +71,8 @@ class LeakyReLU(Layer):
     tensor([[-3.,  2.]])
     """
 
+    supports_masking = True
+
     def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
         if "alpha" in options:  # Keras 2's name
             negative_slope = options.pop("alpha")
@@ -85,6 +92,8 @@ class ELU(Layer):
     >>> ELU()([[0.0, 2.0]])
     tensor([[0., 2.]])
     """
+
+    supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
@@ -110,6 +119,8 @@ class PReLU(Layer):
     >>> layer([[-10.0, 2.0]])
     tensor([[-10.,   2.]])
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -143,6 +154,8 @@ class Softmax(Layer):
     >>> Softmax()([[0.0, 0.0]])
     tensor([[0.5, 0.5]])
     """
+
+    supports_masking = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)

@@ -13,7 +13,7 @@ from ...autograd import enable_grad, no_grad
 from ...tensor import Tensor
 from .. import functional, tree
 from ..config import Configured
-from . import own
+from . import masks, own
 from .layout import all_first, all_last, as_float
 
 
@@ -24,10 +24,32 @@ class Called(Configured):
     _takes_training: ClassVar[bool] = False  # and whether that has an argument `training`
     _takes_pooling = False  # whether its kernels can do a maximum pooling after it, too
     _pool_windows: Any = None  # what such a layer has to know to do this one's work, if it can
+    _takes_mask = False  # whether `call`, or `forward`, has an argument `mask`
+    _makes_masks = False  # whether outputs may have a mask where inputs have none
+    supports_masking = False  # whether outputs have a mask where the inputs have one
+    _steps_from = 0  # the fewest axes, with the batch's, of inputs that may be of any length; 0 where that is fixed
     inner: nn.Module | None = None
     activity_regularizer: Callable[[Tensor], Tensor] | None
     _losses: list[Tensor]
     _beside: own.Beside
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        defined = vars(cls)
+        if "compute_mask" in defined:
+            cls.supports_masking = defined.get("supports_masking", True)
+            cls._makes_masks = defined.get("_makes_masks", True)
+        if "call" in defined:
+            cls._takes_mask = own.accepts(defined["call"], "mask")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the outputs, from the inputs and their mask; None where there is none."""
+        return previous_mask
+
+    @property
+    def may_mask(self: Any) -> bool:
+        """Whether outputs may have a mask where inputs have none."""
+        return any(layer._makes_masks for layer in self.all_layers())
 
     def forget_losses(self: Any) -> None:
         """Drop the penalties of the last call."""
@@ -90,6 +112,11 @@ class Called(Configured):
         return tree.map_leaves(as_float, inputs) if several else as_float(inputs)
 
     def _output(self: Any, x: Any, others: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if self._makes_masks or "mask" in options or masks.any_mask(x):
+            return masks.carried(self, self._unmasked, x, others, options)
+        return self._unmasked(x, *others, **options)
+
+    def _unmasked(self: Any, x: Any, *others: Any, **options: Any) -> Any:
         if self._calls:
             return self._called(x, *others, **options)
         return all_last(self.forward(all_first(x), *others, **options))

@@ -1,14 +1,11 @@
-"""Layers for tensors of any kind: input, dense, embedding, functions."""
+"""Layers for tensors of any kind: input, dense, functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ... import nn
-from ...ops.embedding import embedding
 from ...ops.matmul import linear
 from ...tensor import Tensor
 from ..functional import KerasTensor, new_input
@@ -65,6 +62,9 @@ class Dense(Layer):
     tensor([[6., 6.]])
     """
 
+    _steps_from = 3
+    supports_masking = True
+
     def __init__(
         self,
         units: int,
@@ -102,50 +102,6 @@ class Dense(Layer):
         if x.ndim == 4:
             return self.finish(channels_first(linear(channels_last(x), inner.weight, inner.bias, self.fused)))
         return self.finish(linear(x, inner.weight, inner.bias, self.fused))
-
-
-class Embedding(Layer):
-    """y[p] = w[x[p]]: indices (N, ...) from 0 to input_dim - 1, to vectors (N, ..., output_dim).
-
-    Weights: embeddings (input_dim, output_dim), at first `weights` where that is given. IndexError for other indices.
-
-    >>> layer = Embedding(3, 2, weights=[[[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]]])
-    >>> layer([[2, 1]])
-    tensor([[[3., 4.],
-             [1., 2.]]])
-    """
-
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        weights: Any = None,
-        **options: Any,
-    ) -> None:
-        options.pop("input_length", None)  # of Keras 2; the shape of the input says it
-        super().__init__(mask_zero=mask_zero, **options)
-        self.input_dim = positive(self, "input_dim", input_dim)
-        self.output_dim = positive(self, "output_dim", output_dim)
-        self.choose("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
-        self._given = weights
-
-    def make(self, input_shape: Shape) -> Shape:
-        """w (input_dim, output_dim)."""
-        self.inner = inner = nn.Embedding(self.input_dim, self.output_dim)
-        self.hold("embeddings", inner.weight)
-        if self._given is not None:
-            single = len(np.shape(self._given)) == 2
-            self.set_weights([self._given] if single else self._given)
-        return (*input_shape, self.output_dim)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """The rows at the indices."""
-        inner: Any = self.inner
-        return channels_first(embedding(channels_last(x).long(), inner.weight))
 
 
 class Lambda(Layer):
@@ -188,6 +144,8 @@ class Identity(Layer):
     tensor([[1.]])
     """
 
+    supports_masking = True
+
     def logits(self, x: Tensor) -> Tensor:
         """The input."""
         return x
@@ -201,6 +159,8 @@ class ActivityRegularization(Layer):
     >>> layer.losses
     [tensor(3.)]
     """
+
+    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
         super().__init__(activity_regularizer=L1L2(l1, l2), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 
 from ...ops import bounds
 from ...ops.join import cat
-from ...tensor import Tensor
+from ...ops.logical import logical_or
+from ...tensor import Array, Tensor
 from .arguments import axis_of
 from .base import Layer, Shape, batched, channels_first, channels_last
 
 
 class _Merge(Layer):
     """Several inputs to one output."""
+
+    _makes_masks = False
+    supports_masking = True
 
     def make(self, input_shape: Any) -> Shape:
         """The shape to which those of the inputs are broadcast."""
@@ -43,6 +48,13 @@ class _Merge(Layer):
         for each in x[1:]:
             out = self.merge(out, each)
         return out  # type: ignore[no-any-return]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """True where one of the inputs' masks is; None where an input has none."""
+        masks = previous_mask
+        if not isinstance(masks, list | tuple) or any(mask is None for mask in masks):
+            return None
+        return functools.reduce(logical_or, masks)
 
     def merge(self, a: Tensor, b: Tensor) -> Tensor:
         """What becomes of two inputs."""
@@ -139,6 +151,8 @@ class Concatenate(_Merge):
     tensor([[1., 2., 3.]])
     """
 
+    _makes_masks = False
+
     def __init__(self, axis: int = -1, **options: Any) -> None:
         super().__init__(**options)
         self.axis = axis
@@ -161,6 +175,22 @@ class Concatenate(_Merge):
         """The longer tensor."""
         return cat(x, self._axis)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The masks one after the other along the axis, all True where an input has none."""
+        masks = previous_mask
+        if not isinstance(masks, list | tuple) or all(mask is None for mask in masks):
+            return None
+        wide = [
+            np.ones(x.shape, bool) if mask is None else _spread(mask._data, x.shape)
+            for x, mask in zip(inputs, masks, strict=True)
+        ]
+        return Tensor(np.asarray(np.concatenate(wide, axis=self.axis).any(-1)))
+
+
+def _spread(mask: Array, shape: Shape) -> Array:
+    """A mask (N, T) as one of each feature."""
+    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim)), shape)
+
 
 class Dot(_Merge):
     """The sums over one axis each of the products of two inputs' elements: (N, a, k), (N, b, k) to (N, a, b).
@@ -172,6 +202,8 @@ class Dot(_Merge):
     >>> Dot(axes=1)([Tensor(np.array([[1.0, 2.0]])), Tensor(np.array([[3.0, 4.0]]))])
     tensor([[11.]])
     """
+
+    _makes_masks = False
 
     def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -192,6 +224,9 @@ class Dot(_Merge):
                 f'Layer "{self.name}": inputs of shapes {self._shown(input_shape)} differ on the axes {self._axes}'
             )
         return (*a[:i], *a[i + 1 :], *b[:j], *b[j + 1 :]) or (1,)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: what remains are no steps."""
 
     def logits(self, x: Any) -> Tensor:
         """The products."""

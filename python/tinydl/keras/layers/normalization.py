@@ -65,6 +65,8 @@ class BatchNormalization(_Normalizer):
     (tensor([ 1., 10.]), tensor([ 1. , 50.5]))
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         axis: int = -1,
@@ -133,6 +135,9 @@ class LayerNormalization(_Normalizer):
             [-1.,  1.]])
     """
 
+    _steps_from = 3
+    supports_masking = True
+
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
@@ -185,6 +190,8 @@ class GroupNormalization(_Normalizer):
     >>> GroupNormalization(2, epsilon=0.0)([[1.0, 3.0, 10.0, 30.0]])
     tensor([[-1.,  1., -1.,  1.]])
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -265,6 +272,8 @@ class UnitNormalization(Layer):
     >>> UnitNormalization()([[3.0, 4.0]])
     tensor([[0.6, 0.8]])
     """
+
+    supports_masking = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)

@@ -28,6 +28,8 @@ class Operation(Layer):
     (None, 3)
     """
 
+    _makes_masks = False
+
     def __init__(self, operation: str, reflected: bool = False, **options: Any) -> None:
         super().__init__(**options)
         if operation not in OPERATORS:
@@ -40,3 +42,6 @@ class Operation(Layer):
         """The operator's result."""
         operands = (*others, inputs) if self.reflected else (inputs, *others)
         return OPERATORS[self.operation](*operands)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None, silently: operators know nothing of masks."""

@@ -170,7 +170,9 @@ def output_shapes(layer: Layer, shapes: Any, others: tuple[Any, ...], options: d
     """
     inputs = map_shapes(_samples, shapes)
     others, options = tree.map_leaves(_stand_in, (others, options))
-    held = [v.tensor for owner in layer.all_layers() for v in owner._variables if not v.trainable]
+    owners = layer.all_layers()
+    held = [v.tensor for owner in owners for v in owner._variables if not v.trainable]
+    states = [(owner, vars(owner)["states"]) for owner in owners if "states" in vars(owner)]
     kept = [(tensor, np.array(tensor._data)) for tensor in held]
     try:
         with within(NESTED), no_grad():
@@ -179,6 +181,8 @@ def output_shapes(layer: Layer, shapes: Any, others: tuple[Any, ...], options: d
         with no_grad():
             for tensor, before in kept:
                 tensor.copy_(Tensor(before))
+        for owner, before in states:
+            owner.states = before  # type: ignore[attr-defined]
         layer.forget_losses()
     return tree.map_leaves(lambda out: _batch_shape(layer, out), outputs)
 

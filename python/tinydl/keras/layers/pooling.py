@@ -9,7 +9,7 @@ from ...ops.arguments import sizes
 from ...ops.pool import Windows, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, max_windows
 from ...tensor import Tensor
 from .arguments import check_data_format, output_size, padding_name, padding_sides
-from .base import Layer, Shape
+from .base import Layer, Shape, as_float
 
 
 class _Pooling(Layer):
@@ -139,7 +139,20 @@ class GlobalAveragePooling1D(_Global):
     tensor([[2., 2.]])
     """
 
+    _steps_from = 3
     axes = 1
+    _takes_mask = True
+    _makes_masks = False
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: no steps remain."""
+
+    def forward(self, x: Tensor, mask: Any = None) -> Any:
+        """The means, of the steps that the mask (N, L) does not hide."""
+        if mask is None:
+            return super().forward(x)
+        weight = as_float(mask).unsqueeze(-1)
+        return super().forward(x * (weight * (x.shape[1] / weight.sum(1, keepdim=True))))
 
     def logits(self, x: Tensor) -> Tensor:
         """The means."""
@@ -153,6 +166,7 @@ class GlobalMaxPooling1D(_Global):
     tensor([[3., 0.]])
     """
 
+    _steps_from = 3
     axes = 1
 
     def logits(self, x: Tensor) -> Tensor:

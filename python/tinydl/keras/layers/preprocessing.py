@@ -21,6 +21,8 @@ class Rescaling(Layer):
     tensor([[0., 1.]])
     """
 
+    supports_masking = True
+
     def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.scale, self.offset = scale, offset
@@ -57,6 +59,8 @@ class Normalization(Layer):
     >>> layer([[5.0]])
     tensor([[3.]])
     """
+
+    supports_masking = True
 
     def __init__(
         self,

@@ -19,6 +19,9 @@ from .base import Layer, Shape, by_channels_last
 class _Random(Layer):
     """A layer that draws random numbers: from the stream of `seed`, or else from `tinydl.random`'s."""
 
+    _steps_from = 3
+    supports_masking = True
+
     def __init__(self, seed: int | None, **options: Any) -> None:
         super().__init__(**options)
         self.seed = seed

@@ -12,6 +12,7 @@ from ...autograd import Function
 from ...creation import as_tensor
 from ...tensor import Array, Tensor
 from ..config import Configured
+from ..layers.masks import mask_of, times, weight_of
 
 EPSILON = 1e-7
 """Keras's `backend.epsilon()`: how near to 0 and 1 a probability may come."""
@@ -48,7 +49,11 @@ class Loss(Configured):
         return y if y.dtype.kind == "f" else y.astype(np.float32)
 
     def of(self, outputs: Tensor, targets: Tensor, sample_weight: Any = None) -> Tensor:
-        """The reduced loss of outputs and prepared targets."""
+        """The reduced loss of outputs and prepared targets; steps that the outputs' mask hides do not count."""
+        mask = mask_of(outputs)
+        if mask is not None:
+            given = None if sample_weight is None else _array(sample_weight)
+            sample_weight = times(weight_of(mask, self.reduction), given)
         if sample_weight is None and self.reduction not in ("none", None):
             fused = self.fused(targets, outputs, "sum" if self.reduction == "sum" else "mean")
             if fused is not None:
