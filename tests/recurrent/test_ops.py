@@ -6,12 +6,12 @@ import pytest
 import tinydl
 from tests.recurrent import reference
 from tests.support.arrays import normal
+from tests.support.layers import assert_near, compare, pair
 from tinydl import nn
 from tinydl.autograd import gradcheck
 from tinydl.nn.utils import rnn
 from tinydl.ops.recurrent import recurrent
 
-BOUNDS = {np.float32: 1e-5, np.float64: 1e-10}  # relative to the largest value
 LAYERS = [
     ("RNN", {}),
     ("RNN", {"nonlinearity": "relu", "num_layers": 2}),
@@ -25,15 +25,6 @@ LAYERS = [
 IDS = [f"{name}-{'-'.join(map(str, extra))}" for name, extra in LAYERS]
 
 
-def pair(torch, name, dtype, *sizes, **extra):
-    """A layer of ours and PyTorch's with the same weights."""
-    theirs = getattr(torch.nn, name)(*sizes, **extra, dtype=getattr(torch, np.dtype(dtype).name))
-    ours = getattr(nn, name)(*sizes, **extra, dtype=dtype)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
-
-
 def flat(value):
     """The tensors in nested tuples."""
     if isinstance(value, tuple | list):
@@ -41,30 +32,9 @@ def flat(value):
     return [value]
 
 
-def assert_near(got, expected, dtype):
-    a, b = got.detach().numpy(), expected.detach().numpy()
-    assert a.shape == b.shape
-    assert np.abs(a - b).max(initial=0) <= BOUNDS[dtype] * max(np.abs(b).max(initial=0), 1e-3)
-
-
-def compare(torch, ours, theirs, inputs, rng, dtype):
-    """Outputs, and the gradients of inputs and weights for random upstream gradients."""
-    mine = [tinydl.tensor(x).requires_grad_() for x in flat(inputs)]
-    other = [torch.tensor(x).requires_grad_() for x in flat(inputs)]
-    nested = lambda t: (t[0], t[1] if len(t) == 2 else tuple(t[1:])) if len(t) > 1 else (t[0],)  # noqa: E731
-    outs, wanted = flat(ours(*nested(mine))), flat(theirs(*nested(other)))
-    total, expected = 0, 0
-    for got, want in zip(outs, wanted, strict=True):
-        assert_near(got, want, dtype)
-        up = normal(rng, got.shape, dtype)
-        total, expected = total + (got * tinydl.tensor(up)).sum(), expected + (want * torch.tensor(up)).sum()
-    total.backward()
-    expected.backward()
-    for a, b in zip(mine, other, strict=True):
-        assert_near(a.grad, b.grad, dtype)
-    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert a.grad is not None, name
-        assert_near(a.grad, b.grad, dtype)
+def call(layer, x, *states):
+    """The layer's outputs in one tuple; an LSTM takes its states as a pair."""
+    return tuple(flat(layer(x, *([states] if len(states) == 2 else states))))
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -72,7 +42,7 @@ def compare(torch, ours, theirs, inputs, rng, dtype):
 @pytest.mark.parametrize("states", [False, True])
 @pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
 def test_layers_as_in_pytorch(name, extra, states, dtype, torch, rng):
-    ours, theirs = pair(torch, name, dtype, 6, 10, **extra)
+    ours, theirs = pair(torch, name, 6, 10, dtype=dtype, **extra)
     shape = (4, 5, 6)
     batch = shape[0] if extra.get("batch_first") else shape[1]
     layers = extra.get("num_layers", 1) * (2 if extra.get("bidirectional") else 1)
@@ -81,25 +51,25 @@ def test_layers_as_in_pytorch(name, extra, states, dtype, torch, rng):
         inputs.append(normal(rng, (layers, batch, extra.get("proj_size", 10)), dtype))
         if name == "LSTM":
             inputs.append(normal(rng, (layers, batch, 10), dtype))
-    compare(torch, ours, theirs, inputs, rng, dtype)
+    compare(torch, ours, theirs, call, inputs, rng)
 
 
 @pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
 def test_one_sequence_without_a_batch(name, extra, torch, rng):
-    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
-    compare(torch, ours, theirs, [normal(rng, (7, 6), np.float64)], rng, np.float64)
+    ours, theirs = pair(torch, name, 6, 10, dtype=np.float64, **extra)
+    compare(torch, ours, theirs, call, [normal(rng, (7, 6), np.float64)], rng)
 
 
 @pytest.mark.parametrize("enforce_sorted", [True, False])
 @pytest.mark.parametrize(("name", "extra"), LAYERS, ids=IDS)
 def test_packed_sequences(name, extra, enforce_sorted, torch, rng):
-    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
+    ours, theirs = pair(torch, name, 6, 10, dtype=np.float64, **extra)
     lengths = [5, 4, 4, 1] if enforce_sorted else [2, 5, 1, 4]
     x = normal(rng, (5, 4, 6), np.float64)
     a, b = tinydl.tensor(x).requires_grad_(), torch.tensor(x).requires_grad_()
     sequence = rnn.pack_padded_sequence(a, lengths, enforce_sorted=enforce_sorted)
     other = torch.nn.utils.rnn.pack_padded_sequence(b, lengths, enforce_sorted=enforce_sorted)
-    assert_near(sequence.data, other.data, np.float64)
+    assert_near(sequence.data, other.data)
     y, states = ours(sequence)
     z, wanted = theirs(other)
     y, sizes = rnn.pad_packed_sequence(y, batch_first=True, padding_value=0.5, total_length=6)
@@ -109,19 +79,19 @@ def test_packed_sequences(name, extra, enforce_sorted, torch, rng):
     (y * tinydl.tensor(up)).sum().backward()
     (z * torch.tensor(up)).sum().backward()
     for got, want in [(y, z), *zip(flat(states), flat(wanted), strict=True), (a.grad, b.grad)]:
-        assert_near(got, want, np.float64)
+        assert_near(got, want)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert_near(p.grad, q.grad, np.float64)
+        assert_near(p.grad, q.grad)
 
 
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
 @pytest.mark.parametrize("extra", [{}, {"bias": False}])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_cells(name, extra, batch, torch, rng):
-    ours, theirs = pair(torch, name, np.float64, 6, 10, **extra)
+    ours, theirs = pair(torch, name, 6, 10, dtype=np.float64, **extra)
     x, h, c = (normal(rng, (*batch, size), np.float64) for size in (6, 10, 10))
-    compare(torch, ours, theirs, [x, h, c] if name == "LSTMCell" else [x, h], rng, np.float64)
-    compare(torch, *pair(torch, name, np.float64, 6, 10, **extra), [x], rng, np.float64)
+    compare(torch, ours, theirs, call, [x, h, c] if name == "LSTMCell" else [x, h], rng)
+    compare(torch, *pair(torch, name, 6, 10, dtype=np.float64, **extra), call, [x], rng)
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "lstm", "gru"])
@@ -201,7 +171,7 @@ def test_weights_replaced_by_tensors(rng):
 
 
 def test_half_precision(torch, rng):
-    ours, theirs = pair(torch, "LSTM", np.float32, 6, 10)
+    ours, theirs = pair(torch, "LSTM", 6, 10, dtype=np.float32)
     x = normal(rng, (4, 5, 6))
     weights = [p.bfloat16() for p in ours.parameters()]
     got = recurrent("lstm", tinydl.tensor(x).bfloat16(), *weights)[0]
@@ -213,9 +183,9 @@ def test_sequences_of_many_lengths(torch, rng):
     arrays = [normal(rng, (n, 3)) for n in (2, 4, 1)]
     ours, theirs = [tinydl.tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
     for name, extra in (("pad_sequence", {"padding_side": "left"}), ("pad_sequence", {"batch_first": True})):
-        assert_near(getattr(rnn, name)(ours, **extra), getattr(torch.nn.utils.rnn, name)(theirs, **extra), np.float32)
+        assert_near(getattr(rnn, name)(ours, **extra), getattr(torch.nn.utils.rnn, name)(theirs, **extra))
     packed = rnn.pack_sequence(ours, enforce_sorted=False)
-    assert_near(packed.data, torch.nn.utils.rnn.pack_sequence(theirs, False).data, np.float32)
+    assert_near(packed.data, torch.nn.utils.rnn.pack_sequence(theirs, False).data)
     for a, b in zip(rnn.unpack_sequence(packed), arrays, strict=True):
         assert np.array_equal(a.numpy(), b)
 
