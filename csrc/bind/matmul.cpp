@@ -1,5 +1,6 @@
 #include "cpu/matmul/matmul.h"
 
+#include <utility>
 #include <vector>
 
 #include "bind/activation.h"
@@ -76,11 +77,12 @@ py::array matmul(const py::array& a, const py::array& b, const py::object& bias,
     Product p(a, b);
     const py::array dense_bias = bias_row("matmul", bias, a, p.n);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation("matmul", activation)};
-    T* to = mutable_data_of<T>(p.c);
+    py::array c = std::move(p.c);
+    T* to = mutable_data_of<T>(c);
     py::gil_scoped_release unlocked;
     matmul_kernels<T>().matmul(p.count(), p.m, p.n, p.k, matrices<T>(a, p.a, p.batch.a_offsets),
                                matrices<T>(b, p.b, p.batch.b_offsets), epilogue, to);
-    return p.c;
+    return c;  // moved: to count a reference takes the lock
   });
 }
 
@@ -94,11 +96,12 @@ py::array matmul_bfloat16(const py::array& a, const py::array& b, const py::obje
   const py::array dense_bias = bias_row("matmul_bfloat16", bias, py::array_t<float>(), p.n);
   const Epilogue<float> epilogue{dense_bias ? data_of<float>(dense_bias) : nullptr,
                                  parse_activation("matmul_bfloat16", activation)};
-  Bfloat16* to = mutable_data_of<Bfloat16>(p.c);
+  py::array c = std::move(p.c);
+  Bfloat16* to = mutable_data_of<Bfloat16>(c);
   py::gil_scoped_release unlocked;
   matmul_kernels<float>().matmul_bfloat16(p.count(), p.m, p.n, p.k, matrices<Bfloat16>(a, p.a, p.batch.a_offsets),
                                           matrices<Bfloat16>(b, p.b, p.batch.b_offsets), epilogue, to);
-  return p.c;
+  return c;  // moved: to count a reference takes the lock
 }
 
 }  // namespace
