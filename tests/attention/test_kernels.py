@@ -163,11 +163,13 @@ def test_fewer_products_at_lower_precision(rng):
     q, k, v, grad = operands(rng, (1, 2, 2, 160, 170, 64, 64))
     expected = reference.run(q, k, v, grad, None, 0.1)[0]
     errors = []
-    for precision in ("highest", "high", "medium"):
+    for precision, count in (("highest", "six"), ("high", "three"), ("medium", "one")):
         before = backend.float32_matmul_precision()
         backend.set_float32_matmul_precision(precision)
         try:
+            backend.start_trace()
             errors.append(np.abs(_cpu.attention(q, k, v, None, 0.1)[0] - expected).max())
+            assert (f"matrix tiles, {count} product" in backend.stop_trace()) == (backend.isa() == "amx")
         finally:
             backend.set_float32_matmul_precision(before)
     assert errors[0] < 2e-6

@@ -4,11 +4,11 @@
 #include "cpu/attention/forward.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/runtime/precision.h"
 #include "cpu/runtime/trace.h"
 
 #if defined(TINYDL_TIER_amx)
 #include "cpu/attention/tile_products.h"
-#include "cpu/runtime/precision.h"
 #endif
 
 namespace tinydl::TINYDL_TIER {
@@ -119,11 +119,22 @@ const char* try_tiles(const AttentionShape&, const AttentionInput<T>&, const Hea
 }
 #endif
 
+const char* how_on_tiles() {
+  switch (float32_precision()) {
+    case Float32Precision::medium:
+      return "matrix tiles, one product of bfloat16 parts (precision medium)";
+    case Float32Precision::high:
+      return "matrix tiles, three products of bfloat16 parts (precision high)";
+    default:
+      return "matrix tiles, six products of bfloat16 parts";
+  }
+}
+
 template <class T>
 void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
   constexpr const char* what = "attention: blocks of queries, keys packed once for each worker's queries of a head";
   const char* refused = try_tiles(shape, in, o, lse);
-  if (!refused) return trace(shape, what, "matrix tiles, products of bfloat16 parts", nullptr);
+  if (!refused) return trace(shape, what, how_on_tiles(), nullptr);
   trace(shape, what, "fused multiply-adds", refused);
   run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
 }
