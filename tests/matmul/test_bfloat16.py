@@ -110,7 +110,7 @@ def test_explain():
     a = tinydl.ones(128, 128).bfloat16()
     with backend.use_isa("amx"):
         assert "matrix tiles, one product of bfloat16" in str(tinydl.explain(tinydl.matmul, a, a))
-        assert "widened to float32: too small" in str(tinydl.explain(tinydl.matmul, a[:8], a))
+        assert "widened to float32: too small" in str(tinydl.explain(tinydl.matmul, a[:1], a))
     with backend.use_isa("avx512"):
         assert "widened to float32: the instruction set in use has no matrix tiles" in str(
             tinydl.explain(tinydl.matmul, a, a)

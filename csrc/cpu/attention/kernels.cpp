@@ -4,11 +4,11 @@
 #include "cpu/attention/forward.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
-#include "cpu/runtime/precision.h"
 #include "cpu/runtime/trace.h"
 
 #if defined(TINYDL_TIER_amx)
 #include "cpu/attention/tile_products.h"
+#include "cpu/matmul/product.h"
 #endif
 
 namespace tinydl::TINYDL_TIER {
@@ -52,9 +52,11 @@ class WorkerMemory {
   Scratch scratch_;
 };
 
-void trace(const AttentionShape& s, const char* what, const char* how, const char* refused) {
-  trace_line(what);
-  trace_product(s.batch * s.heads * s.queries, s.keys, s.features, how, refused);
+// The rows of the scores of all heads.
+int64_t score_rows(const AttentionShape& s) { return s.batch * s.heads * s.queries; }
+
+void trace(const AttentionShape& s, const char* refused) {
+  trace_product(score_rows(s), s.keys, s.features, "fused multiply-adds", refused);
 }
 
 // Attention forward; `done` sees what a worker leaves.
@@ -96,18 +98,8 @@ const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, 
   const int64_t side = smaller(kTileSide, tile_threshold().side);
   if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
     return "no matrix tiles: a side is too short to pay for the split";
-  bool done;
-  switch (float32_precision()) {
-    case Float32Precision::medium:
-      done = forward_on_tiles<1>(s, in, o, lse);
-      break;
-    case Float32Precision::high:
-      done = forward_on_tiles<2>(s, in, o, lse);
-      break;
-    default:
-      done = forward_on_tiles<3>(s, in, o, lse);
-  }
-  return done ? nullptr : "no matrix tiles: the operands' range is too wide for bfloat16 parts, or not finite";
+  return with_planes(score_rows(s), s.keys, s.features, kTileNames,
+                     [&](auto planes) { return forward_on_tiles<decltype(planes)::value>(s, in, o, lse); });
 }
 const char* try_tiles(const AttentionShape&, const AttentionInput<double>&, const Heads<double>&, double*) {
   return "no matrix tiles: they have no float64";
@@ -119,23 +111,12 @@ const char* try_tiles(const AttentionShape&, const AttentionInput<T>&, const Hea
 }
 #endif
 
-const char* how_on_tiles() {
-  switch (float32_precision()) {
-    case Float32Precision::medium:
-      return "matrix tiles, one product of bfloat16 parts (precision medium)";
-    case Float32Precision::high:
-      return "matrix tiles, three products of bfloat16 parts (precision high)";
-    default:
-      return "matrix tiles, six products of bfloat16 parts";
-  }
-}
-
 template <class T>
 void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse) {
-  constexpr const char* what = "attention: blocks of queries, keys packed once for each worker's queries of a head";
+  trace_line("attention: blocks of queries, keys packed once for each worker's queries of a head");
   const char* refused = try_tiles(shape, in, o, lse);
-  if (!refused) return trace(shape, what, how_on_tiles(), nullptr);
-  trace(shape, what, "fused multiply-adds", refused);
+  if (!refused) return;
+  trace(shape, refused);
   run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
 }
 
@@ -208,8 +189,8 @@ void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<
   T* dots = static_cast<T*>(scratch.data());
   row_dots(s, o, d_o, dots);
   const AttentionGrads<T> grads{o, d_o, lse, dots, dq, dk, dv};
-  trace(s, "attention backward: probabilities computed again", "fused multiply-adds",
-        "no matrix tiles: computed block by block");
+  trace_line("attention backward: probabilities computed again");
+  trace(s, "no matrix tiles: computed block by block");
   heads_suffice(s, grads) ? by_heads(s, in, grads) : by_blocks(s, in, grads);
   for (int64_t row = 0; dq.data && s.keys == 0 && row < s.batch * s.heads * s.queries; ++row) {
     const int64_t head = row / s.queries;

@@ -88,8 +88,7 @@ void multiply_widened(int64_t batch, int64_t m, int64_t n, int64_t k, const Matr
 // Why bfloat16 operands are widened, or null.
 inline const char* bfloat16_tiles_refused(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kEdge = 16, kWork = 32 * 32 * 32;
-  if (smaller(smaller(m, n), k) < kEdge || m * n * k < kWork)
-    return "bfloat16 widened to float32: too small to fill matrix tiles";
+  if (smaller(n, k) < kEdge || m * n * k < kWork) return "bfloat16 widened to float32: too small to fill matrix tiles";
   return nullptr;
 }
 

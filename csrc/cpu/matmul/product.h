@@ -36,6 +36,9 @@ struct Planes {
 struct TileNames {
   const char *highest, *high, *medium;
 };
+constexpr TileNames kTileNames = {"matrix tiles, six products of bfloat16 parts",
+                                  "matrix tiles, three products of bfloat16 parts (precision high)",
+                                  "matrix tiles, one product of bfloat16 parts (precision medium)"};
 
 // Computes a product (m, k) by (k, n) from as many planes as the precision asks for: `compute` takes Planes and returns
 // false where accuracy would be lost. Returns null, or why the product is still to be computed.
@@ -65,12 +68,9 @@ const char* with_planes(int64_t m, int64_t n, int64_t k, const TileNames& names,
 template <class Rows, class Columns, class Runs>
 const char* multiply_on_tiles(const Rows& rows, const Columns& columns, const Runs& runs, int64_t m, int64_t n,
                               const Epilogue<float>& epilogue) {
-  constexpr TileNames kNames = {"matrix tiles, six products of bfloat16 parts",
-                                "matrix tiles, three products of bfloat16 parts (precision high)",
-                                "matrix tiles, one product of bfloat16 parts (precision medium)"};
   const int64_t k = runs.total();
   if (const char* refused = tiles_refused<float>(m, n, k)) return refused;
-  return with_planes(m, n, k, kNames, [&](auto planes) {
+  return with_planes(m, n, k, kTileNames, [&](auto planes) {
     return split_gemm<decltype(planes)::value>(rows, columns, runs, m, n, epilogue);
   });
 }

@@ -39,10 +39,6 @@ struct RecurrentBackward {
     }
   }
 
-  const T* before(const T* states, const T* first, int64_t i, int64_t t, int64_t row) const {
-    if (i > 0) return states + (order.before(t) * shape.batch + row) * shape.hidden;
-    return first ? first + row * shape.hidden : nullptr;
-  }
   bool is_valid(int64_t t, int64_t row) const { return !s.valid || s.valid[t * shape.batch + row]; }
 
   void gates_of_row(int64_t i, int64_t t, int64_t row) const {
@@ -74,12 +70,12 @@ struct RecurrentBackward {
     for (int g = 0; g < gates; ++g)
       out.value[g] = Vec<T>::load(s.gates + (at * gates + g) * shape.hidden + unit, lanes);
     if (Cell::has_c) {
-      const T* c = before(s.c, s.c0, i, t, row);
+      const T* c = order.state_before(i, row, s.c, s.c0);
       out.c = c ? Vec<T>::load(c + unit, lanes) : Vec<T>(T(0));
       out.c_after = Vec<T>::load(s.c + at * shape.hidden + unit, lanes);
     }
     if (Cell::has_candidate) {
-      const T* h = before(s.h, s.h0, i, t, row);
+      const T* h = order.state_before(i, row, s.h, s.h0);
       out.h = h ? Vec<T>::load(h + unit, lanes) : Vec<T>(T(0));
       if (s.mask) out.h = out.h * Vec<T>::load(s.mask + row * shape.hidden + unit, lanes);
       out.candidate = Vec<T>::load(s.candidate + at * shape.hidden + unit, lanes);

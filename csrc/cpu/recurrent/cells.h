@@ -11,6 +11,19 @@
 
 namespace tinydl::TINYDL_TIER {
 
+// The time steps in the order of their computation.
+struct TimeOrder {
+  const SequenceShape& shape;
+
+  int64_t at(int64_t i) const { return shape.reverse ? shape.steps - 1 - i : i; }
+  // A sequence's state before the i-th step, out of all steps' and the first ones; null if it is zero.
+  template <class T>
+  const T* state_before(int64_t i, int64_t row, const T* states, const T* first) const {
+    if (i > 0) return states + (at(i - 1) * shape.batch + row) * shape.hidden;
+    return first ? first + row * shape.hidden : nullptr;
+  }
+};
+
 // What a step of one vector of units keeps for backward.
 template <class T, int gates>
 struct Kept {

@@ -26,25 +26,20 @@ struct RecurrentForward {
   void run(int64_t begin, int64_t end, Memory& memory) const {
     for (int64_t i = 0; i < shape.steps; ++i) {
       const int64_t t = order.at(i);
-      if (masked) apply_mask(i, t, begin, end);
+      if (masked) apply_mask(i, begin, end);
       for (int64_t row = begin; row < end; row += weights.rows_at_once())
         step(i, t, row, smaller(weights.rows_at_once(), end - row), memory);
       if (s.valid) keep_states(i, t, begin, end);
     }
   }
 
-  // The state before time step t, the i-th that is computed, of a sequence; null if that is zero.
-  const T* before(const T* states, const T* first, int64_t i, int64_t t, int64_t row) const {
-    if (i > 0) return states + (order.before(t) * shape.batch + row) * shape.hidden;
-    return first ? first + row * shape.hidden : nullptr;
+  // A sequence's h before the i-th step, under the mask; null if it is zero.
+  const T* operand(int64_t i, int64_t row) const {
+    return masked ? masked + row * shape.hidden : order.state_before(i, row, s.h, s.h0);
   }
-  // The same of h, under the mask.
-  const T* operand(int64_t i, int64_t t, int64_t row) const {
-    return masked ? masked + row * shape.hidden : before(s.h, s.h0, i, t, row);
-  }
-  void apply_mask(int64_t i, int64_t t, int64_t begin, int64_t end) const {
+  void apply_mask(int64_t i, int64_t begin, int64_t end) const {
     for (int64_t row = begin; row < end; ++row) {
-      const T* h = before(s.h, s.h0, i, t, row);
+      const T* h = order.state_before(i, row, s.h, s.h0);
       for (int64_t j = 0; j < shape.hidden; ++j)
         masked[row * shape.hidden + j] = h ? h[j] * s.mask[row * shape.hidden + j] : T(0);
     }
@@ -52,8 +47,8 @@ struct RecurrentForward {
 
   // One time step of `count` sequences from `row` on.
   void step(int64_t i, int64_t t, int64_t row, int64_t count, Memory& memory) const {
-    const bool has_state = operand(i, t, row) != nullptr;
-    if (has_state) weights.load([&](int64_t r) { return operand(i, t, row + r); }, count, memory);
+    const bool has_state = operand(i, row) != nullptr;
+    if (has_state) weights.load([&](int64_t r) { return operand(i, row + r); }, count, memory);
     for (int64_t block = 0; block < weights.blocks(); ++block) {
       if (has_state) weights.multiply(block, count, memory);
       for (int64_t r = 0; r < count; ++r)
@@ -79,10 +74,10 @@ struct RecurrentForward {
       a[g] = Vec<T>::load(x + g * shape.hidden, lanes);
       if (s.bias) r[g] = r[g] + Vec<T>::load(s.bias + g * shape.hidden + unit, lanes);
     }
-    const T* state = operand(i, t, row);
+    const T* state = operand(i, row);
     kept.h = state ? Vec<T>::load(state + unit, lanes) : Vec<T>(T(0));
     if (Cell::has_c) {
-      const T* c = before(s.c, s.c0, i, t, row);
+      const T* c = order.state_before(i, row, s.c, s.c0);
       kept.c = c ? Vec<T>::load(c + unit, lanes) : Vec<T>(T(0));
     }
     Cell::forward(a, r, kept, h);
@@ -97,7 +92,8 @@ struct RecurrentForward {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t at = t * shape.batch + row;
       if (s.valid[at]) continue;
-      const T *h = before(s.h, s.h0, i, t, row), *c = Cell::has_c ? before(s.c, s.c0, i, t, row) : nullptr;
+      const T *h = order.state_before(i, row, s.h, s.h0),
+              *c = Cell::has_c ? order.state_before(i, row, s.c, s.c0) : nullptr;
       for (int64_t j = 0; j < shape.hidden; ++j) {
         s.h[at * shape.hidden + j] = h ? h[j] : T(0);
         if (Cell::has_c) s.c[at * shape.hidden + j] = c ? c[j] : T(0);

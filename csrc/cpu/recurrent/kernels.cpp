@@ -28,10 +28,6 @@ const char* tiles_refused(const SequenceShape& shape, int gates) {
   return nullptr;
 }
 
-constexpr TileNames kTileNames = {"matrix tiles, six products of bfloat16 parts",
-                                  "matrix tiles, three products of bfloat16 parts (precision high)",
-                                  "matrix tiles, one product of bfloat16 parts (precision medium)"};
-
 // Splits U and runs the layer; false where U alone is beyond the range.
 template <class Weights, class Layer>
 bool run_on_tiles(Weights weights, const Layer& run, int64_t k) {

@@ -53,14 +53,14 @@ template <template <class> class CellType, class T, class Weights>
 void run_forward(const SequenceShape& shape, const Sequence<T>& s, const Weights& weights, int64_t tile) {
   Scratch masked(s.mask ? static_cast<size_t>(shape.batch * shape.hidden) * sizeof(T) : 0);
   const RecurrentForward<T, CellType, Weights> layer{
-      shape, s, weights, {shape.steps, shape.reverse}, s.mask ? static_cast<T*>(masked.data()) : nullptr};
+      shape, s, weights, {shape}, s.mask ? static_cast<T*>(masked.data()) : nullptr};
   share_sequences(tile, layer);
 }
 
 template <template <class> class CellType, class T, class Weights>
 void run_backward(const SequenceShape& shape, const Sequence<T>& s, const SequenceGrad<T>& d, const Weights& weights,
                   int64_t tile) {
-  const RecurrentBackward<T, CellType, Weights> layer{shape, s, d, weights, {shape.steps, shape.reverse}};
+  const RecurrentBackward<T, CellType, Weights> layer{shape, s, d, weights, {shape}};
   share_sequences(tile, layer);
 }
 

@@ -5,14 +5,6 @@
 
 namespace tinydl::TINYDL_TIER {
 
-// The time steps in the order of their computation, and what comes before each.
-struct TimeOrder {
-  int64_t steps;
-  bool reverse;
-  int64_t at(int64_t i) const { return reverse ? steps - 1 - i : i; }
-  int64_t before(int64_t t) const { return reverse ? t + 1 : t - 1; }  // of any but the first
-};
-
 // h U^T of some sequences for a block of units, all gates, by fused multiply-adds.
 //
 // A block is kUnitVectors vectors of units, and its gates lie side by side: [block][k][unit vector][gate][lane]. Blocks
