@@ -17,9 +17,8 @@ _NAME = click.argument("name")
 _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.")
 _DATA = click.option(
     "--data",
-    default="digits",
-    show_default=True,
-    help="digits, mnist, fashion-mnist (downloaded where they are missing), or a folder with MNIST's four files.",
+    help="Of images: digits (the default), mnist, fashion-mnist (downloaded where they are missing), or a folder with "
+    "MNIST's four files.",
 )
 _STYLE = click.option(
     "--style",
@@ -50,32 +49,28 @@ def main() -> None:
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the run to this file after each epoch.")
 @click.option("--resume", type=click.Path(dir_okay=False), help="Go on from a file of --checkpoint, with its options.")
 @_STYLE
-def train(name: str, data: str, threads: int | None, style: str, **options: Any) -> None:
-    """Train the model of recipe NAME and print its accuracy on the test set."""
+def train(name: str, data: str | None, threads: int | None, style: str, **options: Any) -> None:
+    """Train the model of recipe NAME and print how it does on the test set."""
     recipe = _guard(lambda: _recipe(name))
+    source = data or recipe.source
     _set_threads(threads)
     random.manual_seed(options["seed"])
-    _say_data(recipe, data)
-    click.echo(_guard(lambda: _train(recipe, data, style, options)))
+    click.echo(recipe.describe(source))
+    click.echo(_guard(lambda: _train(recipe, source, style, options)))
 
 
-def _train(recipe: Any, data: str, style: str, options: dict[str, Any]) -> str:
+def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> str:
     from .train import Checkpoint
 
-    training, test = recipe.data(data)
-    epochs = options["epochs"] or recipe.epochs_for(data)
+    training, test = recipe.data(source)
+    epochs = options["epochs"] or recipe.epochs_for(source)
     batch_size = options["batch_size"] or recipe.batch_size
-    trainer = _trainer(recipe, style, options["lr"])
+    trainer = _trainer(recipe, style, training, options["lr"])
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
         callbacks.append(Checkpoint(options["checkpoint"]))
     trainer.fit(training, epochs, batch_size=batch_size, callbacks=callbacks, resume=options["resume"])
-    return _result(recipe, trainer, test)
-
-
-def _result(recipe: Any, trainer: Any, test: Any) -> str:
-    """The last line of `train` and `eval`."""
-    return f"test {recipe.result} {trainer.evaluate(test, batch_size=256)[recipe.result]:.4f}"
+    return str(recipe.report(trainer, test))
 
 
 def _recipe(name: str) -> Any:
@@ -84,10 +79,10 @@ def _recipe(name: str) -> Any:
     return recipes.recipe(name)
 
 
-def _trainer(recipe: Any, style: str, lr: float | None = None) -> Any:
+def _trainer(recipe: Any, style: str, data: Any, lr: float | None = None) -> Any:
     """The trainer of a fresh model; one in Keras's words gets its images with the channels last, and returns logits."""
     if style == "pytorch":
-        return recipe.trainer(recipe.build(), lr)
+        return recipe.trainer(recipe.build(data), lr)
     from .keras.recipes import build
 
     model = build(recipe.name)
@@ -99,7 +94,7 @@ def _trainer(recipe: Any, style: str, lr: float | None = None) -> Any:
 
 def _progress(recipe: Any, style: str) -> list[Any]:
     """What shows the epochs; nothing for those of a few microseconds."""
-    if recipe.result != "accuracy":
+    if not recipe.unit:
         return []
     if style == "keras":
         from .keras.progress import Progress
@@ -107,20 +102,7 @@ def _progress(recipe: Any, style: str) -> list[Any]:
         return [Progress(verbose=1)]
     from .train import ProgressBar
 
-    return [ProgressBar()]
-
-
-def _say_data(recipe: Any, data: str) -> None:
-    if recipe.result != "accuracy":
-        click.echo(f"{recipe.name}: {recipe.about}")
-    elif data == "digits":
-        click.echo(
-            "training on the embedded default, scikit-learn's handwritten digits scaled to 28 x 28; "
-            "--data mnist uses the MNIST files"
-        )
-    else:
-        where = {"mnist": "MNIST files", "fashion-mnist": "Fashion-MNIST files"}.get(data, f"MNIST files in {data}")
-        click.echo(f"training on the {where}")
+    return [ProgressBar(recipe.unit)]
 
 
 # -- eval -------------------------------------------------------------------------------------------------------
@@ -132,17 +114,18 @@ def _say_data(recipe: Any, data: str) -> None:
 @_DATA
 @_THREADS
 @_STYLE
-def evaluate(name: str, checkpoint: str, data: str, threads: int | None, style: str) -> None:
-    """Print the accuracy of a trained model of recipe NAME on the test set."""
+def evaluate(name: str, checkpoint: str, data: str | None, threads: int | None, style: str) -> None:
+    """Print how a trained model of recipe NAME does on the test set."""
     recipe = _guard(lambda: _recipe(name))
     _set_threads(threads)
-    click.echo(_guard(lambda: _evaluate(recipe, checkpoint, data, style)))
+    click.echo(_guard(lambda: _evaluate(recipe, checkpoint, data or recipe.source, style)))
 
 
-def _evaluate(recipe: Any, checkpoint: str, data: str, style: str) -> str:
-    trainer = _trainer(recipe, style)
+def _evaluate(recipe: Any, checkpoint: str, source: str, style: str) -> str:
+    test = recipe.data(source)[1]
+    trainer = _trainer(recipe, style, test)
     trainer.load(checkpoint)
-    return _result(recipe, trainer, recipe.data(data)[1])
+    return str(recipe.report(trainer, test))
 
 
 def _guard(action: Callable[[], Any]) -> Any:

@@ -53,7 +53,7 @@ def test_the_accuracy_is_that_of_the_test_set():
     tinydl.manual_seed(3)
     recipe = recipes.recipe("mlp")
     train, test = recipe.data("digits")
-    trainer = recipe.trainer(recipe.build())
+    trainer = recipe.trainer(recipe.build(train))
     trainer.fit(train, 2, batch_size=recipe.batch_size, callbacks=recipe.callbacks(2))
     outputs = trainer.predict(test)
     right = sum(int(row.argmax() == label) for row, label in zip(outputs, test.tensors[1].tolist(), strict=True))
@@ -85,7 +85,7 @@ def _train_one_epoch_of_two(path, style):
     tinydl.manual_seed(0)
     recipe = recipes.recipe("mnist-cnn-single")
     train, _ = recipe.data("digits")
-    trainer = cli._trainer(recipe, style)
+    trainer = cli._trainer(recipe, style, train)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(train, 2, batch_size=128, callbacks=[*recipe.callbacks(2), Checkpoint(path), Stop()])
 

@@ -1,4 +1,4 @@
-"""Named training runs: the documents' models with their data, optimisers and schedules, for the command line."""
+"""Classifiers of small grey images."""
 
 from __future__ import annotations
 
@@ -6,57 +6,66 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import creation, models, nn, optim, random, sampling
-from ..models.linear_regression import linear_regression, make_data
-from ..ops.pair_loss import mse_loss
-from ..optim.lr_scheduler import LambdaLR
-from ..tensor import Array, Tensor
-from ..utils.data import Dataset, TensorDataset
-from ..vision.datasets import MNIST, Digits, FashionMNIST
-from .callbacks import Callback, LRSchedule
-from .metrics import Accuracy, Metric
-from .trainer import Trainer
+from ... import creation, models, nn, optim, sampling
+from ...ops.pair_loss import mse_loss
+from ...optim.lr_scheduler import LambdaLR
+from ...tensor import Array, Tensor
+from ...utils.data import Dataset, TensorDataset
+from ...vision.datasets import MNIST, Digits, FashionMNIST
+from ..callbacks import Callback, LRSchedule
+from ..metrics import Accuracy
+from ..trainer import Trainer
+from .recipe import Recipe
 
-__all__ = ["RECIPES", "ImageRecipe", "LineRecipe", "WarpedImages", "recipe"]
+__all__ = ["RECIPES", "ImageRecipe", "WarpedImages"]
 
 Arrays = tuple[Array, Array]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class ImageRecipe:
+class ImageRecipe(Recipe):
     """A classifier of 28 x 28 grey images of ten kinds.
 
     Attributes:
-        build: makes the model, (N, 1, 28, 28) to (N, 10).
+        builder: makes the model, (N, 1, 28, 28) to (N, 10).
         loss: takes its outputs and class indices.
         epochs: for each data set, how many.
         batch_size, lr: of Adam, whose rate falls to 0 along a cosine.
         warped: the data sets whose images are warped at random in training (see `WarpedImages`).
     """
 
-    name: str
-    about: str
-    build: Callable[[], nn.Module]
+    source: ClassVar[str] = "digits"
+    unit: ClassVar[str] = "images"
+    result: ClassVar[str] = "accuracy"
+    lr: float = 2e-3
+    builder: Callable[[], nn.Module] = models.cnn_two_pools
     loss: Loss = field(default_factory=nn.CrossEntropyLoss)
     epochs: Mapping[str, int] = field(default_factory=lambda: {"digits": 40, "mnist": 5})
     warped: tuple[str, ...] = ("digits",)
-    batch_size: int = 32
-    lr: float = 2e-3
-    result: str = "accuracy"
 
-    def metrics(self) -> list[Metric]:
-        """What is measured beside the loss."""
-        return [Accuracy()]
+    def describe(self, source: str) -> str:
+        """Which images."""
+        if source == "digits":
+            return (
+                "training on the embedded default, scikit-learn's handwritten digits scaled to 28 x 28; "
+                "--data mnist uses the MNIST files"
+            )
+        where = {"mnist": "MNIST files", "fashion-mnist": "Fashion-MNIST files"}.get(source, f"MNIST files in {source}")
+        return f"training on the {where}"
 
     def data(self, source: str) -> tuple[Dataset, Dataset]:
         """The training and the test set: "digits", "mnist", "fashion-mnist", or a folder with such files."""
         train, test = (_images(source, part) for part in (True, False))
         return (WarpedImages(*train) if source in self.warped else TensorDataset(*train)), TensorDataset(*test)
+
+    def build(self, data: Dataset) -> nn.Module:
+        """The classifier."""
+        return self.builder()
 
     def epochs_for(self, source: str) -> int:
         """The number of epochs for some data."""
@@ -65,48 +74,11 @@ class ImageRecipe:
     def trainer(self, model: Any, lr: float | None = None) -> Trainer:
         """The trainer of a model that `build` made."""
         optimizer = optim.Adam(model.parameters(), lr=self.lr if lr is None else lr)
-        return Trainer(model, optimizer, self.loss, self.metrics())
+        return Trainer(model, optimizer, self.loss, [Accuracy()])
 
     def callbacks(self, epochs: int) -> list[Callback]:
         """The schedule."""
         return [LRSchedule(lambda optimizer: LambdaLR(optimizer, lambda epoch: _cosine(epoch / epochs)))]
-
-
-@dataclass(frozen=True)
-class LineRecipe:
-    """The line through points y = 2x + 1 + noise, by gradient descent on all of them at once."""
-
-    name: str
-    about: str
-    epochs: int = 1000
-    batch_size: int = 100
-    lr: float = 0.5
-    result: str = "loss"
-
-    def build(self) -> nn.Module:
-        """ŷ = w x + b."""
-        return linear_regression()
-
-    def metrics(self) -> list[Metric]:
-        """Nothing beside the loss."""
-        return []
-
-    def data(self, source: str) -> tuple[Dataset, Dataset]:
-        """100 points to train on, and 100 more."""
-        train, test = (make_data(100, "float32", random.Generator(part)) for part in range(2))
-        return TensorDataset(*train), TensorDataset(*test)
-
-    def epochs_for(self, source: str) -> int:
-        """The number of epochs."""
-        return self.epochs
-
-    def trainer(self, model: Any, lr: float | None = None) -> Trainer:
-        """The trainer of a model that `build` made."""
-        return Trainer(model, optim.SGD(model.parameters(), lr=self.lr if lr is None else lr), nn.MSELoss())
-
-    def callbacks(self, epochs: int) -> list[Callback]:
-        """None."""
-        return []
 
 
 class WarpedImages(Dataset):
@@ -185,19 +157,9 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return mse_loss(outputs, creation.one_hot(targets, outputs.shape[1], dtype=outputs.dtype))
 
 
-_ALL: list[ImageRecipe | LineRecipe] = [
-    ImageRecipe("mnist-cnn", "CNN of 32, 64 and 64 filters with two pools", models.cnn_two_pools),
-    ImageRecipe("mnist-cnn-3pool", "CNN of 32, 64 and 64 filters with three pools", models.cnn_three_pools),
-    ImageRecipe("mnist-cnn-single", "CNN of one convolution", models.cnn_single_conv),
-    ImageRecipe("mlp", "perceptron of sigmoid units, squared error", models.mlp, loss=_squared_error, lr=5e-3),
-    LineRecipe("linear-regression", "line through points, by gradient descent"),
+RECIPES = [
+    ImageRecipe("mnist-cnn", "CNN of 32, 64 and 64 filters with two pools", builder=models.cnn_two_pools),
+    ImageRecipe("mnist-cnn-3pool", "CNN of 32, 64 and 64 filters with three pools", builder=models.cnn_three_pools),
+    ImageRecipe("mnist-cnn-single", "CNN of one convolution", builder=models.cnn_single_conv),
+    ImageRecipe("mlp", "perceptron of sigmoid units", builder=models.mlp, loss=_squared_error, lr=5e-3),
 ]
-RECIPES: dict[str, ImageRecipe | LineRecipe] = {recipe.name: recipe for recipe in _ALL}
-"""The recipes by name."""
-
-
-def recipe(name: str) -> ImageRecipe | LineRecipe:
-    """The recipe of a name; ValueError that lists the known ones where there is none."""
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
-    return RECIPES[name]
