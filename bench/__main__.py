@@ -19,13 +19,13 @@ from tinydl import backend
 from . import faults, sweep
 from .harness import Later, Plan, Row, format_row, have_torch, measure, say
 from .machine import describe, measure_limits, openmp_libraries
-from .models import REMOTE
-from .peers.remote import versions
+from .peers.remote import LIBRARIES, versions
 from .quick import ROWS, in_quick
 from .report import compare, plot
 
 NOT_ROWS = ("__main__", "choice", "faults", "harness", "machine", "peers", "quick", "report", "sweep")
 MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in NOT_ROWS]
+GROUPS = {"sequences": ("recurrent", "attention", "sequence_models")}
 QUICK_SECONDS = 90  # after which --quick times each row as briefly as it can
 
 
@@ -56,7 +56,7 @@ def peers() -> dict[str, str]:
         torch.set_num_threads(backend.num_threads())
         found["torch"] = torch.__version__
     missing = [] if found else ["PyTorch"]
-    for name, modules in REMOTE.items():
+    for name, modules in LIBRARIES.items():
         installed = versions(*modules)
         if not all(installed.values()):
             missing.append(name)
@@ -133,10 +133,14 @@ def main(
     plot_path: Path | None,
     old_path: Path | None,
 ) -> None:
-    """Time the rows of FAMILIES (by default all, the page faults of training, and, without --quick, both sweeps)."""
+    """Time the rows of FAMILIES (by default all, the page faults of training, and, without --quick, both sweeps).
+
+    "sequences" stands for the families recurrent, attention and sequence_models.
+    """
+    families = tuple(member for name in families for member in GROUPS.get(name, (name,)))
     for name in families:
         if name not in MODULES:
-            raise click.BadParameter(f"'{name}' is not one of {', '.join(MODULES)}")
+            raise click.BadParameter(f"'{name}' is not one of {', '.join([*MODULES, *GROUPS])}")
     everything = not families and not sweeps
     if isa:
         backend.set_isa(isa)

@@ -1,16 +1,24 @@
-"""Attention, forward and with the gradients of query, key and value; FLOPs are those of the products it needs."""
+"""Attention, forward and with the gradients of query, key and value; FLOPs are those of the products it needs.
+
+JAX and Keras are peers where nothing is masked. torch.compile leaves PyTorch's fused attention as it is.
+"""
+
+import functools
 
 import tinydl
+from tinydl import backend
 from tinydl.nn import functional
 
-from .harness import Row, Rows, close, have_torch, normal
+from .harness import Later, Row, Rows, close, have_torch, normal
+from .peers.remote import remotes
 
 # (batch, heads, queries, keys, features); the last is a step of generation with kept keys and values
 SHAPES = [(8, 12, 128, 128, 64), (2, 12, 512, 512, 64), (1, 12, 2048, 2048, 64), (1, 12, 1, 2048, 64)]
 
 
-def attention_calls(library, attention, q, k, v, grad, causal):
+def attention_calls(library, attention, operands, grad, causal):
     """Without a tape, and forward and backward; the gradient of the query is the latter's result."""
+    q, k, v = operands
 
     def forward():
         with library.no_grad():
@@ -24,31 +32,46 @@ def attention_calls(library, attention, q, k, v, grad, causal):
     return forward, both
 
 
-def same(got, expected) -> None:
-    close(got.detach().numpy(), expected.detach())
+def attention_row(shape, causal, gradients) -> Row:
+    batch, heads, queries, keys, features = shape
+    arrays = normal(batch, heads, queries, features), *normal(2, batch, heads, keys, features)
+    grad = normal(batch, heads, queries, features)
+    operands = [tinydl.tensor(x).requires_grad_() for x in arrays]
+    calls = attention_calls(tinydl, functional.scaled_dot_product_attention, operands, tinydl.tensor(grad), causal)
+    peers = {}
+    if have_torch():
+        import torch
+
+        theirs = [torch.tensor(x).requires_grad_() for x in arrays]
+        peers["torch"] = attention_calls(
+            torch, torch.nn.functional.scaled_dot_product_attention, theirs, torch.tensor(grad), causal
+        )[gradients]
+    if queries > 1 and not causal:
+        job = {"what": "attention", "causal": causal, "gradients": gradients, "grad": grad}
+        peers |= remotes("sequences", backend.num_threads(), **job, **dict(zip("qkv", arrays, strict=True)))
+    flops = 4.0 * batch * heads * queries * ((queries + 1) / 2 if causal else keys) * features
+    moved = 4.0 * 2 * sum(x.size for x in arrays[:2])
+    return Row(
+        row_name(shape, causal, gradients),
+        calls[gradients],
+        peers,
+        flops=3.5 * flops if gradients else flops,
+        bytes=2 * moved if gradients else moved,
+        check=close,
+    )
+
+
+def row_name(shape, causal, gradients) -> str:
+    batch, heads, queries, keys, features = shape
+    name = f"attention{' causal' if causal else ''} {batch} x {heads} heads, {queries} x {keys}, {features}"
+    return f"{name}, with gradients" if gradients else name
 
 
 def rows() -> Rows:
-    for batch, heads, queries, keys, features in SHAPES:
-        q, k, v = normal(batch, heads, queries, features), *normal(2, batch, heads, keys, features)
-        grad = normal(batch, heads, queries, features)
-        for causal in (False, True) if queries > 1 else (False,):
-            operands = [tinydl.tensor(x).requires_grad_() for x in (q, k, v)]
-            forward, both = attention_calls(
-                tinydl, functional.scaled_dot_product_attention, *operands, tinydl.tensor(grad), causal
-            )
-            peers, peers_both = {}, {}
-            if have_torch():
-                import torch
-
-                theirs = [torch.tensor(x).requires_grad_() for x in (q, k, v)]
-                peers["torch"], peers_both["torch"] = attention_calls(
-                    torch, torch.nn.functional.scaled_dot_product_attention, *theirs, torch.tensor(grad), causal
+    for shape in SHAPES:
+        several = (False, True) if shape[2] > 1 else (False,)
+        for causal in several:
+            for gradients in several:
+                yield Later(
+                    row_name(shape, causal, gradients), functools.partial(attention_row, shape, causal, gradients)
                 )
-            seen = (queries + 1) / 2 if causal else keys
-            flops = 4.0 * batch * heads * queries * seen * features
-            moved = 4.0 * (2 * q.size + 2 * k.size)
-            title = f"attention{' causal' if causal else ''} {batch} x {heads} heads, {queries} x {keys}, {features}"
-            yield Row(title, forward, peers, flops=flops, bytes=moved, check=same)
-            if queries > 1:
-                yield Row(f"{title}, with gradients", both, peers_both, flops=3.5 * flops, bytes=2 * moved, check=same)

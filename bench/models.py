@@ -15,9 +15,7 @@ import tinydl
 from tinydl import backend, nn, optim
 
 from .harness import TORCH_FORMATS, Later, Row, Rows, channels_last, close, have_torch, normal
-from .peers.remote import Remote, has
-
-REMOTE = {"JAX": ("jax", "flax", "optax"), "Keras": ("keras", "tensorflow")}
+from .peers.remote import remotes
 
 
 def network(nn):
@@ -102,12 +100,7 @@ def torch_step(make, optimizer, state, x, labels, layout, compiled=False):
 
 def remote_steps(state, x, labels):
     """JAX's and Keras's steps."""
-    job = {**state, "x": x.transpose(0, 2, 3, 1), "labels": labels}
-    return {
-        name: Remote(f"bench.peers.{name.lower()}_cnn", backend.num_threads(), **job)
-        for name, modules in REMOTE.items()
-        if has(*modules)
-    }
+    return remotes("cnn", backend.num_threads(), **state, x=x.transpose(0, 2, 3, 1), labels=labels)
 
 
 def state_of(model):

@@ -1,11 +1,15 @@
-"""Recurrent layers, forward and with all gradients, from the same weights; FLOPs are those of the products."""
+"""Recurrent layers, forward and with all gradients, from the same weights; FLOPs are those of the products.
 
-import numpy as np
+With gradients JAX and Keras are peers too. torch.compile leaves PyTorch's recurrent layers as they are.
+"""
+
+import functools
 
 import tinydl
-from tinydl import nn
+from tinydl import backend, nn
 
-from .harness import Row, Rows, close, have_torch, normal
+from .harness import Later, Row, Rows, close, have_torch, normal
+from .peers.remote import remotes
 
 # layer, steps, batch, features, units: the text model's, and wider ones; the sequence predictor's
 LAYERS = [
@@ -30,25 +34,40 @@ def layer_calls(library, layer, x, grad):
     return forward, both
 
 
-def same(got, expected) -> None:
-    close(got.detach().numpy(), expected.detach())
+def layer_row(name, steps, batch, features, units, gradients) -> Row:
+    """The layer alone, or with its gradients."""
+    x, grad = normal(steps, batch, features), normal(steps, batch, units)
+    ours = getattr(nn, name)(features, units)
+    state = {key: value.numpy() for key, value in ours.state_dict().items()}
+    calls = layer_calls(tinydl, ours, tinydl.tensor(x).requires_grad_(), tinydl.tensor(grad))
+    peers = {}
+    if have_torch():
+        import torch
+
+        theirs = getattr(torch.nn, name)(features, units)
+        theirs.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
+        tx, tgrad = torch.tensor(x).requires_grad_(), torch.tensor(grad)
+        peers["torch"] = layer_calls(torch, theirs, tx, tgrad)[gradients]
+    if gradients:
+        job = {**state, "what": name.lower(), "gradients": True, "x": x, "grad": grad}
+        peers |= remotes("sequences", backend.num_threads(), **job)
+    flops = 2.0 * steps * batch * GATES[name] * units * (features + units)
+    moved = 4.0 * steps * batch * (features + GATES[name] * units)
+    return Row(
+        row_name(name, steps, batch, features, units, gradients),
+        calls[gradients],
+        peers,
+        flops=3 * flops if gradients else flops,
+        bytes=2 * moved if gradients else moved,
+        check=close,
+    )
+
+
+def row_name(name, steps, batch, features, units, gradients) -> str:
+    return f"{name.lower()} {steps} steps, {batch} x {features} -> {units}{', with gradients' if gradients else ''}"
 
 
 def rows() -> Rows:
-    for name, steps, batch, features, units in LAYERS:
-        x, grad = normal(steps, batch, features), normal(steps, batch, units)
-        ours = getattr(nn, name)(features, units)
-        forward, both = layer_calls(tinydl, ours, tinydl.tensor(x).requires_grad_(), tinydl.tensor(grad))
-        peers, peers_both = {}, {}
-        if have_torch():
-            import torch
-
-            theirs = getattr(torch.nn, name)(features, units)
-            theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
-            tx, tgrad = torch.tensor(x).requires_grad_(), torch.tensor(grad)
-            peers["torch"], peers_both["torch"] = layer_calls(torch, theirs, tx, tgrad)
-        flops = 2.0 * steps * batch * GATES[name] * units * (features + units)
-        title = f"{name.lower()} {steps} steps, {batch} x {features} -> {units}"
-        moved = 4.0 * np.prod((steps, batch, features + GATES[name] * units))
-        yield Row(title, forward, peers, flops=flops, bytes=moved, check=same)
-        yield Row(f"{title}, with gradients", both, peers_both, flops=3 * flops, bytes=2 * moved, check=same)
+    for layer in LAYERS:
+        for gradients in (False, True):
+            yield Later(row_name(*layer, gradients), functools.partial(layer_row, *layer, gradients))

@@ -23,6 +23,7 @@ import numpy as np
 
 PYTHON = os.environ.get("TINYDL_BENCH_PYTHON") or sys.executable
 ROOT = Path(__file__).parent.parent.parent
+LIBRARIES = {"JAX": ("jax", "flax", "optax"), "Keras": ("keras", "tensorflow")}  # and the modules that each needs
 
 
 def has(*modules: str) -> bool:
@@ -44,7 +45,7 @@ def versions(*modules: str) -> dict[str, str]:
 
 
 class Remote:
-    """A function in another process. A call returns its result; `seconds(n)` is the time of n calls, taken there."""
+    """A function in another process. A call returns its result's digest; `seconds(n)` is the time of n calls there."""
 
     def __init__(self, module: str, threads: int, **job: Any) -> None:
         with tempfile.NamedTemporaryFile(suffix=".npz", delete=False) as file:
@@ -88,6 +89,15 @@ class Remote:
             self.process.wait()
 
 
+def remotes(task: str, threads: int, **job: Any) -> dict[str, Callable[[], Any]]:
+    """The installed libraries' contenders for a task such as "cnn", each in a process of its own."""
+    return {
+        name: Remote(f"bench.peers.{name.lower()}_{task}", threads, **job)
+        for name, modules in LIBRARIES.items()
+        if has(*modules)
+    }
+
+
 def serve(function: Callable[[], Any]) -> None:
     """Answer each line of stdin, a number of calls, with the last call's result and the seconds that they took."""
     answers = os.fdopen(os.dup(1), "w")
@@ -97,8 +107,16 @@ def serve(function: Callable[[], Any]) -> None:
         start = time.perf_counter()
         for _ in range(int(line)):
             result = function()
-        value = None if result is None else float(result)
-        print(json.dumps({"result": value, "seconds": time.perf_counter() - start}), file=answers, flush=True)
+        seconds = time.perf_counter() - start
+        print(json.dumps({"result": digest(result), "seconds": seconds}), file=answers, flush=True)
+
+
+def digest(result: Any) -> float | None:
+    """One number of a result: a scalar itself, of an array the root of its mean square."""
+    if result is None:
+        return None
+    values = np.asarray(result, np.float64)
+    return float(values) if values.ndim == 0 else float(np.sqrt(np.mean(values**2)))
 
 
 def use_as_many_processors_as_threads() -> None:

@@ -13,7 +13,7 @@ from bench.__main__ import QUICK_SECONDS, main, plan_of, rows_of
 from bench.choice import Choice, Part
 from bench.harness import Bound, Later, Plan, Result, Row, Timing, close, format_row, measure
 from bench.machine import FMA_LOAD, TILE_PRODUCT, Limit
-from bench.peers.remote import Remote, has, versions
+from bench.peers.remote import Remote, digest, has, versions
 from bench.report import COLUMN, compare, draw, plot
 
 
@@ -143,6 +143,31 @@ def test_a_peer_in_another_process():
     peer.close()
     with pytest.raises((RuntimeError, BrokenPipeError)):
         peer()
+
+
+def test_a_row_ends_the_processes_of_its_peers(monkeypatch):
+    monkeypatch.setattr(harness, "settle", lambda call, wait, warm=True: None)
+    peer = Remote("tests.bench.echo", threads=1, start=np.array(5))
+    measure(Row("a row", lambda: 1.0, {"peer": peer}), Plan(rounds=2, seconds=1e-4))
+    assert peer.process.poll() is not None
+
+
+def test_a_result_elsewhere_is_compared_by_its_digest():
+    assert digest(None) is None
+    assert digest(np.float32(-3)) == -3
+    array = np.array([[3.0, -4.0]])
+    assert digest(array) == pytest.approx(np.sqrt(12.5))
+    close(array, digest(array))
+    with pytest.raises(AssertionError, match="differ"):
+        close(array, digest(array) * 1.001)
+
+
+def test_a_group_stands_for_its_families(monkeypatch):
+    timed = []
+    monkeypatch.setattr("bench.__main__.time_rows", lambda families, *_: timed.extend(families) or {})
+    monkeypatch.setattr("bench.__main__.measure_limits", dict)
+    assert CliRunner().invoke(main, ["sequences", "pool"]).exit_code == 0
+    assert timed == ["recurrent", "attention", "sequence_models", "pool"]
 
 
 def results(seconds, ratio):

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from bench.__main__ import MODULES
+from bench.__main__ import GROUPS, MODULES
 from bench.harness import CACHE, Later
 from bench.quick import ROWS, in_quick
 
@@ -52,4 +52,4 @@ def test_work_bound_by_memory_is_timed_in_the_caches_and_beyond(family, monkeypa
         elif isinstance(row, Later) and "parameters" in row.name:
             beyond[kind_of(row.name)].add(True)
     assert {kind for kind, sizes in beyond.items() if len(sizes) < 2} == set()
-    assert bool(beyond) == (family not in ("conv", "matmul", "models", "overhead", "recurrent", "attention"))
+    assert bool(beyond) == (family not in ("conv", "matmul", "models", "overhead", *GROUPS["sequences"]))
