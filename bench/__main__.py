@@ -112,8 +112,8 @@ def count_faults(quick: bool) -> dict[str, float]:
     "sweeps",
     type=click.Choice(sweep.SWEEPS),
     multiple=True,
-    help="Time a training step and a product over batches or over threads: these sweeps, and no rows of FAMILIES "
-    "that are not named.",
+    help="Time a training step and a product over batches or over threads, or attention over lengths: these sweeps, "
+    "and no rows of FAMILIES that are not named.",
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file.")
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Also draw them into this PNG.")
@@ -133,7 +133,7 @@ def main(
     plot_path: Path | None,
     old_path: Path | None,
 ) -> None:
-    """Time the rows of FAMILIES (by default all, the page faults of training, and, without --quick, both sweeps).
+    """Time the rows of FAMILIES (by default all, the page faults of training, and, without --quick, the sweeps).
 
     "sequences" stands for the families recurrent, attention and sequence_models.
     """

@@ -32,7 +32,8 @@ def attention_calls(library, attention, operands, grad, causal):
     return forward, both
 
 
-def attention_row(shape, causal, gradients) -> Row:
+def attention_row(shape, causal, gradients, others=True) -> Row:
+    """`others` are the peers beside PyTorch."""
     batch, heads, queries, keys, features = shape
     arrays = normal(batch, heads, queries, features), *normal(2, batch, heads, keys, features)
     grad = normal(batch, heads, queries, features)
@@ -46,7 +47,7 @@ def attention_row(shape, causal, gradients) -> Row:
         peers["torch"] = attention_calls(
             torch, torch.nn.functional.scaled_dot_product_attention, theirs, torch.tensor(grad), causal
         )[gradients]
-    if queries > 1 and not causal:
+    if others and queries > 1 and not causal:
         job = {"what": "attention", "causal": causal, "gradients": gradients, "grad": grad}
         peers |= remotes("sequences", backend.num_threads(), **job, **dict(zip("qkv", arrays, strict=True)))
     flops = 4.0 * batch * heads * queries * ((queries + 1) / 2 if causal else keys) * features

@@ -1,4 +1,5 @@
-"""How the cost of a training step and of a large product grows with the batch and with the threads."""
+"""How cost and memory grow: of a training step and a large product with the batch and the threads, of attention with
+the length."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import tinydl
 from tinydl import backend
 
-from . import matmul, models
+from . import attention, matmul, models
 from .harness import Plan, Result, Row, have_torch, measure, normal
 
 
@@ -32,6 +34,11 @@ def product(m: int, k: int, n: int) -> Row:
 
 def step(batch: int) -> Row:
     return models.step_row(batch, others=False)
+
+
+def attend(length: int) -> Row:
+    """Attention with gradients, of which no peer but PyTorch comes to the greatest lengths."""
+    return attention.attention_row((1, 2, length, length, 64), causal=False, gradients=True, others=False)
 
 
 @contextmanager
@@ -57,13 +64,15 @@ def processors() -> int:
 
 
 def curves(sweep: str) -> list[Curve]:
-    """The lines of the sweep over "batch" or "threads"."""
+    """The lines of the sweep over "batch", "length" or "threads"."""
     if sweep == "batch":
         batches = tuple(2**e for e in range(9))
         return [
             Curve("CNN 32-64-64 training step", batches, step),
             Curve("matmul batch x 4096 x 4096", batches, lambda batch: product(batch, 4096, 4096)),
         ]
+    if sweep == "length":
+        return [Curve("attention 1 x 2 heads, 64, with gradients", tuple(2**e for e in range(9, 15)), attend)]
     teams = tuple(range(1, processors() + 1))
     return [
         Curve("CNN 32-64-64 training step, batch 128", teams, lambda threads: step(128)),
@@ -71,30 +80,43 @@ def curves(sweep: str) -> list[Curve]:
     ]
 
 
-SWEEPS = ("batch", "threads")
-Points = dict[str, dict[str, Any]]  # by the value that is swept: Result.as_json()
+SWEEPS = ("batch", "length", "threads")
+Points = dict[str, dict[str, Any]]  # by the value that is swept: Result.as_json(), and the bytes that a call takes
 
 
 def run(sweep: str, plan: Plan, show: Callable[[str], None], lines: list[Curve] | None = None) -> dict[str, Points]:
-    """Time every point, and show a table: the time, its growth from the first point, and the best peer."""
+    """Time every point, and show a table: time, growth from the first point, memory, and the best peer."""
     written: dict[str, Points] = {}
     for curve in lines or curves(sweep):
         show(f"{curve.name}, by {sweep}")
         points: Points = {}
         for value in curve.values:
             with using_threads(value if sweep == "threads" else backend.num_threads()):
-                result = measure(curve.make(value), plan)
-            points[str(value)] = result.as_json()
-            show(format_point(value, result, points[str(curve.values[0])]["seconds"]))
+                row = curve.make(value)
+                memory = memory_of(row.ours)
+                result = measure(row, plan)
+            points[str(value)] = {**result.as_json(), "memory": memory}
+            show(format_point(value, result, points[str(curve.values[0])]["seconds"], memory))
         written[curve.name] = points
     return written
 
 
-def format_point(value: int, result: Result, first: float) -> str:
-    """The value, our time, that over the first point's, and the best peer's time and ratio."""
+def memory_of(call: Callable[[], Any]) -> int:
+    """The most bytes that results of kernels, and what kernels work with, take during a call."""
+    call()  # what stays from call to call, such as gradients, is there afterwards
+    tinydl.reset_peak_memory()
+    call()
+    return int(tinydl.memory_stats()["peak"])
+
+
+def format_point(value: int, result: Result, first: float, memory: int) -> str:
+    """The value, our time, that over the first point's, our memory, and the best peer's time and ratio."""
     seconds = result.ours.median
     peer = ""
     if result.best is not None:
         name = min(result.ratios, key=lambda name: result.ratios[name])
         peer = f"{name} {result.peers[name].median * 1e3:9.3f} ms  {result.best:5.2f} x"
-    return f"  {value:5}  {seconds * 1e3:9.3f} ms  {seconds / first:7.2f} of the first  {result.choice!s:22} {peer}"
+    return (
+        f"  {value:5}  {seconds * 1e3:9.3f} ms  {seconds / first:7.2f} of the first  {memory / 2**20:7.2f} MiB  "
+        f"{result.choice!s:22} {peer}"
+    )

@@ -1,4 +1,4 @@
-"""The sweeps over batches and threads, and the count of page faults."""
+"""The sweeps over batches, lengths and threads, and the count of page faults."""
 
 import json
 import mmap
@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import tinydl
 from bench import faults, harness, sweep
 from bench.__main__ import main
 from bench.harness import Plan, Result, Row, Timing
-from bench.sweep import Curve, curves, format_point, processors, run, using_threads
+from bench.sweep import Curve, curves, format_point, memory_of, processors, run, using_threads
 from tinydl import backend
 
 
 def test_the_values_that_are_swept():
     for curve in curves("batch"):
         assert curve.values == (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    for curve in curves("length"):
+        assert curve.values[-1] == 16384
     for curve in curves("threads"):
         assert curve.values == tuple(range(1, processors() + 1))
 
@@ -52,20 +55,32 @@ def test_a_sweep_makes_and_times_each_point_under_its_threads(monkeypatch):
 
     monkeypatch.setattr(sweep, "measure", fake)
     written = run("threads", Plan(), shown.append, [Curve("a step", (1, 3), make)])
-    assert seen == [(1, 1), 1, (3, 3), 3]
+    assert seen == [(1, 1), *[1] * 3, (3, 3), *[3] * 3]  # twice for the memory, once for the time
     assert [point["seconds"] for point in written["a step"].values()] == [1e-3, 3e-3]
     assert shown[0] == "a step, by threads"
     assert "3.00 of the first" in shown[2]
     seen.clear()
     run("batch", Plan(), shown.append, [Curve("a step", (7,), make)])
-    assert seen == [(7, backend.num_threads()), backend.num_threads()]
+    assert seen == [(7, backend.num_threads()), *[backend.num_threads()] * 3]
+
+
+def test_the_memory_of_a_call():
+    x = tinydl.ones(1000)
+    others = tinydl.memory_stats()["allocated"]
+    assert 8000 <= memory_of(lambda: (x + 1) * 2) - others < 8000 + 4096
+
+
+def test_the_memory_of_attention_grows_with_the_length():
+    (curve,) = curves("length")
+    first, second, third = (memory_of(curve.make(length).ours) for length in (512, 1024, 2048))
+    assert 1 < (third - second) / (second - first) < 3  # 4, if it held all pairs of positions
 
 
 def test_a_point_names_the_better_of_the_peers():
     peers = {"slow": Timing(4e-3, 0.0), "quick": Timing(2e-3, 0.0)}
     result = Result(Row("a", lambda: None), Timing(1e-3, 0.0), peers, {"slow": 4.0, "quick": 2.0}, None)
-    line = format_point(64, result, 5e-4)
-    for part in ("64", "1.000 ms", "2.00 of the first", "quick     2.000 ms", "2.00 x"):
+    line = format_point(64, result, 5e-4, 3 << 20)
+    for part in ("64", "1.000 ms", "2.00 of the first", "3.00 MiB", "quick     2.000 ms", "2.00 x"):
         assert part in line
     assert "slow" not in line
 
