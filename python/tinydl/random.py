@@ -50,6 +50,13 @@ class Generator:
         seed, offset = state
         self._seed, self._offset = int(seed), int(offset)
 
+    def __getstate__(self) -> tuple[int, int]:
+        return self.state()
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self._lock = threading.Lock()
+        self.set_state(state)
+
     def reserve(self, count: int) -> tuple[int, int]:
         """(seed, offset) of the next `count` values; offsets count groups of four 32-bit words."""
         with self._lock:

@@ -1,5 +1,7 @@
 """dropout on tensors, and the generator that hands out the stream."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -30,6 +32,16 @@ def test_a_restored_state_resumes_exactly():
     default_generator.set_state(state)
     for again, before in zip([tinydl.randn(5, 3), tinydl.rand(2), dropout(tinydl.ones(50))], expected, strict=True):
         assert np.array_equal(again.numpy(), before.numpy())
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda generator: pickle.loads(pickle.dumps(generator))])
+def test_a_copy_goes_on_by_itself(copied):
+    generator = tinydl.Generator(5)
+    generator.reserve(10)
+    other = copied(generator)
+    assert other.reserve(4) == generator.reserve(4) == (5, 3)
+    generator.reserve(4)
+    assert other.state() == (5, 4)
 
 
 def test_seeds_repeat_and_differ():

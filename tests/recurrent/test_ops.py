@@ -84,6 +84,17 @@ def test_packed_sequences(name, extra, enforce_sorted, torch, rng):
         assert_near(p.grad, q.grad)
 
 
+@pytest.mark.parametrize("name", ["double", "float", "half", "long", "int", "short", "char", "byte", "cpu"])
+def test_packed_sequences_of_other_types(name, torch):
+    mine = rnn.PackedSequence(tinydl.tensor([[1.5], [2.0], [3.0]]), tinydl.tensor([2, 1]))
+    theirs = torch.nn.utils.rnn.PackedSequence(torch.tensor([[1.5], [2.0], [3.0]]), torch.tensor([2, 1]))
+    got, expected = getattr(mine, name)(), getattr(theirs, name)()
+    assert str(got.data.dtype).split(".")[-1] == str(expected.data.dtype).split(".")[-1]
+    assert got.data.tolist() == expected.data.tolist()
+    assert (got is mine) == (expected is theirs)
+    assert got.batch_sizes is mine.batch_sizes
+
+
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
 @pytest.mark.parametrize("extra", [{}, {"bias": False}])
 @pytest.mark.parametrize("batch", [(), (3,)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,47 @@ class PackedSequence(NamedTuple):
     batch_sizes: Tensor
     sorted_indices: Tensor | None = None
     unsorted_indices: Tensor | None = None
+
+    def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """With the data as `Tensor.to` makes it; itself where that changes nothing."""
+        data = self.data.to(*args, **kwargs)
+        return self if data is self.data else self._replace(data=data)
+
+    def double(self) -> PackedSequence:
+        """With data of float64."""
+        return self.to("float64")
+
+    def float(self) -> PackedSequence:
+        """With data of float32."""
+        return self.to("float32")
+
+    def half(self) -> PackedSequence:
+        """With data of float16."""
+        return self.to("float16")
+
+    def long(self) -> PackedSequence:
+        """With data of int64."""
+        return self.to("int64")
+
+    def int(self) -> PackedSequence:
+        """With data of int32."""
+        return self.to("int32")
+
+    def short(self) -> PackedSequence:
+        """With data of int16."""
+        return self.to("int16")
+
+    def char(self) -> PackedSequence:
+        """With data of int8."""
+        return self.to("int8")
+
+    def byte(self) -> PackedSequence:
+        """With data of uint8."""
+        return self.to("uint8")
+
+    def cpu(self) -> PackedSequence:
+        """With data on the CPU."""
+        return self.to("cpu")
 
 
 def packed_steps(batch_sizes: Tensor) -> Array:
