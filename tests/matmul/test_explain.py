@@ -24,8 +24,8 @@ def test_why_no_tiles(rng):
         (large.double(), "amx", "fused multiply-adds; no matrix tiles: they have no float64"),
         (large, "avx512", "fused multiply-adds; no matrix tiles: the instruction set in use has none"),
         (small, "amx", "fused multiply-adds; too small to be packed or split"),
-        (large[:100, :100], "amx", "fused multiply-adds; no matrix tiles: too few multiply-adds to pay for the split"),
-        (tinydl.ones(31, 900), "amx", "fused multiply-adds; no matrix tiles: a side is too short to pay for the split"),
+        (large[:150, :80], "amx", "fused multiply-adds; no matrix tiles: too few multiply-adds to pay for the split"),
+        (tinydl.ones(31, 1100), "amx", "fused multiply-adds; no matrix tiles: a side is too short to pay for the split"),
         (wide, "amx", "fused multiply-adds; no matrix tiles: the operands' range is too wide"),
     ]
     for a, isa, expected in cases:
@@ -41,7 +41,7 @@ def test_layers_and_every_product_of_a_call(rng):
     assert text.count("product of (72, 27) and (27, 5)") == 1
     text = tinydl.explain(nn.Conv2d(16, 16, 3, groups=16), tinydl.ones(2, 16, 8, 8))
     assert text.count("convolution in narrow groups") == 1
-    assert tinydl.explain("matmul", tinydl.ones(2, 100, 100), tinydl.ones(2, 100, 100)).count("product of") == 2
+    assert tinydl.explain("matmul", tinydl.ones(2, 200, 200), tinydl.ones(2, 200, 200)).count("product of") == 2
 
 
 def test_a_call_that_fails_leaves_no_trace():

@@ -1,13 +1,19 @@
-// Products whose B is not packed: small ones, and flat ones of a few rows, where packing costs more than the product.
+// Products whose B is not packed: small ones, and flat ones of a few rows, where packing costs more than it saves.
 //
-// A task is a panel of columns of one product. Sums run over k in order; those of a large B are cut every kSweptRows.
-// Up to four rows times a B whose columns are contiguous are dot products, summed in vectors along k.
+// A task is a panel of columns of one product; panels are narrower where there are fewer of them than workers. Sums run
+// over k in order; those of a large B are cut every kSweptRows. Up to four rows times a B whose columns are contiguous
+// are dot products, summed in vectors along k.
 #pragma once
 #include "cpu/matmul/gemm.h"
 
 namespace tinydl::TINYDL_TIER {
 
-constexpr int64_t kSmallProduct = 80 * 80 * 80;  // multiply-adds
+// Multiply-adds of a small product, rows that are too few for each packed element to be used often, and the longest
+// sum in one piece. Limits of 80^3 alone: 32 x 64 x 576 0.84 to 0.91 of now, 96^3 to 112^3 0.87 to 0.93,
+// 20 x 256 x 256 0.77 (one thread); 2560 rows by 65 x 16 are the faster for being packed (0.91).
+constexpr int64_t kSmallProduct = 160 * 160 * 160;
+constexpr int64_t kSmallRows = 144;
+constexpr int64_t kSmallDepth = 1024;
 constexpr int64_t kFlatRows = 12;
 constexpr int kDotRows = 4;
 constexpr int64_t kSweptRows = 32;
@@ -16,7 +22,8 @@ constexpr int64_t kSweptElements = 256 * 1024;  // of B, beyond which it comes f
 // A stride of 0 would have the tile's loop over k end before it begins.
 template <class T>
 bool is_unpacked(int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a) {
-  return (m * n * k <= kSmallProduct || m <= kFlatRows) && a.column_stride != 0;
+  const bool small = m * n * k <= kSmallProduct && m <= kSmallRows && k <= kSmallDepth;
+  return (small || m <= kFlatRows) && a.column_stride != 0;
 }
 
 // One matrix of the batch, and what becomes of it.
@@ -28,7 +35,10 @@ struct Unpacked {
   const T* b;
   int64_t b_row, b_column;
   const Epilogue<T>& epilogue;
+  const Panels<T>& panels;
   T* c;
+
+  int64_t width(int64_t panel) const { return smaller(panels.width(panel), n - panels.column(panel)); }
 
   // C's columns [column, column + width) from B's, whose neighbours are `from` + 1 and whose rows lie `b_step` apart,
   // over k from `first_k`; later parts of k add to C, and the last one completes it.
@@ -71,9 +81,8 @@ struct Unpacked {
   void sweep(int64_t begin, int64_t end) const {
     for (int64_t first = 0; first < k; first += kSweptRows)
       for (int64_t p = begin; p < end; ++p) {
-        const int64_t column = p * kPanel<T>;
-        panel(column, smaller(kPanel<T>, n - column), b + first * b_row + column, b_row, first,
-              smaller(kSweptRows, k - first));
+        const int64_t column = panels.column(p);
+        panel(column, width(p), b + first * b_row + column, b_row, first, smaller(kSweptRows, k - first));
       }
   }
   bool is_swept() const { return !sums_along_k() && b_column == 1 && k > 2 * kSweptRows && n * k > kSweptElements; }
@@ -109,11 +118,25 @@ struct Unpacked {
   bool sums_along_k() const { return m <= kDotRows && b_row == 1 && (b_column != 1 || n == 1) && a_column == 1; }
 };
 
+// The panels of a batch of products: so narrow that one tile holds all rows of a few, and B is read once; and enough
+// for all workers, where columns are enough.
+template <class T>
+Panels<T> unpacked_panels(int64_t batch, int64_t m, int64_t n, int64_t work) {
+  Panels<T> panels(n);
+  int vectors = kMaxVectors;
+  while (vectors > 1 && kTileRows[vectors] < m && m <= kTileRows[vectors - 1]) --vectors;
+  panels.count = div_up(panels.vectors, vectors);
+  const int64_t workers = workers_for(batch * panels.vectors, work);
+  if (batch * panels.count < workers) panels.count = smaller(panels.vectors, div_up(workers, batch));
+  return panels;
+}
+
 template <class T>
 void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
                        const Epilogue<T>& epilogue, T* c) {
-  const int64_t panels = div_up(n, kPanel<T>), tasks = batch * panels;
-  const int64_t work = tasks * m * kMaxVectors * (k + 8) / 2;
+  const int64_t work = batch * product_work<T>(m, n, k);
+  const Panels<T> panels = unpacked_panels<T>(batch, m, n, work);
+  const int64_t tasks = batch * panels.count;
   const bool copied = b.column_stride != 1;
   const size_t share = copied ? static_cast<size_t>(k * kPanel<T>) * sizeof(T) : 0;
   const int workers = workers_for(tasks, work);
@@ -124,7 +147,7 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
     T* copy = reinterpret_cast<T*>(memory + share * static_cast<size_t>(worker));
     for (int64_t t = begin, next; t < end; t = next) {
       next = t + 1;
-      const int64_t i = t / panels, column = t % panels * kPanel<T>, width = smaller(kPanel<T>, n - column);
+      const int64_t i = t / panels.count, panel = t % panels.count, column = panels.column(panel);
       const Unpacked<T> one{m,
                             n,
                             k,
@@ -135,12 +158,13 @@ void unpacked_products(int64_t batch, int64_t m, int64_t n, int64_t k, const Mat
                             b.row_stride,
                             b.column_stride,
                             epilogue,
+                            panels,
                             c + i * m * n};
       const T* from = one.b + column * b.column_stride;
-      const int64_t padded = div_up(width, Vec<T>::size) * Vec<T>::size;
+      const int64_t width = one.width(panel), padded = panels.width(panel);
       if (one.is_swept()) {
-        next = smaller(end, (i + 1) * panels);
-        one.sweep(t - i * panels, next - i * panels);
+        next = smaller(end, (i + 1) * panels.count);
+        one.sweep(panel, next - i * panels.count);
       } else if (one.sums_along_k()) {
         one.dots(column, width);
       } else if (copied) {
