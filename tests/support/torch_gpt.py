@@ -1,4 +1,4 @@
-"""The GPT of `tinydl.models` written in plain PyTorch, which loads its state dict; with a key-value cache of its own."""
+"""The GPT of `tinydl.models` written in plain PyTorch, which loads its state dict; with a cache of its own."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def make(torch: Any, model: Any) -> Any:
                 now.append(pair)
             return self.norm(x) @ self.embedding.weight.T, now
 
-    theirs = GPT()
+    theirs = GPT().to(getattr(torch, model.embedding.weight.dtype.name))
     theirs.load_state_dict({name: torch.tensor(p.numpy()) for name, p in model.state_dict().items()})
-    return theirs.to(getattr(torch, model.embedding.weight.dtype.name))
+    return theirs

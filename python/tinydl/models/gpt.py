@@ -11,8 +11,6 @@ learners" (GPT-2), after Vaswani et al. 2017; rotary positions after Su et al. 2
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import backend, nn
 from ..nn import init
 from ..nn.functional import dropout, gelu

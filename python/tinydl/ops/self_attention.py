@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from .. import backend
@@ -57,7 +55,7 @@ class SelfAttention(Function):
         n, length, features = x.shape
         rows = x.reshape(n * length, features)
         kernels = backend.of(x)
-        packed = kernels.matmul(rows, weight.T, bias, "none").reshape(n, length, -1)
+        packed = kernels.matmul(rows, weight.T, bias, "none").reshape(n, length, weight.shape[0])
         if self.phases is not None:
             turn(packed, self.phases)
         size = packed.shape[2] // 3
@@ -140,7 +138,7 @@ def causal_self_attention(
             f"{op}: got x {x.shape}, weight {weight.shape} and {heads} heads, wanted (N, L, features) and "
             "(3 heads E, features)"
         )
-    if math.prod(x.shape) and x.dtype not in (np.float32, np.float64):
+    if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64")
     out: Tensor = SelfAttention(heads, phases, window, float(dropout_p)).apply(x, weight, bias)
     return out
