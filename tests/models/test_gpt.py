@@ -46,7 +46,7 @@ def loss_of(model, ids):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("position", POSITIONS)
-def test_against_pytorch(torch, rng, position, dtype):
+def test_against_pytorch(torch, rng, isa, position, dtype):
     """Logits, loss and gradients."""
     model = make(position, dtype, rng)
     theirs = torch_gpt.make(torch, model)

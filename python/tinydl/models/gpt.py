@@ -174,7 +174,7 @@ class GPT(LanguageModel):
 
         The keys and values of what was seen are kept, so that a step costs the work of its own tokens alone. The logits
         are those of `forward` over all tokens so far, without dropout and off the tape. States stay as they are: a
-        second step from one copies what both share. A state keeps to the weights with which it began.
+        second step from one copies what both share. Begin anew after training: a state is of the weights of its time.
 
         Args:
             ids: the tokens that follow those the state has seen, at least one.
