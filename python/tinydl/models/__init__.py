@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..nn import Module
 from .cnn import cnn_single_conv, cnn_three_pools, cnn_two_pools
+from .gpt import GPT
 from .language_model import LanguageModel
 from .linear_regression import linear_regression
 from .mlp import MLP, mlp
@@ -20,6 +21,7 @@ MODELS: dict[str, Callable[..., Module]] = {
 """The builders by name: calling one makes a model with fresh parameters."""
 
 __all__ = [
+    "GPT",
     "MLP",
     "MODELS",
     "LanguageModel",

@@ -1,0 +1,144 @@
+"""Causal self-attention as one operation, projections and rotary positions included."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..autograd import Function
+from ..random import default_generator
+from ..tensor import Array, Tensor
+from .join import join
+from .matmul import check_operands
+
+
+def rotary_phases(start: int, stop: int, features: int, heads: int, dtype: np.dtype[np.generic]) -> Array:
+    """e^(i t / 10000^(2 j / E)) of the positions t, for pair j of E features in each head of queries and keys.
+
+    (stop - start, heads E), complex, with the precision of `dtype`; computed in float64.
+    """
+    frequencies = 10000.0 ** (-np.arange(0, features, 2) / max(features, 1))
+    turns = np.exp(1j * (np.arange(start, stop)[:, None] * frequencies))
+    return np.tile(turns.astype(np.result_type(dtype, np.complex64)), 2 * heads)
+
+
+def turn(packed: Array, phases: Array) -> None:
+    """Rotate, in place, the queries and keys of packed (N, L, 3 H E) by phases (L, H E): `rotary` of both at once.
+
+    A pair of neighbouring features is a complex number, and a rotation its product with e^(i angle).
+    """
+    pairs = packed.view(phases.dtype)[..., : phases.shape[-1]]
+    np.multiply(pairs, phases, out=pairs)
+
+
+def window_mask(queries: int, keys: int, window: int) -> Array:
+    """(queries, keys), True where a query sees a key: itself, at the end of the keys, and the window - 1 before it."""
+    distance = np.arange(keys - queries, keys)[:, None] - np.arange(keys)
+    mask: Array = (distance >= 0) & (distance < window)
+    return mask
+
+
+class SelfAttention(Function):
+    """Y = Attention(R Q, R K, V) of each head, with [Q K V] = X W^T + b; R turns by the positions, or is absent.
+
+    `ops.attention.Attention` has the gradients of Q, K and V; R turns them back. X is (N, L, features).
+    """
+
+    def __init__(self, heads: int, phases: Array | None, window: int | None, p: float) -> None:
+        self.heads = heads
+        self.phases = phases
+        self.window = window
+        self.p = p
+        self.stream = (0, 0)
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        n, length, features = x.shape
+        rows = x.reshape(n * length, features)
+        kernels = backend.of(x)
+        packed = kernels.matmul(rows, weight.T, bias, "none").reshape(n, length, weight.shape[0])
+        if self.phases is not None:
+            turn(packed, self.phases)
+        size = packed.shape[2] // 3
+        self.scale = (size // self.heads) ** -0.5
+        if self.p:
+            self.stream = default_generator.reserve(n * self.heads * length * -(-length // 4) * 4)
+        causal = self.window is None or self.window >= length
+        mask = None if causal else window_mask(length, length, self.window or 0)
+        o, lse = kernels.attention(*self._parts(packed), mask, self.scale, causal, self.p, *self.stream)
+        y: Array = o.transpose(0, 2, 1, 3).reshape(n, length, size)
+        self.save(x, weight, packed, mask, y, lse)
+        return y
+
+    def _parts(self, packed: Array) -> tuple[Array, Array, Array]:
+        """Queries, keys and values, (N, H, L, E) each."""
+        n, length, size = packed.shape
+        q, k, v = packed.reshape(n, length, 3, self.heads, size // (3 * self.heads)).transpose(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def _in_heads(self, y: Array) -> Array:
+        n, length, size = y.shape
+        heads: Array = y.reshape(n, length, self.heads, size // self.heads).transpose(0, 2, 1, 3)
+        return heads
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        x, weight, packed, mask, y, lse = self.saved
+        kernels = backend.of(grad)
+        d_parts = kernels.attention_backward(
+            self._in_heads(grad), *self._parts(packed), mask, self._in_heads(y), lse, self.scale, mask is None, self.p,
+            *self.stream,
+        )  # fmt: skip
+        d_packed = join(tuple([d.transpose(0, 2, 1, 3).reshape(y.shape) for d in d_parts]), 2)
+        if self.phases is not None:
+            turn(d_packed, self.phases.conj())
+        d_rows = d_packed.reshape(-1, d_packed.shape[2])
+        needs = self.needs
+        return (
+            kernels.matmul(d_rows, weight).reshape(x.shape) if needs[0] else None,
+            kernels.matmul(d_rows.T, x.reshape(-1, x.shape[2])) if needs[1] else None,
+            kernels.sum(d_rows, (0,), False) if needs[2] else None,
+        )
+
+
+def causal_self_attention(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    heads: int,
+    phases: Array | None = None,
+    window: int | None = None,
+    dropout_p: float = 0.0,
+) -> Tensor:
+    """Y_h = softmax(Q_h K_hᵀ / √E) V_h with [Q K V] = x Wᵀ + b: each position sees itself and those before it.
+
+    Args:
+        x: (N, L, features), float32 or float64.
+        weight: W, (3 heads E, features): the rows of all queries, then of all keys, then of all values.
+        bias: b, (3 heads E,), or None.
+        heads: how many heads share the queries, each with E of them.
+        phases: of the positions, from `rotary_phases`; None leaves Q and K as they are.
+        window: how many positions a query sees at most, itself included; None is all.
+        dropout_p: the probability of zeroing a weight of the softmax.
+
+    Returns:
+        (N, L, heads E), the heads side by side.
+
+    Raises:
+        ValueError: the shapes do not fit. TypeError: the dtypes differ, or are neither float32 nor float64.
+
+    Sources: Vaswani et al. 2017, "Attention is all you need"; Su et al. 2021, "RoFormer".
+
+    >>> import tinydl
+    >>> causal_self_attention(tinydl.ones(2, 5, 8), tinydl.ones(24, 8), None, heads=2).shape
+    (2, 5, 8)
+    """
+    op = "causal_self_attention"
+    check_operands(op, x, weight, bias)
+    if x.ndim != 3 or weight.ndim != 2 or x.shape[2] != weight.shape[1] or weight.shape[0] % (3 * heads):
+        raise ValueError(
+            f"{op}: got x {x.shape}, weight {weight.shape} and {heads} heads, wanted (N, L, features) and "
+            "(3 heads E, features)"
+        )
+    if x.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64")
+    out: Tensor = SelfAttention(heads, phases, window, float(dropout_p)).apply(x, weight, bias)
+    return out

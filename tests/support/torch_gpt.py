@@ -1,0 +1,69 @@
+"""The GPT of `tinydl.models` written in plain PyTorch, which loads its state dict; with a cache of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def make(torch: Any, model: Any) -> Any:
+    """A PyTorch module with the sizes, the dtype and the parameters of a tinydl GPT."""
+    nn, functional = torch.nn, torch.nn.functional
+    features, heads = model.features, model.heads
+    size = features // heads
+
+    def rotated(x: Any, first: int) -> Any:
+        """x (N, H, L, E) with each pair of neighbours turned by the angle of its position."""
+        positions = torch.arange(first, first + x.shape[2], dtype=torch.float64)
+        angles = positions[:, None] * 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1 = nn.LayerNorm(features)
+            self.qkv = nn.Linear(features, 3 * features)
+            self.projection = nn.Linear(features, features)
+            self.norm2 = nn.LayerNorm(features)
+            self.expand = nn.Linear(features, 4 * features)
+            self.reduce = nn.Linear(4 * features, features)
+
+        def forward(self, x: Any, rotary: bool, past: Any) -> Any:
+            n, length, _ = x.shape
+            q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, heads, size).permute(2, 0, 3, 1, 4)
+            first = 0 if past is None else past[0].shape[2]
+            if rotary:
+                q, k = rotated(q, first), rotated(k, first)
+            if past is not None:
+                k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=past is None)
+            x = x + self.projection(y.transpose(1, 2).reshape(n, length, features))
+            return x + self.reduce(functional.gelu(self.expand(self.norm2(x)))), (k, v)
+
+    class GPT(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(model.vocabulary_size, features)
+            self.positions = None if model.positions is None else nn.Embedding(model.context, features)
+            self.blocks = nn.ModuleList([Block() for _ in model.blocks])
+            self.norm = nn.LayerNorm(features)
+
+        def forward(self, ids: Any) -> Any:
+            return self.run(ids, None)[0]
+
+        def run(self, ids: Any, past: Any) -> Any:
+            """Logits (N, L, V), and the keys and values of every block; after a prompt, one token at a time."""
+            x = self.embedding(ids)
+            first = 0 if past is None else past[0][0].shape[2]
+            if self.positions is not None:
+                x = x + self.positions.weight[first : first + ids.shape[1]]
+            now = []
+            for number, block in enumerate(self.blocks):
+                x, pair = block(x, self.positions is None, None if past is None else past[number])
+                now.append(pair)
+            return self.norm(x) @ self.embedding.weight.T, now
+
+    theirs = GPT().to(getattr(torch, model.embedding.weight.dtype.name))
+    theirs.load_state_dict({name: torch.tensor(p.numpy()) for name, p in model.state_dict().items()})
+    return theirs
