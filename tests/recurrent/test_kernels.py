@@ -13,7 +13,7 @@ from tinydl import _cpu, backend
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 CELLS = list(GATES)
 # (steps, batch, hidden): around the vectors, tiles and blocks of units of every tier
-SHAPES = [(1, 1, 1), (3, 2, 5), (4, 7, 16), (2, 9, 17), (3, 13, 33), (5, 6, 64), (2, 1, 130), (0, 3, 4), (3, 0, 4)]
+SHAPES = [(1, 1, 1), (3, 2, 5), (4, 7, 16), (2, 9, 17), (3, 13, 33), (5, 6, 64), (2, 4, 300), (0, 3, 4), (3, 0, 4)]
 
 
 def operands(rng, cell, steps, batch, hidden, dtype):
@@ -118,15 +118,20 @@ def test_any_shape(cell, steps, batch, hidden, seed):
     assert_close(run(cell, o)[0], hs, "recurrent", length=hidden, scale=1 + np.abs(hs))
 
 
+# Workers share out sequences, or units where sequences are few.
+@pytest.mark.parametrize(("batch", "hidden"), [(50, 70), (4, 300)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_bits_do_not_depend_on_the_threads(cell, isa, rng):
-    o = operands(rng, cell, 4, 50, 70, np.float32)
-    dh = normal(rng, (4, 50, 70))
+def test_bits_do_not_depend_on_the_threads(cell, batch, hidden, isa, rng):
+    o = operands(rng, cell, 4, batch, hidden, np.float32)
+    dh = normal(rng, (4, batch, hidden))
+    more = {"mask": normal(rng, (batch, hidden)), "valid": rng.random((4, batch)) < 0.7, "reverse": True}
     results = set()
     for threads in (1, 2, 3, 5, 2):
         with backend.use_threads(threads):
-            gates, h, c, candidate = states_and_kept(cell, o)
-            grads = _cpu.recurrent_backward(cell, dh, None, None, gates, o["weight"], h, c, candidate, o["h0"], o["c0"])
+            gates = o["gates"].copy()
+            h, c, candidate = _cpu.recurrent(cell, gates, o["weight"], o["bias"], o["h0"], o["c0"], **more)
+            kept = (gates, o["weight"], h, c, candidate, o["h0"], o["c0"])
+            grads = _cpu.recurrent_backward(cell, dh, None, None, *kept, **more)
             results.add(b"".join(x.tobytes() for x in (h, *grads) if x is not None))
     assert len(results) == 1
 

@@ -1,8 +1,8 @@
-// A recurrent layer backward, sequences shared out as forward:
+// A recurrent layer backward, shared out as layer.h says:
 //
 //   for each time step, from the last
-//     for each sequence       dL/da and dL/dr by the cell's equations
-//     dh[t - 1] += dL/dr U    on the tiles of `Weights`
+//     dh[t] += dL/dr[t + 1] U   on the tiles of `Weights`, for some units
+//     for each sequence         dL/da and dL/dr of these units by the cell's equations
 //
 // The gradients of the weights are products over all time steps, which the caller computes from dL/da and dL/dr.
 #pragma once
@@ -23,28 +23,45 @@ struct RecurrentBackward {
   Weights weights;
   TimeOrder order;
 
-  // Sequences [begin, end), all steps. d.dh0 and d.dc0 hold the states' gradients on the way.
-  void run(int64_t begin, int64_t end, Memory& memory) const {
-    const int64_t hidden = shape.hidden;
-    for (int64_t j = begin * hidden; j < end * hidden; ++j) {
-      d.dh0[j] = d.dh_last ? d.dh_last[j] : T(0);
-      if (Cell::has_c) d.dc0[j] = d.dc_last ? d.dc_last[j] : T(0);
-    }
-    for (int64_t i = shape.steps - 1; i >= 0; --i) {
-      const int64_t t = order.at(i);
-      for (int64_t row = begin; row < end; ++row) gates_of_row(i, t, row);
-      const T* dr = d.drecurrent + (t * shape.batch + begin) * gates * hidden;
-      weights.add_products(dr, end - begin, d.dh0 + begin * hidden, memory);
-      if (s.mask) apply_mask(t, begin, end);
-    }
+  int64_t steps() const { return shape.steps + 1; }
+  int64_t blocks() const { return weights.blocks(); }
+
+  void before(int64_t, const Share&) const {}
+  void after(int64_t, const Share&) const {}
+  // d.dh0 and d.dc0 hold the states' gradients on the way. After the last step comes the first state.
+  void step(int64_t i, const Share& share, Memory& memory) const {
+    const int64_t unit = weights.column(share.first_block), end = weights.column(share.end_block);
+    if (i == 0)
+      begin(share, unit, end);
+    else
+      add_products(order.at(shape.steps - i), share, unit, end, i % 2 != 0, memory);
+    if (i == shape.steps) return;
+    const int64_t before_last = shape.steps - 1 - i;
+    for (int64_t row = share.begin; row < share.end; ++row)
+      gates_of_row(before_last, order.at(before_last), row, unit, end);
+  }
+
+  void begin(const Share& share, int64_t unit, int64_t end) const {
+    for (int64_t row = share.begin; row < share.end; ++row)
+      for (int64_t j = row * shape.hidden + unit; j < row * shape.hidden + end; ++j) {
+        d.dh0[j] = d.dh_last ? d.dh_last[j] : T(0);
+        if (Cell::has_c) d.dc0[j] = d.dc_last ? d.dc_last[j] : T(0);
+      }
+  }
+  void add_products(int64_t t, const Share& share, int64_t unit, int64_t end, bool from_last, Memory& memory) const {
+    const T* dr = d.drecurrent + (t * shape.batch + share.begin) * gates * shape.hidden;
+    weights.add_products(dr, share.end - share.begin, {share, from_last}, d.dh0 + share.begin * shape.hidden, memory);
+    for (int64_t row = share.begin; s.mask && row < share.end; ++row)
+      if (is_valid(t, row))
+        for (int64_t j = row * shape.hidden + unit; j < row * shape.hidden + end; ++j) d.dh0[j] *= s.mask[j];
   }
 
   bool is_valid(int64_t t, int64_t row) const { return !s.valid || s.valid[t * shape.batch + row]; }
 
-  void gates_of_row(int64_t i, int64_t t, int64_t row) const {
+  void gates_of_row(int64_t i, int64_t t, int64_t row, int64_t unit, int64_t end) const {
     const int64_t at = t * shape.batch + row;
-    for (int64_t unit = 0; unit < shape.hidden; unit += Vec<T>::size) {
-      const int lanes = static_cast<int>(smaller(Vec<T>::size, shape.hidden - unit));
+    for (; unit < end; unit += Vec<T>::size) {
+      const int lanes = static_cast<int>(smaller(Vec<T>::size, end - unit));
       T* dh_row = d.dh0 + row * shape.hidden + unit;
       Vec<T> dh = Vec<T>::load(dh_row, lanes), dc(T(0)), da[gates], dr[gates];
       if (d.dh) dh = dh + Vec<T>::load(d.dh + at * shape.hidden + unit, lanes);
@@ -81,12 +98,6 @@ struct RecurrentBackward {
       out.candidate = Vec<T>::load(s.candidate + at * shape.hidden + unit, lanes);
     }
     return out;
-  }
-
-  void apply_mask(int64_t t, int64_t begin, int64_t end) const {
-    for (int64_t row = begin; row < end; ++row)
-      if (is_valid(t, row))
-        for (int64_t j = row * shape.hidden; j < (row + 1) * shape.hidden; ++j) d.dh0[j] *= s.mask[j];
   }
 };
 

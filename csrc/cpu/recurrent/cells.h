@@ -42,12 +42,32 @@ TINYDL_INLINE Vec<T> tanh_grad(Vec<T> y) {
   return fma(-y, y, Vec<T>(T(1)));
 }
 
+// The cells' own sigmoid and tanh: a third fewer operations than those of simd/math.h, and up to 2.9 ulp off instead of
+// 1.7. Both take one e^-x = 2^n (1 + t), w = 2^n, without cases. The limits lie where the result is 0 but for a
+// denormal, or 1 or -1; they let a NaN through.
+//
+//   sigmoid x = 1 / (1 + e^-x)
+//   tanh x = (1 - e^-2x) / (1 + e^-2x), of which 1 - w - w t loses nothing near zero, where w = 1
+TINYDL_INLINE Vec<float> gate_sigmoid(Vec<float> x) {
+  const Vec<float> one(1.0f);
+  const ExpParts e = exp_parts(-max(Vec<float>(-87.0f), min(Vec<float>(30.0f), x)));
+  return one / (one + scale_by_power(one + e.t, e.n));
+}
+TINYDL_INLINE Vec<float> gate_tanh(Vec<float> x) {
+  const Vec<float> one(1.0f), a = max(Vec<float>(-10.0f), min(Vec<float>(10.0f), x));
+  const ExpParts e = exp_parts(Vec<float>(-2.0f) * a);
+  const Vec<float> w = scale_by_power(one, e.n);
+  return fma(-w, e.t, one - w) / fma(w, e.t, one + w);
+}
+TINYDL_INLINE Vec<double> gate_sigmoid(Vec<double> x) { return sigmoid(x); }
+TINYDL_INLINE Vec<double> gate_tanh(Vec<double> x) { return tanh(x); }
+
 template <class T>
 struct TanhCell {
   static constexpr int gates = 1;
   static constexpr bool has_c = false, has_candidate = false;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[1], const Vec<T> (&r)[1], Kept<T, 1>& kept, Vec<T>& h) {
-    h = kept.value[0] = tanh(a[0] + r[0]);
+    h = kept.value[0] = gate_tanh(a[0] + r[0]);
   }
   static TINYDL_INLINE void backward(const Kept<T, 1>& kept, Vec<T>& dh, Vec<T>&, Vec<T> (&da)[1], Vec<T> (&dr)[1]) {
     da[0] = dr[0] = dh * tanh_grad(kept.value[0]);
@@ -74,14 +94,15 @@ struct LstmCell {
   static constexpr int gates = 4;
   static constexpr bool has_c = true, has_candidate = false;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[4], const Vec<T> (&r)[4], Kept<T, 4>& kept, Vec<T>& h) {
-    const Vec<T> i = sigmoid(a[0] + r[0]), f = sigmoid(a[1] + r[1]);
-    const Vec<T> g = tanh(a[2] + r[2]), o = sigmoid(a[3] + r[3]);
+    const Vec<T> i = gate_sigmoid(a[0] + r[0]), f = gate_sigmoid(a[1] + r[1]);
+    const Vec<T> g = gate_tanh(a[2] + r[2]), o = gate_sigmoid(a[3] + r[3]);
     kept.c_after = fma(f, kept.c, i * g);
-    h = o * tanh(kept.c_after);
+    h = o * gate_tanh(kept.c_after);
     kept.value[0] = i, kept.value[1] = f, kept.value[2] = g, kept.value[3] = o;
   }
   static TINYDL_INLINE void backward(const Kept<T, 4>& kept, Vec<T>& dh, Vec<T>& dc, Vec<T> (&da)[4], Vec<T> (&dr)[4]) {
-    const Vec<T> i = kept.value[0], f = kept.value[1], g = kept.value[2], o = kept.value[3], y = tanh(kept.c_after);
+    const Vec<T> i = kept.value[0], f = kept.value[1], g = kept.value[2], o = kept.value[3],
+                 y = gate_tanh(kept.c_after);
     dc = fma(dh * o, tanh_grad(y), dc);
     da[0] = dr[0] = dc * g * sigmoid_grad(i);
     da[1] = dr[1] = dc * kept.c * sigmoid_grad(f);
@@ -97,7 +118,8 @@ struct GruCell {
   static constexpr int gates = 3;
   static constexpr bool has_c = false, has_candidate = true;
   static TINYDL_INLINE void forward(const Vec<T> (&a)[3], const Vec<T> (&r)[3], Kept<T, 3>& kept, Vec<T>& h) {
-    const Vec<T> reset = sigmoid(a[0] + r[0]), z = sigmoid(a[1] + r[1]), n = tanh(fma(reset, r[2], a[2]));
+    const Vec<T> reset = gate_sigmoid(a[0] + r[0]), z = gate_sigmoid(a[1] + r[1]),
+                 n = gate_tanh(fma(reset, r[2], a[2]));
     kept.candidate = r[2];
     h = fma(z, kept.h - n, n);
     kept.value[0] = reset, kept.value[1] = z, kept.value[2] = n;

@@ -1,9 +1,12 @@
-// A recurrent layer forward. Sequences do not meet, so that each worker takes some of them through all time steps:
+// A recurrent layer forward, shared out as layer.h says:
 //
 //   for each time step, for some sequences
 //     for each block of units   (its weights: from the first- or second-level cache)
 //       r = h[t - 1] U^T        on the tiles of `Weights`
 //       for each sequence       the cell's equations
+//
+// Every other time the blocks are taken from the last to the first: where the weights exceed the cache, those used last
+// are still there.
 #pragma once
 #include "cpu/recurrent/cells.h"
 #include "cpu/recurrent/weights.h"
@@ -22,15 +25,21 @@ struct RecurrentForward {
   TimeOrder order;
   T* masked;  // (B, H): h[t - 1] under the mask; null without one
 
-  // Sequences [begin, end), all steps.
-  void run(int64_t begin, int64_t end, Memory& memory) const {
-    for (int64_t i = 0; i < shape.steps; ++i) {
-      const int64_t t = order.at(i);
-      if (masked) apply_mask(i, begin, end);
-      for (int64_t row = begin; row < end; row += weights.rows_at_once())
-        step(i, t, row, smaller(weights.rows_at_once(), end - row), memory);
-      if (s.valid) keep_states(i, t, begin, end);
-    }
+  int64_t steps() const { return shape.steps; }
+  int64_t blocks() const { return weights.blocks(); }
+
+  // Work on whole sequences before and after the i-th step.
+  void before(int64_t i, const Share& share) const {
+    if (masked) apply_mask(i, share.begin, share.end);
+  }
+  void after(int64_t i, const Share& share) const {
+    if (s.valid) keep_states(i, order.at(i), share.begin, share.end);
+  }
+  void step(int64_t i, const Share& share, Memory& memory) const {
+    const int64_t at_once = weights.rows_at_once();
+    int64_t sweep = i * div_up(share.end - share.begin, at_once);
+    for (int64_t row = share.begin; row < share.end; row += at_once, ++sweep)
+      step_at_once(i, row, smaller(at_once, share.end - row), {share, sweep % 2 != 0}, memory);
   }
 
   // A sequence's h before the i-th step, under the mask; null if it is zero.
@@ -46,11 +55,12 @@ struct RecurrentForward {
   }
 
   // One time step of `count` sequences from `row` on.
-  void step(int64_t i, int64_t t, int64_t row, int64_t count, Memory& memory) const {
+  void step_at_once(int64_t i, int64_t row, int64_t count, const BlockOrder& blocks, Memory& memory) const {
     const bool has_state = operand(i, row) != nullptr;
     if (has_state) weights.load([&](int64_t r) { return operand(i, row + r); }, count, memory);
-    for (int64_t block = 0; block < weights.blocks(); ++block) {
-      if (has_state) weights.multiply(block, count, memory);
+    for (int64_t b = 0; b < blocks.count(); ++b) {
+      const int64_t block = blocks.at(b);
+      if (has_state) weights.multiply(block, blocks.at(smaller(b + 1, blocks.count() - 1)), count, memory);
       for (int64_t r = 0; r < count; ++r)
         for (int u = 0; u < Weights::kUnitVectors; ++u) {
           const int64_t unit = block * Weights::kUnits + u * Vec<T>::size;
@@ -58,7 +68,7 @@ struct RecurrentForward {
           Vec<T> recurrent[gates];
           for (int g = 0; g < gates; ++g)
             recurrent[g] = has_state ? Vec<T>::load(Weights::part(memory, r, u, g)) : Vec<T>(T(0));
-          finish(i, t, row + r, unit, recurrent);
+          finish(i, order.at(i), row + r, unit, recurrent);
         }
     }
   }

@@ -107,10 +107,11 @@ struct ForwardTiles {
     split_sequences<planes>(rows, count, hidden, *range, memory.states);
   }
 
-  void multiply(int64_t block, int64_t count, Memory& memory) const {
+  void multiply(int64_t block, int64_t next_block, int64_t count, Memory& memory) const {
     const int64_t pairs = div_up(count, kPairEdge), lines = div_up(kStepValues<planes> / 32, pairs);
     for (int g = 0; g < gates; ++g) {
-      const Bfloat16 *panel = packed + (block * gates + g) * panel_size(), *next = panel + panel_size();
+      const Bfloat16* panel = packed + (block * gates + g) * panel_size();
+      const Bfloat16* next = g + 1 < gates ? panel + panel_size() : packed + next_block * gates * panel_size();
       for (int64_t pair = 0; pair < pairs; ++pair)
         tile_product<planes>(memory.states.planes + pair * panel_size(), panel, steps(), false, memory.product[g][pair],
                              next + pair * lines * steps() * 32, lines);
@@ -184,19 +185,24 @@ struct BackwardTiles {
     range->weights.add(found);
   }
 
-  void add_products(const float* dr, int64_t count, float* dh, Memory& memory) const {
+  int64_t column(int64_t block) const { return smaller(hidden, block * kPairEdge); }
+
+  void add_products(const float* dr, int64_t count, const BlockOrder& order, float* dh, Memory& memory) const {
     for (int64_t row = 0; row < count; row += pairs() * kPairEdge)
-      add_products_at_once(dr + row * depth, smaller(pairs() * kPairEdge, count - row), dh + row * hidden, memory);
+      add_products_at_once(dr + row * depth, smaller(pairs() * kPairEdge, count - row), order, dh + row * hidden,
+                           memory);
   }
 
  private:
-  void add_products_at_once(const float* dr, int64_t count, float* dh, Memory& memory) const {
+  void add_products_at_once(const float* dr, int64_t count, const BlockOrder& order, float* dh, Memory& memory) const {
     SplitRows& gradients = memory.gradients;
     split_sequences<planes>([&](int64_t r) { return dr + r * depth; }, count, depth, *range, gradients);
     const int64_t lines = div_up(kStepValues<planes> / 32, div_up(count, kPairEdge));
-    for (int64_t block = 0; block < blocks(); ++block)
+    for (int64_t i = 0; i < order.count(); ++i) {
+      const int64_t block = order.at(i);
+      const Bfloat16* next_panel = packed + order.at(smaller(i + 1, order.count() - 1)) * panel_size();
       for (int64_t row = 0; row < count; row += kPairEdge) {
-        const Bfloat16* next = packed + (block + 1) * panel_size() + row / kPairEdge * lines * steps() * 32;
+        const Bfloat16* next = next_panel + row / kPairEdge * lines * steps() * 32;
         tile_product<planes>(gradients.planes + row / kPairEdge * panel_size(), packed + block * panel_size(), steps(),
                              false, memory.product, next, lines);
         for (int64_t half = 0; half < kPairEdge && row + half < count; half += kTileEdge)
@@ -204,9 +210,10 @@ struct BackwardTiles {
             add_tiles(memory.product + half / kTileEdge * 2 * kTileFloats, smaller(kTileEdge, count - row - half),
                       block * kPairEdge, dh + (row + half) * hidden);
       }
+    }
     for (int64_t row = 0; row < count; row += kTileEdge)
       if (!gradients.is_exact[row / kTileEdge])
-        multiply_add(dr + row * depth, smaller(kTileEdge, count - row), dh + row * hidden);
+        multiply_add(dr + row * depth, smaller(kTileEdge, count - row), order.share, dh + row * hidden);
   }
 
   // Adds two tiles side by side.
@@ -220,11 +227,13 @@ struct BackwardTiles {
       }
   }
 
-  void multiply_add(const float* dr, int64_t count, float* dh) const {
+  // Up to 16 sequences by multiply-adds, with U where it lies.
+  void multiply_add(const float* dr, int64_t count, const Share& share, float* dh) const {
     const BackwardWeights<float> plain{Panels<float>(hidden), depth, nullptr};
-    for (int64_t p = 0; p < plain.panels.count; ++p) {
-      const int64_t column = plain.panels.column(p);
-      plain.template multiply_rows<true>(dr, count, column, plain.panels.width(p), weight + column, hidden, dh);
+    const int64_t end = column(share.end_block);
+    for (int64_t at = column(share.first_block); at < end; at += kPanel<float>) {
+      const int64_t width = div_up(smaller(kPanel<float>, end - at), kTileEdge) * kTileEdge;
+      plain.template multiply_rows<true>(dr, count, at, width, weight + at, hidden, dh);
     }
   }
 };

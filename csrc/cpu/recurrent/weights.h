@@ -5,6 +5,26 @@
 
 namespace tinydl::TINYDL_TIER {
 
+// A worker's part of a layer: sequences [begin, end), and blocks [first_block, end_block) of units.
+struct Share {
+  int64_t begin, end, first_block, end_block;
+};
+// Its blocks in the order of their use.
+struct BlockOrder {
+  const Share& share;
+  bool from_last;
+
+  int64_t count() const { return share.end_block - share.first_block; }
+  int64_t at(int64_t i) const { return from_last ? share.end_block - 1 - i : share.first_block + i; }
+};
+
+// Fetches a part of `bytes` at `from` to the second-level cache: the i-th of `count`.
+inline void fetch_part(const void* from, int64_t bytes, int64_t i, int64_t count) {
+  const char* data = static_cast<const char*>(from);
+  const int64_t part = div_up(div_up(bytes, 64), count) * 64, end = smaller(bytes, (i + 1) * part);
+  for (int64_t at = i * part; at < end; at += 64) __builtin_prefetch(data + at, 0, 2);
+}
+
 // h U^T of some sequences for a block of units, all gates, by fused multiply-adds.
 //
 // A block is kUnitVectors vectors of units, and its gates lie side by side: [block][k][unit vector][gate][lane]. Blocks
@@ -52,10 +72,14 @@ struct ForwardWeights {
     for (int64_t r = 0; r < count + kMaxTileRows; ++r) memory.rows[r] = rows(r < count ? r : count - 1);
   }
 
-  void multiply(int64_t block, int64_t count, Memory& memory) const {
+  // Meanwhile the weights of block `next` are fetched.
+  void multiply(int64_t block, int64_t next, int64_t count, Memory& memory) const {
     const Run run{0, 0, hidden};
     T* c[kMaxTileRows];
     for (int64_t row = 0; row < count; row += kRows) {
+      if (next != block)
+        fetch_part(packed + next * hidden * kWidth, hidden * kWidth * static_cast<int64_t>(sizeof(T)), row / kRows,
+                   div_up(count, kRows));
       const int rows = static_cast<int>(smaller(kRows, count - row));
       for (int v = 0; v < kVectors; v += kPartVectors) {
         const int vectors = static_cast<int>(smaller(kPartVectors, kVectors - v));
@@ -95,16 +119,21 @@ struct BackwardWeights {
                  packed + column * depth);
   }
 
-  void add_products(const T* dr, int64_t count, T* dh, Memory&) const {
-    for (int64_t p = 0; p < panels.count; ++p)
-      multiply_rows<false>(dr, count, panels.column(p), panels.width(p), packed + panels.column(p) * depth,
-                           panels.width(p), dh);
+  int64_t column(int64_t p) const { return smaller(panels.n, panels.column(p)); }
+  const T* panel(int64_t p) const { return packed + panels.column(p) * depth; }
+
+  void add_products(const T* dr, int64_t count, const BlockOrder& order, T* dh, Memory&) const {
+    for (int64_t i = 0; i < order.count(); ++i) {
+      const int64_t p = order.at(i), next = order.at(smaller(i + 1, order.count() - 1));
+      multiply_rows<false>(dr, count, panels.column(p), panels.width(p), panel(p), panels.width(p), dh,
+                           next == p ? nullptr : panel(next));
+    }
   }
 
-  // `masked` where the rows of b are U's own and end at the last column.
+  // `masked` where the rows of b are U's own and end at the last column. Meanwhile `next`, as wide, is fetched.
   template <bool masked>
-  void multiply_rows(const T* dr, int64_t count, int64_t column, int64_t width, const T* b, int64_t b_step,
-                     T* dh) const {
+  void multiply_rows(const T* dr, int64_t count, int64_t column, int64_t width, const T* b, int64_t b_step, T* dh,
+                     const T* next = nullptr) const {
     const int vectors = static_cast<int>(width / Vec<T>::size), step = kTileRows[vectors];
     const int tail = Vec<T>::size - static_cast<int>(larger(0, column + width - panels.n));
     const Run run{0, 0, depth};
@@ -112,6 +141,7 @@ struct BackwardWeights {
     T* c[kMaxTileRows];
     for (int64_t row = 0; row < count; row += step) {
       const int rows = static_cast<int>(smaller(step, count - row));
+      if (next) fetch_part(next, width * depth * static_cast<int64_t>(sizeof(T)), row / step, div_up(count, step));
       for (int r = 0; r < kMaxTileRows; ++r) {
         const int64_t of = row + (r < rows ? r : rows - 1);
         a[r] = dr + of * depth;

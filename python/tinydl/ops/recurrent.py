@@ -59,15 +59,23 @@ class Recurrent(Function):
         )
         flat = da.reshape(rows.shape[0], w.shape[0])
         x, weight, recurrent_weight, bias, recurrent_bias, first_h, first_c = self.needs
+        db = kernels.sum(flat, (0,), False) if bias else None
         return (
             kernels.matmul(flat, w).reshape(*h.shape[:2], w.shape[1]) if x else None,
             kernels.matmul(flat.T, rows) if weight else None,
             self._weight_grad(dr, h, h0) if recurrent_weight else None,
-            kernels.sum(flat, (0,), False) if bias else None,
-            kernels.sum(dr.reshape(flat.shape), (0,), False) if recurrent_bias else None,
+            db,
+            self._recurrent_bias_grad(da, dr, db) if recurrent_bias else None,
             dh0 if first_h else None,
             dc0 if first_c else None,
         )
+
+    @staticmethod
+    def _recurrent_bias_grad(da: Array, dr: Array, db: Array | None) -> Array:
+        """db_h, which is db where da and dr are one array: in all cells but gru."""
+        if dr is da and db is not None:
+            return db.copy()
+        return backend.of(dr).sum(dr.reshape(-1, dr.shape[2]), (0,), False)  # type: ignore[no-any-return]
 
     def _weight_grad(self, dr: Array, h: Array, h0: Array | None) -> Array:
         """dU: each step's dr meets the state before it, under the mask."""
