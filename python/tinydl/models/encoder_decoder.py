@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import nn
 from ..autograd import no_grad
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 
 __all__ = ["EncoderDecoder"]
 
@@ -65,12 +65,12 @@ class EncoderDecoder(nn.Module):
                 break
         return Tensor(np.stack(written, 1))
 
-    def _seen(self, source: Tensor) -> np.ndarray[Any, Any]:
+    def _seen(self, source: Tensor) -> Array:
         """Which tokens of sources (N, S) are not padding; ValueError unless each has such, and only padding behind."""
         name = type(self).__name__
         if source.ndim != 2 or not source.shape[1]:
             raise ValueError(f"{name}: got sources of shape {source.shape}, wanted (N, S) with at least one token")
-        seen: np.ndarray[Any, Any] = source._data != self.pad
+        seen: Array = source._data != self.pad
         if not seen[:, 0].all() or (seen[:, 1:] > seen[:, :-1]).any():
             raise ValueError(f"{name}: a source is empty, or has the padding {self.pad} before its end")
         return seen

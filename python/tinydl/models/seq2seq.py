@@ -21,7 +21,7 @@ from typing import NamedTuple
 from .. import nn
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.join import cat
-from ..tensor import Array, Tensor
+from ..tensor import Tensor
 from .encoder_decoder import EncoderDecoder
 
 __all__ = ["RecurrentSeq2Seq"]
@@ -82,7 +82,9 @@ class RecurrentSeq2Seq(EncoderDecoder):
         """The state before the first step."""
         seen = self._seen(source)
         embedded = self.dropout(self.source_embedding(source))
-        packed = nn.utils.rnn.pack_padded_sequence(embedded, Tensor(seen.sum(1)), batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            embedded, Tensor(seen.sum(1)), batch_first=True, enforce_sorted=False
+        )
         outputs, last = self.encoder(packed)
         values, _ = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True, total_length=source.shape[1])
         hidden = self.bridge(cat([last[0], last[1]], 1), "tanh")
