@@ -8,7 +8,7 @@ the decoder's look at the target so far, and at what the encoder gives. The norm
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import nn
 from ..ops.attention import scaled_dot_product_attention
@@ -125,8 +125,12 @@ class TransformerSeq2Seq(EncoderDecoder):
 
     def _projected(self, attention: nn.MultiheadAttention, x: Tensor, first: int = 0, last: int = 3) -> list[Tensor]:
         """Those from `first` to before `last` of the queries (0), keys (1) and values (2) of x, in heads."""
-        rows = slice(first * x.shape[2], last * x.shape[2])
-        both = linear(x, attention.in_proj_weight[rows], attention.in_proj_bias[rows])  # type: ignore[index]
+        weight: Any = attention.in_proj_weight
+        bias: Any = attention.in_proj_bias
+        if (first, last) != (0, 3):
+            rows = slice(first * x.shape[2], last * x.shape[2])
+            weight, bias = weight[rows], bias[rows]
+        both = linear(x, weight, bias)
         apart = both.reshape(*x.shape[:2], last - first, self.heads, -1).permute(2, 0, 3, 1, 4)
         return list(apart.unbind(0))
 
