@@ -21,6 +21,7 @@ from typing import NamedTuple
 from .. import nn
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.join import cat
+from ..ops.recurrent import recurrent
 from ..tensor import Tensor
 from .encoder_decoder import EncoderDecoder
 
@@ -81,13 +82,13 @@ class RecurrentSeq2Seq(EncoderDecoder):
     def encode(self, source: Tensor) -> State:
         """The state before the first step."""
         seen = self._seen(source)
-        embedded = self.dropout(self.source_embedding(source))
-        packed = nn.utils.rnn.pack_padded_sequence(
-            embedded, Tensor(seen.sum(1)), batch_first=True, enforce_sorted=False
+        x = self.dropout(self.source_embedding(source.t()))
+        (ahead, last), (back, first) = (
+            recurrent("gru", x, *weights, reverse=reverse, valid=seen.T)
+            for weights, reverse in zip(self.encoder.all_weights, (False, True), strict=True)
         )
-        outputs, last = self.encoder(packed)
-        values, _ = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True, total_length=source.shape[1])
-        hidden = self.bridge(cat([last[0], last[1]], 1), "tanh")
+        values = cat([ahead, back], 2).transpose(0, 1)  # behind a source's end stands what its padding hides
+        hidden = self.bridge(cat([last, first], 1), "tanh")
         return State(hidden.unsqueeze(0), self.score(values), values, Tensor(seen[:, None]))
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
