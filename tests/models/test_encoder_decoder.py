@@ -152,9 +152,10 @@ def test_greedy_is_without_dropout_and_leaves_the_mode(build):
     assert model.training
     given = tinydl.tensor([[1, 3, 4]])
     assert (model(source, given) != model(source, given)).numpy().any()
-    model.eval()
+    model.output.eval()
     model.greedy(source, 5)
-    assert not model.training
+    assert model.training
+    assert not model.output.training
 
 
 def test_lengths_of_one(build):

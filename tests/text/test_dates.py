@@ -69,7 +69,7 @@ def test_every_form_says_its_date(form):
         assert set(text.lower()) <= set(dates.ALPHABET)
 
 
-def test_the_pythons_own_names():
+def test_names_and_numbers():
     day = datetime.date(2024, 2, 29)
     for form, code in [("{weekday} {wday}", "%A %a"), ("{dd} {mon} {month} {year}", "%d %b %B %Y"), ("{mm}", "%m")]:
         assert dates.write(day, form) == day.strftime(code)

