@@ -18,7 +18,7 @@ _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads t
 _DATA = click.option(
     "--data",
     help="Of images: digits (the default), mnist, fashion-mnist (downloaded where they are missing), or a folder with "
-    "MNIST's four files.",
+    "MNIST's four files. Of sequence-rnn: waves (the default) or noise.",
 )
 _STYLE = click.option(
     "--style",

@@ -76,11 +76,15 @@ def shape_from(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """The shape from f(2, 3) or f((2, 3)); TypeError where its parts are no integers."""
     flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
     try:
-        if any(isinstance(n, bool) for n in flat):
-            raise TypeError
-        return tuple([n if type(n) is int else operator.index(n) for n in flat])
+        return tuple([n if type(n) is int else _whole(n) for n in flat])
     except TypeError:
         raise TypeError(f"{op}: got sizes {flat}, wanted integers") from None
+
+
+def _whole(n: Any) -> int:
+    if isinstance(n, bool):
+        raise TypeError
+    return operator.index(n)
 
 
 def _new_shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:

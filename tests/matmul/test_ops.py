@@ -49,6 +49,36 @@ def test_linear_gradcheck(activation, shape, rng):
     gradcheck(lambda *args: linear(*args, activation=activation), [x, w])
 
 
+@pytest.mark.parametrize("shape", [(2, 0, 5), (0, 3, 5), (2, 3, 0), (1, 1, 5), (2, 3, 4, 5)])
+def test_linear_of_many_axes_is_that_of_their_rows(shape, rng):
+    """The same bits as of the matrix of all rows, also from views that do not lie as rows."""
+    x, w, b = double(rng, shape), double(rng, (4, shape[-1])), double(rng, (4,))
+    up = tinydl.tensor(rng.standard_normal((*shape[:-1], 4)))
+    for laid in (lambda t: t, lambda t: t.transpose(0, 1).contiguous().transpose(0, 1)):
+        for activation in (None, "tanh"):
+            y = linear(laid(x), w, b, activation)
+            rows = linear(x.flatten(0, -2), w, b, activation)
+            assert y.shape == (*shape[:-1], 4)
+            assert y.flatten(0, -2).tolist() == rows.tolist()
+            got = tinydl.autograd.grad((y * up).sum(), (x, w, b))
+            wanted = tinydl.autograd.grad((rows * up.flatten(0, -2)).sum(), (x, w, b))
+            assert [g.tolist() for g in got] == [g.tolist() for g in wanted]
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 5)])
+def test_linear_notices_changes_in_place(shape, rng):
+    w = double(rng, (4, 5))
+    x = tinydl.tensor(rng.standard_normal(shape))
+    y = linear(x, w)
+    x.add_(1)
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.sum().backward()
+    y = linear(x, w, activation="tanh")
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.sum().backward()
+
+
 def test_unneeded_gradients_are_not_computed(rng):
     x, w = tinydl.tensor(rng.standard_normal((3, 4))), double(rng, (2, 4))
     y = linear(x, w)

@@ -84,11 +84,13 @@ def test_a_few_steps_learn_where_a_square_is(build):
 
 
 def test_every_model_by_name():
-    assert list(MODELS) == ["linear_regression", "mlp", "cnn_two_pools", "cnn_three_pools", "cnn_single_conv"]
+    images = ["mlp", "cnn_two_pools", "cnn_three_pools", "cnn_single_conv"]
+    assert list(MODELS) == ["linear_regression", *images, "rnn_predictor"]
+    shapes = {"linear_regression": ((2, 1), (2, 1)), "rnn_predictor": ((2, 10, 10), (2, 10))}
     for name, build in MODELS.items():
         model = build()
-        x = tinydl.ones(2, 1) if name == "linear_regression" else tinydl.ones(2, 1, 28, 28)
-        assert model(x).shape == ((2, 1) if name == "linear_regression" else (2, 10))
+        given, wanted = shapes.get(name, ((2, 1, 28, 28), (2, 10)))
+        assert model(tinydl.ones(*given)).shape == wanted
         assert isinstance(model, nn.Module)
 
 

@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 from ..nn import Module
 from .cnn import cnn_single_conv, cnn_three_pools, cnn_two_pools
+from .encoder_decoder import EncoderDecoder
 from .gpt import GPT
 from .language_model import LanguageModel
 from .linear_regression import linear_regression
 from .mlp import MLP, mlp
+from .rnn_predictor import RNNPredictor
+from .seq2seq import RecurrentSeq2Seq
+from .transformer_seq2seq import TransformerSeq2Seq
 
 MODELS: dict[str, Callable[..., Module]] = {
     "linear_regression": linear_regression,
@@ -17,6 +21,7 @@ MODELS: dict[str, Callable[..., Module]] = {
     "cnn_two_pools": cnn_two_pools,
     "cnn_three_pools": cnn_three_pools,
     "cnn_single_conv": cnn_single_conv,
+    "rnn_predictor": RNNPredictor,
 }
 """The builders by name: calling one makes a model with fresh parameters."""
 
@@ -24,7 +29,11 @@ __all__ = [
     "GPT",
     "MLP",
     "MODELS",
+    "EncoderDecoder",
     "LanguageModel",
+    "RNNPredictor",
+    "RecurrentSeq2Seq",
+    "TransformerSeq2Seq",
     "cnn_single_conv",
     "cnn_three_pools",
     "cnn_two_pools",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import backend, dtypes
@@ -87,39 +89,56 @@ def _column(b: Array) -> Array:
 
 
 class Linear(Function):
-    """Y = f(X W^T + b): dZ = dY f'(Z), dX = dZ W, dW = dZ^T X, db = sum of dZ over rows. X and Y are matrices."""
+    """Y = f(X W^T + b): dZ = dY f'(Z), dX = dZ W, dW = dZ^T X, db = sum of dZ over rows.
+
+    X and Y are matrices, or dense arrays whose axes before the last are the rows.
+    """
 
     def __init__(self, activation: str | None) -> None:
         self.activation = activation
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        y = _product(x, weight.T, bias, self.activation)
+        y = _product(_rows(x), weight.T, bias, self.activation)
+        if x.ndim != 2:
+            y = y.reshape(*x.shape[:-1], weight.shape[0])
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None, y if self.activation else None)
         return y
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None, Array | None]:
         x, weight, y = self.saved
         given = grad.dtype
-        grad = through_activation(self.activation, _wide(grad), None if y is None else _wide(y))
+        shape = grad.shape
+        grad = through_activation(self.activation, _rows(_wide(grad)), None if y is None else _rows(_wide(y)))
         dbias: Array | None = backend.of(grad).sum(grad, (0,), False) if self.needs[2] else None
         if grad.dtype != given:
             grad, dbias = grad.astype(given), None if dbias is None else dbias.astype(given)
-        return (
-            _product(grad, weight) if self.needs[0] else None,
-            _product(grad.T, x) if self.needs[1] else None,
-            dbias,
-        )
+        dx: Array | None = None
+        if self.needs[0]:
+            dx = _product(grad, weight)
+            if len(shape) != 2:
+                dx = dx.reshape(*shape[:-1], weight.shape[1])
+        return dx, _product(grad.T, _rows(x)) if self.needs[1] else None, dbias
+
+
+def _rows(x: Array) -> Array:
+    """All axes but the last as one."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def check_operands(op: str, *tensors: Tensor | None) -> None:
     """TypeError unless all are tensors (or None) of one dtype."""
-    given = [t for t in tensors if t is not None]
-    for t in given:
+    first = None
+    for t in tensors:  # one loop, as products are made by the thousand
+        if t is None:
+            continue
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: got {type(t).__name__}, wanted a tensor")
-    kinds = {t.dtype for t in given}
-    if len(kinds) > 1:
-        raise TypeError(f"{op}: got dtypes {' and '.join(sorted(map(str, kinds)))}, wanted one")
+        dtype = t._data.dtype
+        if first is None:
+            first = dtype
+        elif dtype is not first and dtype != first:
+            kinds = {str(each.dtype) for each in tensors if isinstance(each, Tensor)}
+            raise TypeError(f"{op}: got dtypes {' and '.join(sorted(kinds))}, wanted one")
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -195,7 +214,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias {bias.shape} does not fit weight {weight.shape} (out, in)")
-    batch = input.shape[:-1]
-    rows = input if input.ndim == 2 else input.reshape(int(np.prod(batch, dtype=np.int64)), input.shape[-1])
+    if input.ndim == 2 or input._data.flags.c_contiguous:
+        return Linear(activation).apply(input, weight, bias)  # type: ignore[no-any-return]
+    batch = input.shape[:-1]  # what has no rows as it lies is copied once, for forward and backward
+    rows = input.reshape(math.prod(batch), input.shape[-1])
     out: Tensor = Linear(activation).apply(rows, weight, bias)
-    return out if input.ndim == 2 else out.reshape(*batch, weight.shape[0])
+    return out.reshape(*batch, weight.shape[0])

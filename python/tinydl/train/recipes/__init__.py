@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from . import images, line
+from . import dates, images, line, sequence
+from .dates import DatesRecipe
 from .images import ImageRecipe, WarpedImages
 from .line import LineRecipe
 from .recipe import Recipe
+from .sequence import SequenceRecipe
 
-__all__ = ["RECIPES", "ImageRecipe", "LineRecipe", "Recipe", "WarpedImages", "recipe"]
+__all__ = [
+    "RECIPES",
+    "DatesRecipe",
+    "ImageRecipe",
+    "LineRecipe",
+    "Recipe",
+    "SequenceRecipe",
+    "WarpedImages",
+    "recipe",
+]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in [*images.RECIPES, *line.RECIPES]}
+_ALL: list[Recipe] = [
+    *images.RECIPES,
+    *line.RECIPES,
+    *sequence.RECIPES,
+    *dates.RECIPES,
+]
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 """The recipes by name."""
 
 

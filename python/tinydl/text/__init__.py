@@ -1,0 +1,3 @@
+"""Text for models: characters as numbers, and data sets."""
+
+from . import dates
