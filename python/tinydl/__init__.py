@@ -322,10 +322,10 @@ dtype = dtypes.dtype
 
 refusal.guard(globals(), aliased=True)
 
-_SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "train", "utils", "vision")
+_SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "text", "train", "utils", "vision")
 
 if TYPE_CHECKING:
-    from . import cuda, keras, linalg, models, nn, optim, train, utils, vision
+    from . import cuda, keras, linalg, models, nn, optim, text, train, utils, vision
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from . import images, line
+from . import images, line, text
 from .images import ImageRecipe, WarpedImages
 from .line import LineRecipe
 from .recipe import Recipe
+from .text import TextRecipe
 
-__all__ = ["RECIPES", "ImageRecipe", "LineRecipe", "Recipe", "WarpedImages", "recipe"]
+__all__ = ["RECIPES", "ImageRecipe", "LineRecipe", "Recipe", "TextRecipe", "WarpedImages", "recipe"]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in [*images.RECIPES, *line.RECIPES]}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in [*images.RECIPES, *line.RECIPES, *text.RECIPES]}
 """The recipes by name."""
 
 
