@@ -84,12 +84,15 @@ def test_a_few_steps_learn_where_a_square_is(build):
 
 
 def test_every_model_by_name():
-    assert list(MODELS) == ["linear_regression", "mlp", "cnn_two_pools", "cnn_three_pools", "cnn_single_conv"]
-    for name, build in MODELS.items():
+    images = ["linear_regression", "mlp", "cnn_two_pools", "cnn_three_pools", "cnn_single_conv"]
+    assert list(MODELS) == [*images, "lstm_text"]
+    for name in images:
+        build = MODELS[name]
         model = build()
         x = tinydl.ones(2, 1) if name == "linear_regression" else tinydl.ones(2, 1, 28, 28)
         assert model(x).shape == ((2, 1) if name == "linear_regression" else (2, 10))
         assert isinstance(model, nn.Module)
+    assert MODELS["lstm_text"](5)(tinydl.zeros(2, 3, dtype=tinydl.int64)).shape == (2, 3, 5)
 
 
 def test_the_seed_fixes_a_model():

@@ -83,14 +83,15 @@ class LSTMText(LanguageModel):
 
         Nothing is dropped, in training neither.
         """
-        x = self._embedded(ids)
-        wanted = (x.shape[1], self.lstm.hidden_size)
-        if state is not None and not state[0].shape == state[1].shape == wanted:
+        if state is None:
+            _, h, c = recurrent("lstm", self._embedded(ids), *self._weights())
+            return self.head(h), (h, c)
+        wanted = (len(ids), self.lstm.hidden_size)
+        if not state[0].shape == state[1].shape == wanted:
             raise ValueError(f"LSTMText: got states {state[0].shape} and {state[1].shape}, wanted {wanted}")
-        if state is not None and len(x) == 1 and not is_grad_enabled() and x.dtype.char in KERNEL_CHARS:
-            h, c = self._next(x._data[0], state[0]._data, state[1]._data)
-        else:
-            _, h, c = recurrent("lstm", x, *self._weights(), *(state or ()))
+        if ids.shape[1:] == (1,) and not is_grad_enabled() and state[0].dtype.char in KERNEL_CHARS:
+            return self._next(ids._data[:, 0], state[0]._data, state[1]._data)
+        _, h, c = recurrent("lstm", self._embedded(ids), *self._weights(), *state)
         return self.head(h), (h, c)
 
     def _embedded(self, ids: Tensor) -> Tensor:
@@ -100,20 +101,22 @@ class LSTMText(LanguageModel):
         return self.embedding(ids.t())  # type: ignore[no-any-return]
 
     def _weights(self) -> tuple[Tensor, ...]:
-        lstm = self.lstm
-        return lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
+        """W, U, b and b_h, in the order in which the layer made them; this is quicker than by their names."""
+        return tuple(self.lstm._parameters.values())  # type: ignore[arg-type]
 
-    def _next(self, x: Array, h: Array, c: Array) -> State:
-        """One step of the LSTM: two products of few rows take less time than packing U for the kernel of all steps."""
-        kernels = backend.of(x)
+    def _next(self, ids: Array, h: Array, c: Array) -> tuple[Tensor, State]:
+        """`step` for ids (N,), on arrays: products of few rows cost less than to pack U for the kernel of all steps."""
+        kernels = backend.of(h)
         w, u, b, b_h = [weight._data for weight in self._weights()]
-        parts = kernels.matmul(x, w.T, b)
+        parts = kernels.matmul(kernels.embedding(self.embedding.weight._data, ids), w.T, b)
         parts += kernels.matmul(h, u.T, b_h)
         n = c.shape[1]
         gates = kernels.sigmoid(parts)
         c = gates[:, n : 2 * n] * c
         c += gates[:, :n] * kernels.tanh(parts[:, 2 * n : 3 * n])
-        return Tensor(gates[:, 3 * n :] * kernels.tanh(c)), Tensor(c)
+        h = gates[:, 3 * n :] * kernels.tanh(c)
+        head = self.head
+        return Tensor(kernels.matmul(h, head.weight._data.T, head.bias._data)), (Tensor(h), Tensor(c))
 
 
 def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:

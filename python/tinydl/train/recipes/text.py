@@ -150,11 +150,12 @@ class TextRecipe(Recipe):
         Raises:
             ValueError: the file is damaged, or no checkpoint of such a model. OSError: it cannot be read.
         """
-        state = checkpoint.load(path).get("model", {})
+        state = checkpoint.load(path).get("model")
         try:
-            model = self._with(models.text_model.vocabulary_of(state.get("_extra_state")))
+            extra = state.get("_extra_state") if isinstance(state, Mapping) else None
+            model = self._with(models.text_model.vocabulary_of(extra))
             model.load_state_dict(state)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: not a checkpoint of {self.name}: {error}") from None
         return model.eval()
 
