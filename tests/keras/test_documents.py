@@ -192,7 +192,7 @@ print(generated_text)
 
 def test_a_text_model_writes(capsys):
     tinydl.manual_seed(0)
-    words = "The quick brown fox jumps over a lazy dog and".split()
+    words = ["The", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and"]
     numbers = {word: number for number, word in enumerate(words)}
     windows = np.lib.stride_tricks.sliding_window_view(np.arange(400) % 10, 5)
     sizes = {"vocab_size": 10, "embedding_dim": 8, "max_length": 4, "epochs": 8, "batch_size": 16}

@@ -26,7 +26,7 @@ def test_the_reference_of_python():
 
 def test_a_python_without_its_reference(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(ImportError, match="without its reference .*name 'shakespeare' or a text file instead"):
+    with pytest.raises(ImportError, match=r"without its reference .*name 'shakespeare' or a text file instead"):
         python_reference()
 
 
@@ -71,7 +71,7 @@ def test_shakespeare_is_fetched_once(server, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYDL_DATA", str(tmp_path))
     monkeypatch.setattr(corpora, "MIRRORS", (server.address,))
     monkeypatch.setattr(corpora, "CHECKSUM", "sha256:" + hashlib.sha256(content).hexdigest())
-    with pytest.raises(FileNotFoundError, match="input.txt is missing. Pass fetch=True.* TINYDL_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"input\.txt is missing. Pass fetch=True.* TINYDL_DATA"):
         shakespeare()
     server["/input.txt"] = content + b"damaged"
     with pytest.raises(OSError, match="its checksum is wrong"):

@@ -165,7 +165,7 @@ def test_the_state_holds_the_vocabulary():
     assert np.array_equal(one.model.head.weight.detach().numpy(), two.model.head.weight.detach().numpy())
     for other in (TextModel(LSTMText(3), Characters("abd")), TextModel(LSTMText(4), Characters("abcd"))):
         before = other.model.head.weight.tolist()
-        with pytest.raises(ValueError, match="another vocabulary, of 3 characters; this one, .* has [34] characters"):
+        with pytest.raises(ValueError, match=r"another vocabulary, of 3 characters; this one, .* has [34] characters"):
             other.load_state_dict(one.state_dict())
         assert other.model.head.weight.tolist() == before
     with pytest.raises(ValueError, match="holds no vocabulary"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import backend, creation, nn
 from ..autograd import is_grad_enabled
 from ..ops.elementwise import KERNEL_CHARS
@@ -75,7 +77,7 @@ class LSTMText(LanguageModel):
                 x = x * _mask(batch, x.shape[2], self.dropout, x)
             if self.recurrent_dropout:
                 mask = _mask(batch, self.lstm.hidden_size, self.recurrent_dropout, x)
-        h = recurrent("lstm", x, *self._weights(), mask=mask)[0]
+        h = recurrent("lstm", x, *_parameters(self.lstm), mask=mask)[0]
         return self.head(h).transpose(0, 1)  # type: ignore[no-any-return]
 
     def step(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -84,14 +86,14 @@ class LSTMText(LanguageModel):
         Nothing is dropped, in training neither.
         """
         if state is None:
-            _, h, c = recurrent("lstm", self._embedded(ids), *self._weights())
+            _, h, c = recurrent("lstm", self._embedded(ids), *_parameters(self.lstm))
             return self.head(h), (h, c)
         wanted = (len(ids), self.lstm.hidden_size)
         if not state[0].shape == state[1].shape == wanted:
             raise ValueError(f"LSTMText: got states {state[0].shape} and {state[1].shape}, wanted {wanted}")
         if ids.shape[1:] == (1,) and not is_grad_enabled() and state[0].dtype.char in KERNEL_CHARS:
             return self._next(ids._data[:, 0], state[0]._data, state[1]._data)
-        _, h, c = recurrent("lstm", self._embedded(ids), *self._weights(), *state)
+        _, h, c = recurrent("lstm", self._embedded(ids), *[*_parameters(self.lstm), *state])
         return self.head(h), (h, c)
 
     def _embedded(self, ids: Tensor) -> Tensor:
@@ -100,14 +102,10 @@ class LSTMText(LanguageModel):
             raise ValueError(f"LSTMText: got ids of shape {ids.shape}, wanted (N, L) with L at least 1")
         return self.embedding(ids.t())  # type: ignore[no-any-return]
 
-    def _weights(self) -> tuple[Tensor, ...]:
-        """W, U, b and b_h, in the order in which the layer made them; this is quicker than by their names."""
-        return tuple(self.lstm._parameters.values())  # type: ignore[arg-type]
-
     def _next(self, ids: Array, h: Array, c: Array) -> tuple[Tensor, State]:
         """`step` for ids (N,), on arrays: products of few rows cost less than to pack U for the kernel of all steps."""
         kernels = backend.of(h)
-        w, u, b, b_h = [weight._data for weight in self._weights()]
+        w, u, b, b_h = [weight._data for weight in _parameters(self.lstm)]
         parts = kernels.matmul(kernels.embedding(self.embedding.weight._data, ids), w.T, b)
         parts += kernels.matmul(h, u.T, b_h)
         n = c.shape[1]
@@ -115,10 +113,15 @@ class LSTMText(LanguageModel):
         c = gates[:, n : 2 * n] * c
         c += gates[:, :n] * kernels.tanh(parts[:, 2 * n : 3 * n])
         h = gates[:, 3 * n :] * kernels.tanh(c)
-        head = self.head
-        return Tensor(kernels.matmul(h, head.weight._data.T, head.bias._data)), (Tensor(h), Tensor(c))
+        v, b = [weight._data for weight in _parameters(self.head)]
+        return Tensor(kernels.matmul(h, v.T, b)), (Tensor(h), Tensor(c))
 
 
 def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:
     """(batch, size): 0 with probability `rate`, else 1/(1 - rate)."""
     return dropout(creation.ones(batch, size, dtype=like.dtype), rate)
+
+
+def _parameters(layer: nn.Module) -> list[Any]:
+    """A layer's parameters in the order in which it made them, of the LSTM W, U, b and b_h: quicker than by their names."""
+    return list(layer._parameters.values())

@@ -152,8 +152,9 @@ class TextRecipe(Recipe):
         """
         state = checkpoint.load(path).get("model")
         try:
-            extra = state.get("_extra_state") if isinstance(state, Mapping) else None
-            model = self._with(models.text_model.vocabulary_of(extra))
+            if not isinstance(state, Mapping):
+                raise ValueError("it holds no model")
+            model = self._with(models.text_model.vocabulary_of(state.get("_extra_state")))
             model.load_state_dict(state)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: not a checkpoint of {self.name}: {error}") from None
