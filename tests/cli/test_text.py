@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 import tinydl
+from tinydl import optim
 from tinydl.cli import main
-from tinydl.models import TextModel
+from tinydl.models import LSTMText, TextModel
 from tinydl.text import Characters
 from tinydl.train import Callback, Checkpoint, checkpoint, recipes
 
@@ -105,6 +106,39 @@ class Stop(Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.trainer.step == self.at:
             raise KeyboardInterrupt
+
+
+def test_a_recipe_of_another_model(text):
+    """What a recipe has to say to train something else by the same lines."""
+    rates, norms = [], []
+
+    class Watch(Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(self.trainer.optimizer.param_groups[0]["lr"])
+
+    def optimizer(parameters, lr):
+        made = optim.AdamW(parameters, lr, weight_decay=0.1)
+        made.register_step_post_hook(lambda *_: norms.append(sum((p.grad**2).sum().item() for p in parameters) ** 0.5))
+        return made
+
+    recipe = recipes.TextRecipe(
+        "mine",
+        "small",
+        lr=0.5,
+        model=lambda size: LSTMText(size, 4, 5),
+        length=16,
+        optimizer=optimizer,
+        schedule=lambda share: 1 - share,
+        clip=0.01,
+    )
+    train, test = recipe.data(str(text))
+    trainer = recipe.trainer(recipe.build(train))
+    trainer.fit(train, 2, batch_size=32, callbacks=[*recipe.callbacks(2), Watch()])
+    steps = 2 * -(-len(train) // 32)
+    assert np.allclose(rates, 0.5 * (1 - np.arange(steps) / steps))
+    assert max(norms) < 0.0101
+    assert len("".join(recipe.sample(trainer))) == 300
+    assert "per character" in recipe.report(trainer, test)
 
 
 @pytest.mark.parametrize("name", ["text-lstm", "text-lstm-words"])

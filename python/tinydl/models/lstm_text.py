@@ -123,5 +123,5 @@ def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:
 
 
 def _parameters(layer: nn.Module) -> list[Any]:
-    """A layer's parameters in the order in which it made them, of the LSTM W, U, b and b_h: quicker than by their names."""
+    """A layer's parameters as it made them one after the other, of the LSTM W, U, b and b_h: quicker than by name."""
     return list(layer._parameters.values())

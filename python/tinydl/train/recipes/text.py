@@ -128,8 +128,13 @@ class TextRecipe(Recipe):
         return Trainer(model, optimizer, next_token_loss)
 
     def callbacks(self, epochs: int) -> list[Callback]:
-        """The schedule, epoch by epoch."""
-        return [LRSchedule(lambda optimizer: LambdaLR(optimizer, lambda epoch: self.schedule(epoch / epochs)))]
+        """The schedule, step by step."""
+
+        def factor(step: int) -> float:
+            return self.schedule(step / (epochs * rate.params["steps"]))
+
+        rate = LRSchedule(lambda optimizer: LambdaLR(optimizer, factor), every="batch")
+        return [rate]
 
     def report(self, trainer: Trainer, test: Dataset) -> str:
         """The validation loss of a token in nats, and the perplexity, e to its power."""
