@@ -69,7 +69,7 @@ class TextRecipe(Recipe):
     model: Callable[[int], models.LanguageModel] = models.LSTMText
     vocabulary: Callable[[str], Vocabulary] = Characters.of
     length: int = 40
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"python": 20, "shakespeare": 10})
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"python": 60, "shakespeare": 25})
     optimizer: Callable[[Iterable[Any], float], optim.Optimizer] = optim.Adam
     schedule: Callable[[float], float] = cosine
     clip: float | None = None
@@ -176,6 +176,7 @@ class WordRecipe(TextRecipe):
 
     unit: ClassVar[str] = "words"
     vocabulary: Callable[[str], Vocabulary] = common_words
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"python": 20, "shakespeare": 12})
 
 
 RECIPES = [
