@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import sampling
+from .. import creation
 from ..tensor import Array, Tensor
 from ..utils.data import Dataset
 from .vocabulary import Vocabulary
@@ -59,6 +59,7 @@ class TokenWindows(Dataset):
         """The batch of the windows at `indices`, each (N, L)."""
         starts = indices * self.length
         if self.shifted:
-            starts += sampling.randint(self.length, (len(indices),))._data
+            draws = creation.uniform((len(indices),), 0.0, 1.0)._data
+            starts += (draws * np.float64(self.length)).astype(np.int64)  # in float64 below the length, also rounded
         places = starts[:, None] + self._within
         return [Tensor(self.ids[places]), Tensor(self.ids[places + 1])]
