@@ -59,7 +59,7 @@ def train(name: str, data: str | None, threads: int | None, style: str, **option
     click.echo(recipe.describe(source))
     trainer, report = _guard(lambda: _train(recipe, source, style, options))
     click.echo(report)
-    if text := "".join(recipe.sample(trainer)):
+    if text := _guard(lambda: "".join(recipe.sample(trainer))):
         click.echo(f"\na sample:\n{text}")
 
 

@@ -309,3 +309,21 @@ def test_a_reader_who_leaves(trained):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_a_run_that_diverged(text):
+    class Mad(LSTMText):
+        def forward(self, ids):
+            return super().forward(ids) * float("nan")
+
+        def step(self, ids, state=None):
+            logits, state = super().step(ids, state)
+            return logits * float("nan"), state
+
+    recipe = recipes.TextRecipe("mad", "", model=Mad)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "mad", recipe)
+        output = run("train", "mad", "--data", text, "--epochs", 1, code=1)
+    lines = output.splitlines()
+    assert lines[-2] == "validation loss nan per character, perplexity nan"
+    assert lines[-1] == "Error: generate: the model's logits are unusable: that of token 0 is nan"
