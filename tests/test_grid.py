@@ -65,6 +65,7 @@ LAYERING = {
     "nn": {"optim", "vision", "models", "train", "keras", "cli"},
     "optim": {"nn", "vision", "models", "train", "keras", "cli"},
     "utils": {"nn", "optim", "vision", "models", "train", "keras", "cli"},
+    "text": {"nn", "optim", "models", "train", "keras", "cli"},
     "models": {"train", "keras", "cli"},
     "train": {"keras", "cli"},
     "keras": {"cli"},

@@ -1,4 +1,4 @@
-"""The command line: `tinydl train`, `tinydl eval`, `tinydl info`."""
+"""The command line: `tinydl train`, `tinydl eval`, `tinydl generate`, `tinydl info`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads t
 _DATA = click.option(
     "--data",
     help="Of images: digits (the default), mnist, fashion-mnist (downloaded where they are missing), or a folder with "
-    "MNIST's four files. Of sequence-rnn: waves (the default) or noise.",
+    "MNIST's four files. Of sequence-rnn: waves (the default) or noise. Of text: python (the default), shakespeare "
+    "(downloaded where it is missing), or a text file in UTF-8.",
 )
 _STYLE = click.option(
     "--style",
@@ -56,10 +57,14 @@ def train(name: str, data: str | None, threads: int | None, style: str, **option
     _set_threads(threads)
     random.manual_seed(options["seed"])
     click.echo(recipe.describe(source))
-    click.echo(_guard(lambda: _train(recipe, source, style, options)))
+    trainer, report = _guard(lambda: _train(recipe, source, style, options))
+    click.echo(report)
+    if text := _guard(lambda: "".join(recipe.sample(trainer))):
+        click.echo(f"\na sample:\n{text}")
 
 
-def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> str:
+def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """The trainer after the run, and how its model does."""
     from .train import Checkpoint
 
     training, test = recipe.data(source)
@@ -69,8 +74,16 @@ def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> str
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
         callbacks.append(Checkpoint(options["checkpoint"]))
-    trainer.fit(training, epochs, batch_size=batch_size, callbacks=callbacks, resume=options["resume"])
-    return str(recipe.report(trainer, test))
+    validation = test if recipe.validates else None
+    trainer.fit(
+        training,
+        epochs,
+        batch_size=batch_size,
+        validation_data=validation,
+        callbacks=callbacks,
+        resume=options["resume"],
+    )
+    return trainer, str(recipe.report(trainer, test))
 
 
 def _recipe(name: str) -> Any:
@@ -102,7 +115,7 @@ def _progress(recipe: Any, style: str) -> list[Any]:
         return [Progress(verbose=1)]
     from .train import ProgressBar
 
-    return [ProgressBar(recipe.unit)]
+    return [ProgressBar(recipe.unit, recipe.units_in_sample)]
 
 
 # -- eval -------------------------------------------------------------------------------------------------------
@@ -132,6 +145,8 @@ def _guard(action: Callable[[], Any]) -> Any:
     """The action's result; errors of the user's making become one line."""
     try:
         return action()
+    except BrokenPipeError:  # whoever read the output has left; click ends in silence
+        raise
     except (ValueError, ImportError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -139,6 +154,38 @@ def _guard(action: Callable[[], Any]) -> Any:
 def _set_threads(threads: int | None) -> None:
     if threads is not None:
         backend.set_num_threads(threads)
+
+
+# -- generate ---------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_NAME
+@click.option("--checkpoint", type=click.Path(dir_okay=False), required=True, help="A file of train --checkpoint.")
+@click.option("--prompt", default="", help="The text to go on with; by default the model begins a line.")
+@click.option("--length", type=click.IntRange(min=0), default=500, show_default=True, help="Tokens to write.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="Below 1 for more probable texts, above 1 for more surprising ones.",
+)
+@click.option("--top-k", type=click.IntRange(min=1), help="Draw from the K most probable tokens.")
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Draw from the fewest tokens whose probabilities sum to P.",
+)
+@click.option("--greedy", is_flag=True, help="Always take the most probable token.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@_THREADS
+def generate(name: str, checkpoint: str, prompt: str, threads: int | None, **options: Any) -> None:
+    """Let a trained model of recipe NAME write a text."""
+    from .writing import write
+
+    _set_threads(threads)
+    _guard(lambda: write(_recipe(name), checkpoint, prompt, **options))
 
 
 # -- info -------------------------------------------------------------------------------------------------------

@@ -167,6 +167,41 @@ model.fit(train_data, train_labels, epochs=epochs, batch_size=batch_size)
 """
 
 
+# The document's loop, but for its slips: `argmax` of a single row has no [0], the new word joins the words, not the
+# sentences, whose axis is there already, and the sentence stays as long as those that the model has learned from.
+GENERATION = """
+from tinydl.keras import ops
+
+# 生成文本
+input_text = "The quick brown fox"
+input_text = list(map(lambda x: vocab_to_int[x], input_text.split()))
+input_text = ops.expand_dims(input_text, 0)
+
+generated_text = []
+for _ in range(max_sequence_length):
+    predictions = model.predict(input_text, verbose=0)
+    predictions = ops.squeeze(predictions, 0)
+    predicted_id = ops.argmax(predictions, axis=-1).numpy()
+    generated_text.append(int(predicted_id))
+    input_text = ops.concatenate([input_text, [[predicted_id]]], 1)[:, -max_length:]
+
+generated_text = " ".join(map(lambda x: char_to_word[x], generated_text))
+print(generated_text)
+"""
+
+
+def test_a_text_model_writes(capsys):
+    tinydl.manual_seed(0)
+    words = ["The", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and"]
+    numbers = {word: number for number, word in enumerate(words)}
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(400) % 10, 5)
+    sizes = {"vocab_size": 10, "embedding_dim": 8, "max_length": 4, "epochs": 8, "batch_size": 16}
+    labels = tinydl.keras.utils.to_categorical(windows[:, -1], 10)
+    names = {"vocab_to_int": numbers, "char_to_word": words, "max_sequence_length": 5}
+    run(TEXT + GENERATION, train_data=windows[:, :-1], train_labels=labels, **sizes, **names)
+    assert capsys.readouterr().out.endswith("\njumps over a lazy dog\n")
+
+
 def test_a_text_model(capsys):
     """The next word of a sentence that goes round in a circle follows from the words before it."""
     tinydl.manual_seed(0)

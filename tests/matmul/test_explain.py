@@ -25,7 +25,11 @@ def test_why_no_tiles(rng):
         (large, "avx512", "fused multiply-adds; no matrix tiles: the instruction set in use has none"),
         (small, "amx", "fused multiply-adds; too small to be packed or split"),
         (large[:150, :80], "amx", "fused multiply-adds; no matrix tiles: too few multiply-adds to pay for the split"),
-        (tinydl.ones(31, 1100), "amx", "fused multiply-adds; no matrix tiles: a side is too short to pay for the split"),
+        (
+            tinydl.ones(31, 1100),
+            "amx",
+            "fused multiply-adds; no matrix tiles: a side is too short to pay for the split",
+        ),
         (wide, "amx", "fused multiply-adds; no matrix tiles: the operands' range is too wide"),
     ]
     for a, isa, expected in cases:

@@ -10,9 +10,11 @@ from .encoder_decoder import EncoderDecoder
 from .gpt import GPT
 from .language_model import LanguageModel
 from .linear_regression import linear_regression
+from .lstm_text import LSTMText
 from .mlp import MLP, mlp
 from .rnn_predictor import RNNPredictor
 from .seq2seq import RecurrentSeq2Seq
+from .text_model import TextModel
 from .transformer_seq2seq import TransformerSeq2Seq
 
 MODELS: dict[str, Callable[..., Module]] = {
@@ -22,17 +24,21 @@ MODELS: dict[str, Callable[..., Module]] = {
     "cnn_three_pools": cnn_three_pools,
     "cnn_single_conv": cnn_single_conv,
     "rnn_predictor": RNNPredictor,
+    "lstm_text": LSTMText,
+    "gpt": GPT,
 }
-"""The builders by name: calling one makes a model with fresh parameters."""
+"""The builders by name: calling one makes a model with fresh parameters. Those of text take the size of the vocabulary."""
 
 __all__ = [
     "GPT",
     "MLP",
     "MODELS",
     "EncoderDecoder",
+    "LSTMText",
     "LanguageModel",
     "RNNPredictor",
     "RecurrentSeq2Seq",
+    "TextModel",
     "TransformerSeq2Seq",
     "cnn_single_conv",
     "cnn_three_pools",

@@ -64,22 +64,28 @@ class CSVLogger(Callback):
 
 
 class ProgressBar(Callback):
-    """A line for each epoch with loss, metrics and images a second (tqdm), drawn at most ten times a second."""
+    """A line for each epoch with loss, metrics and images a second (tqdm), drawn at most ten times a second.
+
+    Args:
+        unit: what is counted.
+        units_in_sample: how many of them a sample has.
+    """
 
     interval = 0.1  # seconds
 
-    def __init__(self, unit: str = "images") -> None:
+    def __init__(self, unit: str = "images", units_in_sample: int = 1) -> None:
         self.unit = unit
+        self.units_in_sample = units_in_sample
         self._bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Draw an empty bar."""
         from tqdm import tqdm
 
-        trainer = self.trainer
+        samples = self.params["samples"]
         self._bar = tqdm(
-            total=self.params["samples"],
-            initial=trainer.samples,
+            total=None if samples is None else samples * self.units_in_sample,
+            initial=self.trainer.samples * self.units_in_sample,
             desc=f"epoch {epoch + 1}/{self.params['epochs']}",
             unit=f" {self.unit}",
             leave=True,
@@ -96,7 +102,7 @@ class ProgressBar(Callback):
     def _draw(self, logs: Logs | None) -> None:
         text = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(self.trainer.samples - self._bar.n)
+        self._bar.update(self.trainer.samples * self.units_in_sample - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Complete the bar."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import dates, images, line, sequence
+from . import dates, images, line, sequence, text
 from .dates import DatesRecipe
 from .images import ImageRecipe, WarpedImages
 from .line import LineRecipe
 from .recipe import Recipe
 from .sequence import SequenceRecipe
+from .text import TextRecipe
 
 __all__ = [
     "RECIPES",
@@ -16,6 +17,7 @@ __all__ = [
     "LineRecipe",
     "Recipe",
     "SequenceRecipe",
+    "TextRecipe",
     "WarpedImages",
     "recipe",
 ]
@@ -24,6 +26,7 @@ _ALL: list[Recipe] = [
     *images.RECIPES,
     *line.RECIPES,
     *sequence.RECIPES,
+    *text.RECIPES,
     *dates.RECIPES,
 ]
 

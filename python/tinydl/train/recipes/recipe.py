@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ class Recipe:
         batch_size, lr: the defaults.
         unit: what the samples are, for the progress bar; "" for runs too short for one.
         result: the metric by which a trained model is judged.
+        validates: whether the test set is evaluated after each epoch too.
     """
 
     name: str
@@ -31,8 +33,14 @@ class Recipe:
     source: ClassVar[str] = ""
     unit: ClassVar[str] = ""
     result: ClassVar[str] = "loss"
+    validates: ClassVar[bool] = False
     batch_size: int = 32
     lr: float = 1e-3
+
+    @property
+    def units_in_sample(self) -> int:
+        """How many of the units the progress bar counts for a sample."""
+        return 1
 
     def describe(self, source: str) -> str:
         """What it is trained on, in a line."""
@@ -61,3 +69,7 @@ class Recipe:
     def report(self, trainer: Trainer, test: Dataset) -> str:
         """What came out, in a line."""
         return f"test {self.result} {trainer.evaluate(test, batch_size=256)[self.result]:.4f}"
+
+    def sample(self, trainer: Trainer) -> Iterable[str]:
+        """Pieces of a text that the trained model writes; none where it does not write."""
+        return ()
