@@ -8,6 +8,7 @@
 
 #if defined(TINYDL_TIER_amx)
 #include "cpu/attention/tile_backward.h"
+#include "cpu/attention/tile_forward.h"
 #include "cpu/matmul/product.h"
 #endif
 
@@ -16,13 +17,13 @@ namespace tinydl::TINYDL_TIER {
 namespace {
 
 // What a worker sets up for its products.
-template <class Products>
+template <class Attention>
 struct TileScope {
   TileScope() {}
 };
 #if defined(TINYDL_TIER_amx)
 template <int planes>
-struct TileScope<TileProducts<planes>> {
+struct TileScope<TileForward<planes>> {
   TileRegisters registers;
 };
 template <int planes>
@@ -30,8 +31,8 @@ struct TileScope<TileBackward<planes>> {
   TileRegisters registers;
 };
 
-// Queries and keys from which splitting them pays.
-constexpr int64_t kTileSide = 256;
+// Queries and keys from which splitting them pays, and of which causal attention wants more, computing half.
+constexpr int64_t kTileSide = 256, kCausalTileSide = 512;
 #endif
 
 // What so many products of the scores' size cost, in the units of parallel_for.
@@ -62,23 +63,23 @@ void trace(const AttentionShape& s, const char* refused) {
 }
 
 // Attention forward; `done` sees what a worker leaves.
-template <class T, class Products, class Done>
+template <class Forward, class T, class Done>
 void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse,
                  const Done& done) {
   const BlockOrder order{div_up(shape.queries, kBlock), shape.causal};
   const int64_t tasks = shape.batch * shape.heads * order.count;
   const int workers = workers_for(tasks, work_of<T>(shape, 2));
-  const ForwardMemory<T, Products> parts(shape);
+  const typename Forward::Memory parts(shape);
   const WorkerMemory<T> memory(workers, parts.total);
   parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
-    const TileScope<Products> tiles;
-    AttentionForward<T, Products> attention(shape, in, o, lse, parts, memory.of(worker));
+    const TileScope<Forward> tiles;
+    Forward attention(shape, in, o, lse, parts, memory.of(worker));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t head = task / order.count;
       attention.run(head / shape.heads, head % shape.heads, order.at(task % order.count) * kBlock);
     }
-    done(attention.products);
+    done(attention);
   });
 }
 
@@ -87,16 +88,16 @@ void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const
 template <int planes>
 bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
   AttentionRanges ranges;
-  run_forward<float, TileProducts<planes>>(shape, in, o, lse, [&](const TileProducts<planes>& products) {
-    ranges.q.add(products.q_range);
-    ranges.k.add(products.k_range);
-    ranges.v.add(products.v_range);
+  run_forward<TileForward<planes>>(shape, in, o, lse, [&](const TileForward<planes>& attention) {
+    ranges.q.add(attention.products.q_range);
+    ranges.k.add(attention.products.k_range);
+    ranges.v.add(attention.products.v_range);
   });
   return ranges.are_exact(shape);
 }
 
 const char* tiles_refused(const AttentionShape& s) {
-  const int64_t side = smaller(kTileSide, tile_threshold().side);
+  const int64_t side = smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side);
   if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
     return "no matrix tiles: a side is too short to pay for the split";
   return nullptr;
@@ -124,7 +125,7 @@ void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Hea
   const char* refused = try_tiles(shape, in, o, lse);
   if (!refused) return;
   trace(shape, refused);
-  run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
+  run_forward<AttentionForward<T>>(shape, in, o, lse, [](const AttentionForward<T>&) {});
 }
 
 // D_i = do_i . o_i
