@@ -44,6 +44,7 @@ struct AttentionGrads {
 template <class T>
 struct AttentionBackward {
   using V = Vec<T>;
+  using Memory = BackwardMemory<T>;
   const AttentionShape& shape;
   const AttentionInput<T>& in;
   const AttentionGrads<T>& grads;

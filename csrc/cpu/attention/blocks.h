@@ -190,6 +190,10 @@ inline int64_t visible_key_blocks(const AttentionShape& shape, int64_t query_end
 }
 inline int64_t first_query_block(const AttentionShape& shape, int64_t key) { return shape.causal ? key / kBlock : 0; }
 
+// e^x for x that are at most a rounding error above 0, where denormals are flushed: no limit above, none for these.
+TINYDL_INLINE Vec<float> exp_below(Vec<float> x) { return exp_of_moderate(max(Vec<float>(-104.0f), x)); }
+TINYDL_INLINE Vec<double> exp_below(Vec<double> x) { return exp(x); }
+
 // The largest or the sum of all lanes, in all lanes.
 template <class T, class Combine>
 TINYDL_INLINE Vec<T> fold_to_all(Vec<T> a, const Combine& combine) {

@@ -27,8 +27,6 @@ struct PackedHead {
 
 template <class T>
 struct FmaProducts {
-  static constexpr int64_t kEdge = Vec<T>::size;  // rows of O are whole multiples
-
   // A worker's memory, by its parts.
   struct Memory {
     int64_t q, k, v, k_block, v_block, total;

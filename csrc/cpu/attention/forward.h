@@ -12,14 +12,13 @@
 namespace tinydl::TINYDL_TIER {
 
 // A worker's memory, by its parts.
-template <class T, class Products>
+template <class T>
 struct ForwardMemory {
-  typename Products::Memory products;
+  typename FmaProducts<T>::Memory products;
   int64_t out_pitch, scores, out, max, sum, total;
 
-  explicit ForwardMemory(const AttentionShape& s)
-      : products(s), out_pitch(div_up(s.values, Products::kEdge) * Products::kEdge) {
-    const int64_t rows = div_up(smaller(kBlock, s.queries), Products::kEdge) * Products::kEdge;
+  explicit ForwardMemory(const AttentionShape& s) : products(s), out_pitch(padded<T>(s.values)) {
+    const int64_t rows = smaller(kBlock, s.queries);
     scores = div_up(products.total, 64) * 64;
     out = scores + rows * kScorePitch<T>;
     max = out + rows * out_pitch;
@@ -28,20 +27,38 @@ struct ForwardMemory {
   }
 };
 
-template <class T, class Products>
+// Row i of o and lse, of what was summed relative to e^max.
+template <class T>
+void finish_row(const AttentionShape& shape, const ScoreBlock& block, int64_t i, bool saw_keys, const T* from,
+                const T* max, const T* sum, T keep_scale, const Heads<T>& o, T* lse) {
+  using V = Vec<T>;
+  const T total = sum_lanes(V::load(sum));
+  const bool hidden = total == T(0);
+  const V scale(hidden ? T(0) : keep_scale / total);
+  T* to = row_of(o, block.batch, block.head, block.query + i);
+  for (int64_t f = 0; f < shape.values; f += V::size) {
+    const V x = saw_keys && !hidden ? V::load(from + f) * scale : V(T(0));
+    store_first(x, to + f, static_cast<int>(smaller(V::size, shape.values - f)));
+  }
+  lse[(block.batch * shape.heads + block.head) * shape.queries + block.query + i] =
+      hidden ? kInfinity<T> : (V::load(max) + log(V(total)))[0];
+}
+
+template <class T>
 struct AttentionForward {
   using V = Vec<T>;
+  using Memory = ForwardMemory<T>;
   const AttentionShape& shape;
   const AttentionInput<T>& in;
   const Heads<T>& o;
   T* lse;
-  const ForwardMemory<T, Products>& at;
+  const Memory& at;
   T* memory;  // the worker's
   ScoreTerms<T> terms;
-  Products products;
+  FmaProducts<T> products;
 
   AttentionForward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse,
-                   const ForwardMemory<T, Products>& at, T* memory)
+                   const Memory& at, T* memory)
       : shape(shape),
         in(in),
         o(o),
@@ -67,7 +84,9 @@ struct AttentionForward {
       for (int64_t i = 0; i < block.rows; ++i) weigh(block, i, memory + at.scores + i * kScorePitch<T>);
       products.add_values(block, memory + at.scores, memory + at.out);
     }
-    for (int64_t i = 0; i < block.rows; ++i) finish(block, i, blocks > 0);
+    for (int64_t i = 0; i < block.rows; ++i)
+      finish_row(shape, block, i, blocks > 0, memory + at.out + i * at.out_pitch, memory + at.max + i * V::size,
+                 memory + at.sum + i * V::size, terms.keep_scale(), o, lse);
   }
 
  private:
@@ -113,20 +132,6 @@ struct AttentionForward {
   void drop(const ScoreBlock& block, int64_t i, int64_t n, T* s) {
     const uint32_t *words = terms.words_of_row(block, i), least = terms.threshold();
     for (int64_t j = 0; j < n; ++j) s[j] = words[j] >= least ? s[j] : T(0);
-  }
-
-  void finish(const ScoreBlock& block, int64_t i, bool saw_keys) {
-    const T total = sum_lanes(V::load(memory + at.sum + i * V::size));
-    const bool hidden = total == T(0);
-    const V scale(hidden ? T(0) : terms.keep_scale() / total);
-    const T* from = memory + at.out + i * at.out_pitch;
-    T* to = row_of(o, block.batch, block.head, block.query + i);
-    for (int64_t f = 0; f < shape.values; f += V::size) {
-      const V x = saw_keys && !hidden ? V::load(from + f) * scale : V(T(0));
-      store_first(x, to + f, static_cast<int>(smaller(V::size, shape.values - f)));
-    }
-    lse[(block.batch * shape.heads + block.head) * shape.queries + block.query + i] =
-        hidden ? kInfinity<T> : (V::load(memory + at.max + i * V::size) + log(V(total)))[0];
   }
 };
 

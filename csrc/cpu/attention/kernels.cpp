@@ -7,7 +7,8 @@
 #include "cpu/runtime/trace.h"
 
 #if defined(TINYDL_TIER_amx)
-#include "cpu/attention/tile_products.h"
+#include "cpu/attention/tile_backward.h"
+#include "cpu/attention/tile_forward.h"
 #include "cpu/matmul/product.h"
 #endif
 
@@ -16,20 +17,22 @@ namespace tinydl::TINYDL_TIER {
 namespace {
 
 // What a worker sets up for its products.
-template <class Products>
+template <class Attention>
 struct TileScope {
   TileScope() {}
 };
 #if defined(TINYDL_TIER_amx)
 template <int planes>
-struct TileScope<TileProducts<planes>> {
+struct TileScope<TileForward<planes>> {
+  TileRegisters registers;
+};
+template <int planes>
+struct TileScope<TileBackward<planes>> {
   TileRegisters registers;
 };
 
-// Queries and keys from which splitting them pays: with 512 the tiles are 1.1 to 1.2 times as fast beside a busy
-// thread, with 128 no faster. Backward's products would each need P or dS split anew, which costs what the tiles save
-// (measured: 0.86 to 1.0 of the speed with all five on tiles, 1.0 with the two that make scores).
-constexpr int64_t kTileSide = 256;
+// Queries and keys from which splitting them pays, and of which causal attention wants more, computing half.
+constexpr int64_t kTileSide = 256, kCausalTileSide = 512;
 #endif
 
 // What so many products of the scores' size cost, in the units of parallel_for.
@@ -60,23 +63,23 @@ void trace(const AttentionShape& s, const char* refused) {
 }
 
 // Attention forward; `done` sees what a worker leaves.
-template <class T, class Products, class Done>
+template <class Forward, class T, class Done>
 void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const Heads<T>& o, T* lse,
                  const Done& done) {
   const BlockOrder order{div_up(shape.queries, kBlock), shape.causal};
   const int64_t tasks = shape.batch * shape.heads * order.count;
   const int workers = workers_for(tasks, work_of<T>(shape, 2));
-  const ForwardMemory<T, Products> parts(shape);
+  const typename Forward::Memory parts(shape);
   const WorkerMemory<T> memory(workers, parts.total);
   parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
-    const TileScope<Products> tiles;
-    AttentionForward<T, Products> attention(shape, in, o, lse, parts, memory.of(worker));
+    const TileScope<Forward> tiles;
+    Forward attention(shape, in, o, lse, parts, memory.of(worker));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t head = task / order.count;
       attention.run(head / shape.heads, head % shape.heads, order.at(task % order.count) * kBlock);
     }
-    done(attention.products);
+    done(attention);
   });
 }
 
@@ -85,19 +88,24 @@ void run_forward(const AttentionShape& shape, const AttentionInput<T>& in, const
 template <int planes>
 bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
   AttentionRanges ranges;
-  run_forward<float, TileProducts<planes>>(shape, in, o, lse, [&](const TileProducts<planes>& products) {
-    ranges.q.add(products.q_range);
-    ranges.k.add(products.k_range);
-    ranges.v.add(products.v_range);
+  run_forward<TileForward<planes>>(shape, in, o, lse, [&](const TileForward<planes>& attention) {
+    ranges.q.add(attention.products.q_range);
+    ranges.k.add(attention.products.k_range);
+    ranges.v.add(attention.products.v_range);
   });
   return ranges.are_exact(shape);
 }
 
-// Returns null, or why fused multiply-adds are to be used.
-const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
-  const int64_t side = smaller(kTileSide, tile_threshold().side);
+const char* tiles_refused(const AttentionShape& s) {
+  const int64_t side = smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side);
   if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
     return "no matrix tiles: a side is too short to pay for the split";
+  return nullptr;
+}
+
+// Returns null, or why fused multiply-adds are to be used.
+const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, const Heads<float>& o, float* lse) {
+  if (const char* refused = tiles_refused(s)) return refused;
   return with_planes(score_rows(s), s.keys, s.features, kTileNames,
                      [&](auto planes) { return forward_on_tiles<decltype(planes)::value>(s, in, o, lse); });
 }
@@ -117,7 +125,7 @@ void forward(const AttentionShape& shape, const AttentionInput<T>& in, const Hea
   const char* refused = try_tiles(shape, in, o, lse);
   if (!refused) return;
   trace(shape, refused);
-  run_forward<T, FmaProducts<T>>(shape, in, o, lse, [](const FmaProducts<T>&) {});
+  run_forward<AttentionForward<T>>(shape, in, o, lse, [](const AttentionForward<T>&) {});
 }
 
 // D_i = do_i . o_i
@@ -136,16 +144,19 @@ void row_dots(const AttentionShape& s, const Heads<const T>& o, const Heads<cons
   });
 }
 
-// Calls task(attention, i) for i < tasks, on the threads.
-template <class T, class Task>
+// Calls task(attention, i) for i < tasks, on the threads; `done` sees what a worker leaves.
+template <class Backward, class T, class Task, class Done>
 void share(const AttentionShape& shape, const AttentionInput<T>& in, const AttentionGrads<T>& grads, int64_t tasks,
-           int workers, bool queries, bool keys, const Task& task) {
-  const BackwardMemory<T> parts(shape);
+           int64_t products, bool queries, bool keys, const Task& task, const Done& done) {
+  const int workers = workers_for(tasks, work_of<T>(shape, products));
+  const typename Backward::Memory parts(shape);
   const WorkerMemory<T> memory(workers, parts.total);
   parallel_for_workers(tasks, workers, [&](int64_t begin, int64_t end, int worker) {
     const FlushDenormals flush;
-    AttentionBackward<T> attention(shape, in, grads, parts, memory.of(worker), queries, keys);
+    const TileScope<Backward> tiles;
+    Backward attention(shape, in, grads, parts, memory.of(worker), queries, keys);
     for (int64_t i = begin; i < end; ++i) task(attention, i);
+    done(attention);
   });
 }
 
@@ -158,29 +169,60 @@ bool heads_suffice(const AttentionShape& s, const AttentionGrads<T>& grads) {
   return div_up(heads, workers) * (keys && queries ? 5 : keys) * workers <= heads * (keys + queries);
 }
 
-template <class T>
-void by_heads(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
-  const int64_t tasks = s.batch * s.kv_heads;
-  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 5)), true, true,
-        [&](AttentionBackward<T>& attention, int64_t i) { attention.head(i / s.kv_heads, i % s.kv_heads); });
+template <class Backward, class T, class Done>
+void run_backward(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads,
+                  const Done& done) {
+  if (heads_suffice(s, grads)) {
+    const auto head = [&](Backward& attention, int64_t i) { attention.head(i / s.kv_heads, i % s.kv_heads); };
+    return share<Backward>(s, in, grads, s.batch * s.kv_heads, 5, true, true, head, done);
+  }
+  const BlockOrder queries{div_up(s.queries, kBlock), s.causal}, keys{div_up(s.keys, kBlock), s.causal};
+  const auto query_block = [&](Backward& attention, int64_t i) {
+    const int64_t head = i / queries.count;
+    attention.queries(head / s.heads, head % s.heads, queries.at(i % queries.count) * kBlock);
+  };
+  const auto key_block = [&](Backward& attention, int64_t i) {
+    const int64_t head = i / keys.count;
+    attention.keys(head / s.kv_heads, head % s.kv_heads, keys.at(i % keys.count) * kBlock);
+  };
+  if (grads.dq.data)
+    share<Backward>(s, in, grads, s.batch * s.heads * queries.count, 3, true, false, query_block, done);
+  if (grads.dk.data || grads.dv.data)
+    share<Backward>(s, in, grads, s.batch * s.kv_heads * keys.count, 4, false, true, key_block, done);
 }
 
-template <class T>
-void by_blocks(const AttentionShape& s, const AttentionInput<T>& in, const AttentionGrads<T>& grads) {
-  const BlockOrder queries{div_up(s.queries, kBlock), s.causal}, keys{div_up(s.keys, kBlock), s.causal};
-  int64_t tasks = grads.dq.data ? s.batch * s.heads * queries.count : 0;
-  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 3)), true, false,
-        [&](AttentionBackward<T>& attention, int64_t i) {
-          const int64_t head = i / queries.count;
-          attention.queries(head / s.heads, head % s.heads, queries.at(i % queries.count) * kBlock);
-        });
-  tasks = grads.dk.data || grads.dv.data ? s.batch * s.kv_heads * keys.count : 0;
-  share(s, in, grads, tasks, workers_for(tasks, work_of<T>(s, 4)), false, true,
-        [&](AttentionBackward<T>& attention, int64_t i) {
-          const int64_t head = i / keys.count;
-          attention.keys(head / s.kv_heads, head % s.kv_heads, keys.at(i % keys.count) * kBlock);
-        });
+#if defined(TINYDL_TIER_amx)
+// False, with the results undefined, where float32's accuracy would be lost.
+template <int planes>
+bool backward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& in,
+                       const AttentionGrads<float>& grads) {
+  BackwardRanges ranges;
+  run_backward<TileBackward<planes>>(shape, in, grads, [&](const TileBackward<planes>& attention) {
+    ranges.q.add(attention.q_range);
+    ranges.k.add(attention.k_range);
+    ranges.v.add(attention.v_range);
+    ranges.d_o.add(attention.d_o_range);
+    ranges.ds.add(attention.ds_range);
+  });
+  return ranges.are_exact(shape);
 }
+
+// Returns null, or why fused multiply-adds are to be used.
+const char* try_tiles(const AttentionShape& s, const AttentionInput<float>& in, const AttentionGrads<float>& grads) {
+  if (const char* refused = tiles_refused(s)) return refused;
+  if (in.mask.added || in.mask.allowed || in.dropout.p > 0) return "no matrix tiles: a mask or dropout, row by row";
+  return with_planes(score_rows(s), s.keys, s.features, kTileNames,
+                     [&](auto planes) { return backward_on_tiles<decltype(planes)::value>(s, in, grads); });
+}
+const char* try_tiles(const AttentionShape&, const AttentionInput<double>&, const AttentionGrads<double>&) {
+  return "no matrix tiles: they have no float64";
+}
+#else
+template <class T>
+const char* try_tiles(const AttentionShape&, const AttentionInput<T>&, const AttentionGrads<T>&) {
+  return "no matrix tiles: the instruction set in use has none";
+}
+#endif
 
 template <class T>
 void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<const T>& o, const T* lse,
@@ -190,8 +232,10 @@ void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<
   row_dots(s, o, d_o, dots);
   const AttentionGrads<T> grads{o, d_o, lse, dots, dq, dk, dv};
   trace_line("attention backward: probabilities computed again");
-  trace(s, "no matrix tiles: computed block by block");
-  heads_suffice(s, grads) ? by_heads(s, in, grads) : by_blocks(s, in, grads);
+  const char* refused = try_tiles(s, in, grads);
+  if (!refused) return;
+  trace(s, refused);
+  run_backward<AttentionBackward<T>>(s, in, grads, [](const AttentionBackward<T>&) {});
   for (int64_t row = 0; dq.data && s.keys == 0 && row < s.batch * s.heads * s.queries; ++row) {
     const int64_t head = row / s.queries;
     AttentionBackward<T>::zero_row(row_of(dq, head / s.heads, head % s.heads, row % s.queries), s.features);

@@ -22,9 +22,10 @@ struct AttentionRanges {
   }
 };
 
-// 32 x 32 of C (+)= A B over `steps` steps of 32.
-template <int planes>
-void multiply_pairs(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool adds, float* c, int64_t pitch) {
+// 32 x 32 of C (+)= A B over `steps` steps of 32; for `meanwhile` see multiply_step.
+template <int planes, class Meanwhile>
+void multiply_pairs(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool adds, float* c, int64_t pitch,
+                    const Meanwhile& meanwhile) {
   const int64_t stride = pitch * static_cast<int64_t>(sizeof(float));
   float* below = c + kTileEdge * pitch;
   finish_stores();
@@ -40,12 +41,17 @@ void multiply_pairs(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool ad
     _tile_zero(3);
   }
   for (int64_t s = 0; s < steps; ++s, a += kStepValues<planes>, b += kStepValues<planes>)
-    multiply_step<planes>(packed_step(a), b);
+    multiply_step<planes>(packed_step(a), b, meanwhile);
   _tile_stored(0, c, stride);
   _tile_stored(1, c + kTileEdge, stride);
   _tile_stored(2, below, stride);
   _tile_stored(3, below + kTileEdge, stride);
   finish_stores();
+}
+
+template <int planes>
+void multiply_pairs(const Bfloat16* a, const Bfloat16* b, int64_t steps, bool adds, float* c, int64_t pitch) {
+  multiply_pairs<planes>(a, b, steps, adds, c, pitch, [] {});
 }
 
 // Splits `rows` dense rows of whole steps, a multiple of 32, to [32 rows][step][plane][tile].
@@ -59,20 +65,16 @@ void split_all_rows(const float* dense, int64_t pitch, int64_t rows, int64_t ste
 
 template <int planes>
 struct TileProducts {
-  static constexpr int64_t kEdge = kPairEdge;
-  static constexpr int64_t kBlockSteps = kBlock / kStepDepth;
-
   // A worker's memory, in floats, by its parts.
   struct Memory {
-    int64_t q, q_planes, p_planes, k, v, k_block, v_block, total;
+    int64_t q, q_planes, k, v, k_block, v_block, total;
     explicit Memory(const AttentionShape& s) {
-      const int64_t features = whole_steps(s.features), blocks = PackedHead::capacity(s);
+      const int64_t features = whole_steps(s.features), blocks = larger(2, PackedHead::capacity(s));
       k_block = kBlock * features * planes / 2;
       v_block = kBlock * whole_steps(s.values) * planes / 2;
       q = 0;
       q_planes = q + kBlock * features;
-      p_planes = q_planes + kBlock * features * planes / 2;
-      k = p_planes + kBlock * kBlock * planes / 2;
+      k = q_planes + kBlock * features * planes / 2;
       v = k + blocks * k_block;
       total = v + blocks * v_block;
     }
@@ -98,41 +100,41 @@ struct TileProducts {
     split_all_rows<planes>(q, pitch, rows, pitch / kStepDepth, planes_at(at.q_planes), q_range);
   }
 
-  // scores = scale Q K^T
-  void score(const ScoreBlock& block, float* scores) {
+  // scores = scale Q K^T for a strip of 32 queries, strip `place` of the block.
+  template <class Meanwhile>
+  void score(const ScoreBlock& strip, int64_t place, float* scores, const Meanwhile& meanwhile) {
     const int64_t steps = div_up(shape.features, kStepDepth);
-    const Bfloat16* k = pack(block);
-    for (int64_t j = 0; j < block.keys; j += kPairEdge)
-      for (int64_t i = 0; i < block.rows; i += kPairEdge)
-        if (block.visible(i + kPairEdge - 1) > j)
-          multiply_pairs<planes>(planes_at(at.q_planes) + i / kPairEdge * steps * kStepValues<planes>,
-                                 k + j / kPairEdge * steps * kStepValues<planes>, steps, false,
-                                 scores + i * kScorePitch<float> + j, kScorePitch<float>);
+    const Bfloat16 *k = pack(strip, place), *q = planes_at(at.q_planes) + place * steps * kStepValues<planes>;
+    for (int64_t j = 0; j < strip.visible(kPairEdge - 1); j += kPairEdge)
+      multiply_pairs<planes>(q, k + j / kPairEdge * steps * kStepValues<planes>, steps, false, scores + j,
+                             kScorePitch<float>, meanwhile);
   }
 
-  // out (+)= P V
-  void add_values(const ScoreBlock& block, const float* p, float* out) {
-    const int64_t steps = div_up(block.keys, kStepDepth), pitch = whole_steps(shape.values);
-    const Bfloat16* v = planes_at(at.v + packed.place(block) * at.v_block);
-    ExponentRange unwatched;
-    split_all_rows<planes>(p, kScorePitch<float>, whole_steps(block.rows), steps, planes_at(at.p_planes), unwatched);
+  // out (+)= P V for a strip of 32 queries.
+  template <class Meanwhile>
+  void add_values(const ScoreBlock& strip, const Bfloat16* p, float* out, const Meanwhile& meanwhile) {
+    const int64_t steps = div_up(strip.keys, kStepDepth), pitch = whole_steps(shape.values);
+    const Bfloat16* v = planes_at(at.v + place_of(strip) * at.v_block);
     for (int64_t f = 0; f < shape.values; f += kPairEdge)
-      for (int64_t i = 0; i < block.rows; i += kPairEdge)
-        multiply_pairs<planes>(planes_at(at.p_planes) + i / kPairEdge * steps * kStepValues<planes>,
-                               v + f / kPairEdge * steps * kStepValues<planes>,
-                               div_up(block.visible(i + kPairEdge - 1), kStepDepth), block.key > 0, out + i * pitch + f,
-                               pitch);
+      multiply_pairs<planes>(p, v + f / kPairEdge * steps * kStepValues<planes>,
+                             div_up(strip.visible(kPairEdge - 1), kStepDepth), strip.key > 0, out + f, pitch,
+                             meanwhile);
   }
 
  private:
   Bfloat16* planes_at(int64_t place) const { return reinterpret_cast<Bfloat16*>(memory + place); }
 
-  // The keys of the block; its values lie beside them.
-  const Bfloat16* pack(const ScoreBlock& block) {
+  // A block of keys that is not kept stays until the next but one: its last strips still want its values.
+  int64_t place_of(const ScoreBlock& block) const {
+    return packed.keeps ? packed.place(block) : block.key / kBlock % 2;
+  }
+
+  // The keys of the block, split for the first strip that wants them; its values lie beside them.
+  const Bfloat16* pack(const ScoreBlock& block, int64_t strip) {
     const int64_t head = block.kv_head(shape), steps = div_up(shape.features, kStepDepth);
-    Bfloat16 *k = planes_at(at.k + packed.place(block) * at.k_block),
-             *v = planes_at(at.v + packed.place(block) * at.v_block);
-    if (!packed.add(block.batch * shape.kv_heads + head, block)) return k;
+    Bfloat16 *k = planes_at(at.k + place_of(block) * at.k_block), *v = planes_at(at.v + place_of(block) * at.v_block);
+    const bool is_new = packed.keeps ? packed.add(block.batch * shape.kv_heads + head, block) : strip == 0;
+    if (!is_new) return k;
     const MatrixColumns<float> keys{row_of(in.k, block.batch, head, block.key), 1, in.k.row_stride, shape.features};
     for (int64_t j = 0; j < block.keys; j += kPairEdge)
       split_panel<planes>(keys, DepthBlock{0, shape.features, 0, 0}, j, block.keys,

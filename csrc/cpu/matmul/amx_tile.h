@@ -57,22 +57,27 @@ TINYDL_INLINE void multiply_tiles() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
+// `meanwhile` is called after each four products: the tiles need 64 cycles for them, in which vectors can work.
+template <int planes, class Meanwhile>
+TINYDL_INLINE void multiply_step(const StepOfA& a, const Bfloat16* b, const Meanwhile& meanwhile) {
+  if constexpr (planes == 3) {
+    load_a(a, 2), load_b(b, 0), multiply_tiles(), meanwhile();
+    load_a(a, 1), multiply_tiles(), meanwhile();
+    load_b(b, 1), multiply_tiles(), meanwhile();
+    load_a(a, 0), multiply_tiles(), meanwhile();
+    load_b(b, 2), multiply_tiles(), meanwhile();
+    load_b(b, 0), multiply_tiles(), meanwhile();
+  } else if constexpr (planes == 2) {
+    load_a(a, 1), load_b(b, 0), multiply_tiles(), meanwhile();
+    load_a(a, 0), multiply_tiles(), meanwhile();
+    load_b(b, 1), multiply_tiles(), meanwhile();
+  } else {
+    load_a(a, 0), load_b(b, 0), multiply_tiles(), meanwhile();
+  }
+}
 template <int planes>
 TINYDL_INLINE void multiply_step(const StepOfA& a, const Bfloat16* b) {
-  if constexpr (planes == 3) {
-    load_a(a, 2), load_b(b, 0), multiply_tiles();
-    load_a(a, 1), multiply_tiles();
-    load_b(b, 1), multiply_tiles();
-    load_a(a, 0), multiply_tiles();
-    load_b(b, 2), multiply_tiles();
-    load_b(b, 0), multiply_tiles();
-  } else if constexpr (planes == 2) {
-    load_a(a, 1), load_b(b, 0), multiply_tiles();
-    load_a(a, 0), multiply_tiles();
-    load_b(b, 1), multiply_tiles();
-  } else {
-    load_a(a, 0), load_b(b, 0), multiply_tiles();
-  }
+  multiply_step<planes>(a, b, [] {});
 }
 
 constexpr int kTileFloats = kTileEdge * kTileEdge;

@@ -50,23 +50,27 @@ class ExponentRange {
   __m512i largest_, smallest_;  // of magnitudes, and of magnitudes less one
 };
 
-// The planes of low (values j of a step) and high (values j + 16); plane p goes to to + p * stride.
-template <int planes>
-TINYDL_INLINE void split(Vec<float> low, Vec<float> high, Bfloat16* to, int64_t stride, ExponentRange& range) {
+// The bfloat16 nearest to each value of low and high, side by side as 32-bit pairs.
+TINYDL_INLINE __m512i round_pairs(Vec<float> low, Vec<float> high) {
   // Lane 2j takes word j, lane 2j + 1 word j + 16.
   const __m512i pairing =
       _mm512_set_epi32(0x001f000f, 0x001e000e, 0x001d000d, 0x001c000c, 0x001b000b, 0x001a000a, 0x00190009, 0x00180008,
                        0x00170007, 0x00160006, 0x00150005, 0x00140004, 0x00130003, 0x00120002, 0x00110001, 0x00100000);
+  return _mm512_maskz_permutexvar_epi16(~0u, pairing, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v));
+}
+TINYDL_INLINE Vec<float> as_floats(__m512i bits) { return Vec<float>::Native(_mm512_castsi512_ps(bits)); }
+
+// The planes of low (values j of a step) and high (values j + 16); plane p goes to to + p * stride.
+template <int planes>
+TINYDL_INLINE void split(Vec<float> low, Vec<float> high, Bfloat16* to, int64_t stride, ExponentRange& range) {
 #pragma GCC unroll 3
   for (int plane = 0; plane < planes; ++plane) {
-    const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v);
-    const __m512i pairs = _mm512_maskz_permutexvar_epi16(~0u, pairing, rounded);
+    const __m512i pairs = round_pairs(low, high);
     _mm512_storeu_si512(to + plane * stride, pairs);
     if (plane == 0) range.add(pairs);
     if (plane + 1 == planes) break;
-    low = low - Vec<float>(Vec<float>::Native(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, pairs, 16))));
-    high = high - Vec<float>(Vec<float>::Native(_mm512_castsi512_ps(
-                      _mm512_maskz_and_epi32(0xffff, pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000))))));
+    low = low - as_floats(_mm512_maskz_slli_epi32(0xffff, pairs, 16));
+    high = high - as_floats(_mm512_maskz_and_epi32(0xffff, pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
   }
 }
 
