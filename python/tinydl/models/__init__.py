@@ -27,7 +27,7 @@ MODELS: dict[str, Callable[..., Module]] = {
     "lstm_text": LSTMText,
     "gpt": GPT,
 }
-"""The builders by name: calling one makes a model with fresh parameters. Those of text take the size of the vocabulary."""
+"""The builders by name: calling one makes a model with fresh parameters; those of text take the vocabulary's size."""
 
 __all__ = [
     "GPT",
