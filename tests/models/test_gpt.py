@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinydl
-from tests.support import torch_gpt
+from bench.peers import torch_text
 from tests.support.compare import assert_close
 from tests.support.layers import assert_near
 from tinydl import nn
@@ -49,7 +49,7 @@ def loss_of(model, ids):
 def test_against_pytorch(torch, rng, isa, position, dtype):
     """Logits, loss and gradients."""
     model = make(position, dtype, rng)
-    theirs = torch_gpt.make(torch, model)
+    theirs = torch_text.gpt(torch, model)
     ids = draw(rng, 3, 14)
     other = torch.tensor(ids.numpy())
     assert_near(model(ids), theirs(other), "logits")
@@ -126,7 +126,7 @@ def test_short_sequences(torch, rng, position, length):
     assert out.shape == (2, length, VOCABULARY)
     out.sum().backward()
     if length:
-        assert_near(out, torch_gpt.make(torch, model)(torch.tensor(ids.numpy())), "logits")
+        assert_near(out, torch_text.gpt(torch, model)(torch.tensor(ids.numpy())), "logits")
     assert model(draw(rng, 0, 3)).shape == (0, 3, VOCABULARY)
 
 
@@ -262,7 +262,7 @@ def test_a_failed_step_leaves_the_state(rng):
 
 def test_against_pytorch_with_its_own_cache(torch, rng):
     model = make("rotary", "float64", rng)
-    theirs = torch_gpt.make(torch, model)
+    theirs = torch_text.gpt(torch, model)
     ids = draw(rng, 2, 12)
     other = torch.tensor(ids.numpy())
     logits, state = model.step(ids[:, :6])

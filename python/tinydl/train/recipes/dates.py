@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,16 +13,16 @@ from ...models.encoder_decoder import EncoderDecoder
 from ...models.seq2seq import RecurrentSeq2Seq
 from ...models.transformer_seq2seq import TransformerSeq2Seq
 from ...ops.loss import cross_entropy
-from ...optim.lr_scheduler import LambdaLR
 from ...tensor import Array, Tensor
 from ...text import dates
 from ...utils.data import Dataset
-from ..callbacks import Callback, LRSchedule
+from ..callbacks import Callback
 from ..metrics import Metric
 from ..trainer import Trainer
 from .recipe import Recipe
+from .schedule import WarmUpCosine
 
-__all__ = ["RECIPES", "DatesRecipe", "ExactMatch", "TextPairs", "WarmUpCosine"]
+__all__ = ["RECIPES", "DatesRecipe", "ExactMatch", "TextPairs"]
 
 
 @dataclass(frozen=True)
@@ -126,30 +125,6 @@ class ExactMatch(Metric):
         right = (output.argmax(2) == target) | (target == dates.PAD)
         self.total += int(right.all(1).sum())
         self.count += len(target)
-
-
-class WarmUpCosine(LRSchedule):
-    """A learning rate that rises linearly for the first steps, and then falls to 0 along half a cosine.
-
-    Args:
-        epochs: of the run.
-        warm_up: how many steps it rises, at most a tenth of the run's.
-    """
-
-    def __init__(self, epochs: int, warm_up: int) -> None:
-        super().__init__(self._scheduled, every="batch")
-        self.epochs = epochs
-        self.warm_up = warm_up
-
-    def _scheduled(self, optimizer: Any) -> LambdaLR:
-        steps: int = self.epochs * self.params["steps"]
-        rising = max(min(self.warm_up, steps // 10), 1)
-
-        def factor(step: int) -> float:
-            falling = (1 + math.cos(math.pi * min(step / steps, 1))) / 2
-            return min((step + 1) / rising, falling)
-
-        return LambdaLR(optimizer, factor)
 
 
 def _loss(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 from ... import models, optim
 from ...nn.utils import clip_grad_norm_
 from ...ops.loss import cross_entropy
-from ...optim.lr_scheduler import LambdaLR
 from ...tensor import Tensor
 from ...text import Characters, TokenWindows, Vocabulary, Words, read_text
 from ...utils.data import Dataset
 from .. import checkpoint
-from ..callbacks import Callback, LRSchedule
+from ..callbacks import Callback
 from ..trainer import Trainer
 from .recipe import Recipe
+from .schedule import WarmUpCosine
 
 __all__ = ["RECIPES", "TextRecipe", "next_token_loss"]
 
@@ -42,9 +42,14 @@ def common_words(text: str) -> Words:
     return Words.of(text, min_count=2, max_size=10_000)
 
 
-def cosine(share: float) -> float:
-    """A factor that falls from 1 to 0.1 along half a cosine."""
-    return 0.55 + 0.45 * math.cos(math.pi * min(share, 1))
+def decaying_adam(parameters: Iterable[Any], lr: float) -> optim.AdamW:
+    """AdamW with the usual settings of small Transformers."""
+    return optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.1)
+
+
+def small_gpt(vocabulary_size: int) -> models.GPT:
+    """Four layers of 128 features: 0.8 million parameters."""
+    return models.GPT(vocabulary_size, context=128, layers=4, heads=4, features=128)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class TextRecipe(Recipe):
         length: tokens in a sample.
         epochs: for each text, how many; those of the default text for others.
         optimizer: makes the optimiser of parameters and a learning rate.
-        schedule: the factor of the learning rate after a share of the training, from 0 to 1.
+        warm_up: the steps in which the learning rate rises, before it falls to a tenth along a cosine.
         clip: the norm that the gradients may have together; None for any.
     """
 
@@ -71,7 +76,7 @@ class TextRecipe(Recipe):
     length: int = 40
     epochs: Mapping[str, int] = field(default_factory=lambda: {"python": 60, "shakespeare": 25})
     optimizer: Callable[[Iterable[Any], float], optim.Optimizer] = optim.Adam
-    schedule: Callable[[float], float] = cosine
+    warm_up: int = 0
     clip: float | None = None
 
     @property
@@ -129,12 +134,7 @@ class TextRecipe(Recipe):
 
     def callbacks(self, epochs: int) -> list[Callback]:
         """The schedule, step by step."""
-
-        def factor(step: int) -> float:
-            return self.schedule(step / (epochs * rate.params["steps"]))
-
-        rate = LRSchedule(lambda optimizer: LambdaLR(optimizer, factor), every="batch")
-        return [rate]
+        return [WarmUpCosine(epochs, self.warm_up, floor=0.1)]
 
     def report(self, trainer: Trainer, test: Dataset) -> str:
         """The validation loss of a token in nats, and the perplexity, e to its power."""
@@ -182,4 +182,16 @@ class WordRecipe(TextRecipe):
 RECIPES = [
     TextRecipe("text-lstm", "LSTM that writes character by character"),
     WordRecipe("text-lstm-words", "LSTM that writes word by word"),
+    TextRecipe(
+        "text-gpt",
+        "small GPT that writes character by character",
+        batch_size=32,
+        lr=2e-3,
+        model=small_gpt,
+        length=128,
+        epochs={"python": 15, "shakespeare": 10},
+        optimizer=decaying_adam,
+        warm_up=100,
+        clip=1.0,
+    ),
 ]

@@ -1,12 +1,12 @@
-"""The GPT of `tinydl.models` written in plain PyTorch, which loads its state dict; with a cache of its own."""
+"""The language models of `tinydl.models` in plain PyTorch, from their weights; `run(ids, state)` takes steps."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def make(torch: Any, model: Any) -> Any:
-    """A PyTorch module with the sizes, the dtype and the parameters of a tinydl GPT."""
+def gpt(torch: Any, model: Any) -> Any:
+    """A tinydl GPT without dropout."""
     nn, functional = torch.nn, torch.nn.functional
     features, heads = model.features, model.heads
     size = features // heads
@@ -64,6 +64,49 @@ def make(torch: Any, model: Any) -> Any:
                 now.append(pair)
             return self.norm(x) @ self.embedding.weight.T, now
 
-    theirs = GPT().to(getattr(torch, model.embedding.weight.dtype.name))
+    return with_weights(torch, GPT(), model)
+
+
+def lstm(torch: Any, model: Any) -> Any:
+    """A tinydl LSTMText; in training its steps are a loop, because PyTorch's layer has no recurrent dropout."""
+    nn, functional = torch.nn, torch.nn.functional
+
+    class LSTM(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(*model.embedding.weight.shape)
+            self.lstm = nn.LSTM(model.lstm.input_size, model.lstm.hidden_size)
+            self.head = nn.Linear(model.lstm.hidden_size, model.vocabulary_size)
+
+        def forward(self, ids: Any) -> Any:
+            x = self.embedding(ids.t())
+            h = self.with_dropout(x) if self.training else self.lstm(x)[0]
+            return self.head(h).transpose(0, 1)
+
+        def with_dropout(self, x: Any) -> Any:
+            """The states of all steps; each sequence has one mask for its inputs and one for its states."""
+            x = x * functional.dropout(x.new_ones(x.shape[1:]), model.dropout)
+            h = c = x.new_zeros(x.shape[1], self.lstm.hidden_size)
+            mask = functional.dropout(torch.ones_like(h), model.recurrent_dropout)
+            states = []
+            for part in functional.linear(x, self.lstm.weight_ih_l0, self.lstm.bias_ih_l0):
+                gates = part + functional.linear(h * mask, self.lstm.weight_hh_l0, self.lstm.bias_hh_l0)
+                i, f, g, o = gates.chunk(4, 1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * c.tanh()
+                states.append(h)
+            return torch.stack(states)
+
+        def run(self, ids: Any, state: Any) -> Any:
+            """Logits (N, L, V), and (h, c)."""
+            h, state = self.lstm(self.embedding(ids.t()), state)
+            return self.head(h).transpose(0, 1), state
+
+    return with_weights(torch, LSTM(), model)
+
+
+def with_weights(torch: Any, theirs: Any, model: Any) -> Any:
+    """A PyTorch module with the dtype and the parameters of a tinydl model."""
+    theirs.to(getattr(torch, model.embedding.weight.dtype.name))
     theirs.load_state_dict({name: torch.tensor(p.numpy()) for name, p in model.state_dict().items()})
     return theirs
