@@ -132,11 +132,9 @@ class RNNBase(Module):
                 out += f", {name}={getattr(self, name)}"
         return out
 
-    def _states(self, states: Tensor | None, what: str, size: int, batch: int, batched: bool, dtype: Any) -> Tensor:
-        """States as (layers, B, units); zeros for None."""
+    def _states(self, states: Tensor, what: str, size: int, batch: int, batched: bool) -> Tensor:
+        """States as (layers, B, units)."""
         layers = self.num_layers * self._directions
-        if states is None:
-            return creation.zeros(layers, batch, size, dtype=dtype)
         wanted = (layers, batch, size) if batched else (layers, size)
         if not isinstance(states, Tensor):
             raise TypeError(f"{type(self).__name__}: got {what} of {type(states).__name__}, wanted a tensor")
@@ -145,39 +143,54 @@ class RNNBase(Module):
         return states if batched else states.unsqueeze(1)
 
     def _through(
-        self, x: Tensor, given: bool, h0: Tensor, c0: Tensor | None, valid: Array | None
+        self, x: Tensor, h0: Tensor | None, c0: Tensor | None, valid: Array | None, batch_first: bool = False
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """All layers over x (T, B, I): outputs, last h and last c of all layers."""
+        """All layers over x (T, B, I), or (B, T, I): outputs, last h and last c of all layers. No states are zeros."""
         last_h: list[Tensor] = []
         last_c: list[Tensor] = []
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(self._directions):
                 place = len(last_h)
-                states = (h0[place], None if c0 is None else c0[place]) if given else (None, None)
-                out = self._layer(x, layer, direction, states, valid)
+                states = (None if h0 is None else h0[place], None if c0 is None else c0[place])
+                out = self._layer(x, layer, direction, states, valid, batch_first)
                 outputs.append(out[0])
                 last_h.append(out[1])
                 last_c += out[2:]
             x = outputs[0] if len(outputs) == 1 else join.cat(outputs, 2)
             if self.dropout and self.training and layer + 1 < self.num_layers:
                 x = random.dropout(x, self.dropout)
-        return x, join.stack(last_h), join.stack(last_c) if last_c else None
+        return x, _stacked(last_h), _stacked(last_c) if last_c else None
 
     def _layer(
-        self, x: Tensor, layer: int, direction: int, states: tuple[Tensor | None, Tensor | None], valid: Array | None
+        self,
+        x: Tensor,
+        layer: int,
+        direction: int,
+        states: tuple[Tensor | None, Tensor | None],
+        valid: Array | None,
+        batch_first: bool,
     ) -> tuple[Tensor, ...]:
         end = self._suffix(layer, direction)
-        w, u, b, b_h = (getattr(self, n + end, None) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        w, u, b, b_h = (self._weight(name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         if w is None or u is None:
             raise ValueError(f"{type(self).__name__}: the weights of layer {layer} are missing")
         reverse = bool(direction)
         if not self.proj_size:
-            return ops.recurrent(self.mode.lower(), x, w, u, b, b_h, *states, reverse=reverse, valid=valid)
+            return ops.recurrent(
+                self.mode.lower(), x, w, u, b, b_h, *states, reverse=reverse, valid=valid, batch_first=batch_first
+            )
+        x = x.transpose(0, 1) if batch_first else x
         h0 = creation.zeros(x.shape[1], self.proj_size, dtype=x.dtype) if states[0] is None else states[0]
         c0 = creation.zeros(x.shape[1], self.hidden_size, dtype=x.dtype) if states[1] is None else states[1]
-        projection = getattr(self, "weight_hr" + end)
-        return ops.projected_lstm(x, w, u, b, b_h, projection, h0, c0, reverse=reverse, valid=valid)
+        projection: Any = self._weight("weight_hr" + end)
+        y, h, c = ops.projected_lstm(x, w, u, b, b_h, projection, h0, c0, reverse=reverse, valid=valid)
+        return y.transpose(0, 1) if batch_first else y, h, c
+
+    def _weight(self, name: str) -> Tensor | None:
+        """A parameter, or the tensor that somebody put in its place; None if there is none."""
+        parameter = self._parameters.get(name)  # quicker than the attribute
+        return getattr(self, name, None) if parameter is None else parameter
 
     def _sequence(
         self, input: Tensor | PackedSequence, h0: Tensor | None, c0: Tensor | None
@@ -193,21 +206,21 @@ class RNNBase(Module):
             wanted = "(B, T" if self.batch_first else "(T, B"
             raise ValueError(f"{name}: got an input of shape {input.shape}, wanted {wanted}, {self.input_size})")
         x = input if batched else input.unsqueeze(1)
-        if batched and self.batch_first:
-            x = x.transpose(0, 1)
-        if not x.shape[0]:
+        batch_first = batched and self.batch_first
+        if not x.shape[batch_first]:
             raise ValueError(f"{name}: got an input of shape {input.shape}, wanted at least one time step")
-        h, c = self._both(h0, c0, x.shape[1], batched, x.dtype)
-        y, last_h, last_c = self._through(x, h0 is not None, h, c, None)
+        if h0 is None:
+            y, last_h, last_c = self._through(x, None, None, None, batch_first)
+        else:
+            h, c = self._both(h0, c0, x.shape[not batch_first], batched)
+            y, last_h, last_c = self._through(x, h, c, None, batch_first)
         if not batched:
             return y.squeeze(1), last_h.squeeze(1), None if last_c is None else last_c.squeeze(1)
-        return y.transpose(0, 1) if self.batch_first else y, last_h, last_c
+        return y, last_h, last_c
 
-    def _both(
-        self, h0: Tensor | None, c0: Tensor | None, batch: int, batched: bool, dtype: Any
-    ) -> tuple[Tensor, Tensor | None]:
-        h = self._states(h0, "h_0", self.proj_size or self.hidden_size, batch, batched, dtype)
-        c = self._states(c0, "c_0", self.hidden_size, batch, batched, dtype) if self.mode == "LSTM" else None
+    def _both(self, h0: Tensor, c0: Tensor | None, batch: int, batched: bool) -> tuple[Tensor, Tensor | None]:
+        h = self._states(h0, "h_0", self.proj_size or self.hidden_size, batch, batched)
+        c = None if c0 is None else self._states(c0, "c_0", self.hidden_size, batch, batched)
         return h, c
 
     def _packed(
@@ -219,14 +232,19 @@ class RNNBase(Module):
                 f"{type(self).__name__}: got packed data of shape {data.shape}, wanted (steps, {self.input_size})"
             )
         steps = packed_steps(sizes)
-        h, c = self._both(h0, c0, steps.shape[1], True, data.dtype)
+        h, c = (None, None) if h0 is None else self._both(h0, c0, steps.shape[1], True)
         if order is not None:
-            h, c = index.index_select(h, 1, order), None if c is None else index.index_select(c, 1, order)
-        y, last_h, last_c = self._through(padded(data, steps), h0 is not None, h, c, steps)
+            h, c = (None if state is None else index.index_select(state, 1, order) for state in (h, c))
+        y, last_h, last_c = self._through(padded(data, steps), h, c, steps)
         if unorder is not None:
             last_h = index.index_select(last_h, 1, unorder)
             last_c = None if last_c is None else index.index_select(last_c, 1, unorder)
         return PackedSequence(packed(y, steps), sizes, order, unorder), last_h, last_c
+
+
+def _stacked(states: list[Tensor]) -> Tensor:
+    """Tensors one behind the other along a new first axis."""
+    return states[0].unsqueeze(0) if len(states) == 1 else join.stack(states)
 
 
 class RNN(RNNBase):

@@ -22,9 +22,12 @@ class Recurrent(Function):
     dW = sum of da x^T, dU = sum of dr h_{t-1}^T, db = sum of da, db_h = sum of dr, and dx = da W.
     """
 
-    def __init__(self, cell: str, reverse: bool, valid: Array | None, mask: Array | None) -> None:
+    def __init__(
+        self, cell: str, reverse: bool, valid: Array | None, mask: Array | None, batch_first: bool = False
+    ) -> None:
         self.cell = cell
         self.reverse = reverse
+        self.batch_first = batch_first
         self.valid = valid
         self.mask = mask
 
@@ -39,29 +42,34 @@ class Recurrent(Function):
         c0: Array | None,
     ) -> tuple[Array, ...]:
         kernels = backend.of(x)
-        steps, batch, features = x.shape
-        rows = x.reshape(steps * batch, features)
+        in_time = x.transpose(1, 0, 2) if self.batch_first else x
+        steps, batch, features = in_time.shape
+        rows = in_time.reshape(steps * batch, features)
         gates = kernels.matmul(rows, w.T, bias).reshape(steps, batch, w.shape[0])
         h, c, candidate = kernels.recurrent(
             self.cell, gates, u, recurrent_bias, h0, c0, self.mask, self.valid, self.reverse
         )
         self.save(x, rows, w, u, h0, c0, gates, h, c, candidate)
         last = 0 if self.reverse else -1
-        return (h, h[last].copy()) if c is None else (h, h[last].copy(), c[last].copy())
+        out = h.transpose(1, 0, 2) if self.batch_first else h
+        return (out, h[last].copy()) if c is None else (out, h[last].copy(), c[last].copy())
 
     def backward(
         self, dh: Array | None, dh_last: Array | None, dc_last: Array | None = None
     ) -> tuple[Array | None, ...]:
         _, rows, w, u, h0, c0, gates, h, c, candidate = self.saved  # x itself is kept for its version
         kernels = backend.of(h)
+        if self.batch_first and dh is not None:
+            dh = dh.transpose(1, 0, 2)
         da, dr, dh0, dc0 = kernels.recurrent_backward(
             self.cell, dh, dh_last, dc_last, gates, u, h, c, candidate, h0, c0, self.mask, self.valid, self.reverse
         )
         flat = da.reshape(rows.shape[0], w.shape[0])
         x, weight, recurrent_weight, bias, recurrent_bias, first_h, first_c = self.needs
         db = kernels.sum(flat, (0,), False) if bias else None
+        dx = kernels.matmul(flat, w).reshape(*h.shape[:2], w.shape[1]) if x else None
         return (
-            kernels.matmul(flat, w).reshape(*h.shape[:2], w.shape[1]) if x else None,
+            dx.transpose(1, 0, 2) if self.batch_first and dx is not None else dx,
             kernels.matmul(flat.T, rows) if weight else None,
             self._weight_grad(dr, h, h0) if recurrent_weight else None,
             db,
@@ -91,14 +99,15 @@ class Recurrent(Function):
         return du if h0 is None else kernels.add(du, kernels.matmul(first.T, h0))
 
 
-def _shapes(cell: str, x: Tensor, w: Tensor, u: Tensor, states: list[tuple[str, Tensor | None]]) -> None:
+def _shapes(
+    cell: str, x: Tensor, w: Tensor, u: Tensor, states: list[tuple[str, Tensor | None]], batch_first: bool
+) -> None:
     """ValueError unless the operands fit each other."""
     if cell not in GATES:
         raise ValueError(f"recurrent: got cell {cell!r}, wanted one of {', '.join(GATES)}")
-    if x.ndim != 3 or not x.shape[0]:
-        raise ValueError(
-            f"recurrent: got an input of shape {x.shape}, wanted (steps, batch, features), one step at least"
-        )
+    if x.ndim != 3 or not x.shape[batch_first]:
+        axes = "(batch, steps, features)" if batch_first else "(steps, batch, features)"
+        raise ValueError(f"recurrent: got an input of shape {x.shape}, wanted {axes}, one step at least")
     wide, hidden = u.shape if u.ndim == 2 else (0, 0)
     if not hidden or wide != GATES[cell] * hidden:
         raise ValueError(
@@ -107,7 +116,7 @@ def _shapes(cell: str, x: Tensor, w: Tensor, u: Tensor, states: list[tuple[str, 
     if w.shape != (wide, x.shape[2]):
         raise ValueError(f"recurrent: got weights {w.shape}, wanted {(wide, x.shape[2])} for an input of {x.shape}")
     for name, value in states:
-        wanted = (wide,) if name.endswith("bias") else (x.shape[1], hidden)
+        wanted = (wide,) if name.endswith("bias") else (x.shape[not batch_first], hidden)
         if value is not None and value.shape != wanted:
             raise ValueError(f"recurrent: got {name} of shape {value.shape}, wanted {wanted}")
 
@@ -125,6 +134,7 @@ def recurrent(
     reverse: bool = False,
     valid: Array | None = None,
     mask: Tensor | None = None,
+    batch_first: bool = False,
 ) -> tuple[Tensor, ...]:
     """One recurrent layer in one direction over x_1 ... x_T: all h_t, the last h, and for "lstm" the last c.
 
@@ -135,7 +145,8 @@ def recurrent(
     - "gru": s, z = sigmoid(a + r); n = tanh(a_n + s r_n); h_t = (1 - z) n + z h_{t-1}
 
     Shapes: input (T, B, I), weight (G H, I), recurrent_weight (G H, H), biases (G H,), states (B, H), where G is 1, 4
-    (in the order i f g o) or 3 (s z n); the result (T, B, H). Steps t with valid[t, b] False leave the states of
+    (in the order i f g o) or 3 (s z n); the result (T, B, H). With `batch_first` the input is (B, T, I) and the result
+    (B, T, H). Steps t with valid[t, b] False leave the states of
     sequence b as they were; `mask` (B, H) multiplies h_{t-1} in every step (recurrent dropout), in U h_{t-1} and in z
     h_{t-1}. `reverse` goes from the last step to the first.
 
@@ -160,17 +171,18 @@ def recurrent(
         weight,
         recurrent_weight,
         [("bias", bias), ("recurrent_bias", recurrent_bias), ("h0", h0), ("c0", c0), ("mask", mask)],
+        batch_first,
     )
     if input._data.dtype.char not in KERNEL_CHARS:
         wide = [None if t is None else cast(t, np.dtype(np.float32)) for t in (*operands, mask)]
-        out = recurrent(cell, *wide[:7], reverse=reverse, valid=valid, mask=wide[7])  # type: ignore[arg-type]
+        out = recurrent(cell, *wide[:7], reverse=reverse, valid=valid, mask=wide[7], batch_first=batch_first)  # type: ignore[arg-type]
         return tuple(cast(t, input.dtype) for t in out)
     if c0 is not None and cell != "lstm":
         raise ValueError(f"recurrent: got c0 for {cell}, wanted None: only lstm has such a state")
     if mask is not None and mask.requires_grad:
         raise ValueError("recurrent: the mask gets no gradient; detach it")
     function = Recurrent(
-        cell, reverse, None if valid is None else valid.copy(), None if mask is None else mask._data.copy()
+        cell, reverse, None if valid is None else valid.copy(), None if mask is None else mask._data.copy(), batch_first
     )
     return function.apply(*operands)  # type: ignore[no-any-return]
 
