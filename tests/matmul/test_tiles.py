@@ -162,15 +162,17 @@ def test_which_products_take_tiles_by_default():
     show = """
 import numpy as np, sys
 from tinydl import _cpu, backend
-for m, n, k in (256, 256, 1024), (255, 512, 1024), (512, 255, 1024), (256, 256, 512):
+for m, n, k in (256, 256, 1024), (255, 512, 1024), (512, 128, 1024), (512, 127, 1024), (256, 256, 512):
     a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
-    backend.start_trace()
-    _cpu.matmul(a, b)
-    print("tiles," in backend.stop_trace())
+    for a in a, np.asfortranarray(a):
+        backend.start_trace()
+        _cpu.matmul(a, b)
+        print("yes" if "tiles," in backend.stop_trace() else "no")
 """
     command = [sys.executable, "-c", show]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TINYDL_ISA": ""})
-    assert shown.stdout.split() == ["True", "False", "False", "False"]
+    # A as it is and transposed
+    assert shown.stdout.split() == ["yes", "yes", "no", "no", "yes", "no", "no", "no", "no", "no"]
 
 
 def test_the_threshold_follows_the_precision():

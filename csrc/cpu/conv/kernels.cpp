@@ -48,6 +48,7 @@ struct PixelRows {
   void stage(int64_t, int64_t, const DepthBlock&, T*, const T**) const {}
   int64_t step() const { return 1; }
   int64_t scratch_elements() const { return 0; }
+  bool k_is_contiguous() const { return false; }  // but in pieces, a tap's channels
 };
 
 template <class T>

@@ -45,6 +45,7 @@ struct GradRows {
   int64_t c_stride;
 
   int64_t step() const { return grad.step(); }
+  bool k_is_contiguous() const { return false; }  // k counts pixels
   void locate(int64_t first, int64_t count, const T** a_rows, T** c_rows) const {
     grad.locate(first, count, a_rows);
     for (int64_t i = 0; i < count; ++i) c_rows[i] = c + (first + i) * c_stride;

@@ -72,7 +72,7 @@ void matmul(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>
   }
   const Matrices<T> matrices{m, n, k, a, b, c};
   const int workers = workers_for(batch * m * n, batch * product_work<T>(m, n, k));
-  const char* refused = tiles_refused<T>(m, n, k);
+  const char* refused = tiles_refused<T>(m, n, k, a.column_stride == 1);
   if (refused && batch > 1 && (batch % workers == 0 || batch >= 4 * workers)) {
     for (int64_t i = 0; i < batch; ++i) trace_product(m, n, k, "fused multiply-adds", refused);
     return share_batch(matrices, batch, workers, epilogue);

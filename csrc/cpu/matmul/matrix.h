@@ -38,6 +38,7 @@ struct PlainRows {
   void stage(int64_t, int64_t, const DepthBlock&, T*, const T**) const {}
   int64_t step() const { return 1; }
   int64_t scratch_elements() const { return 0; }
+  bool k_is_contiguous() const { return true; }
 };
 
 // Rows of A copied block by block to scratch memory as [row][k], for any strides: a tile's rows then lie side by side,
@@ -57,6 +58,7 @@ struct StagedRows {
   }
   int64_t step() const { return 1; }
   int64_t scratch_elements() const { return kBlockRows * kBlockDepth<T>; }
+  bool k_is_contiguous() const { return k_stride == 1; }
 };
 
 // k in one piece. Staged rows are copied block by block, so that each block's k start at the same place.

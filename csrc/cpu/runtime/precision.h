@@ -11,9 +11,10 @@ Float32Precision float32_precision();
 const char* float32_precision_name();
 void set_float32_precision(const char* name);
 
-// The products that are large enough for matrix tiles: m and n from `side`, m n k from `work` on. Below, splitting the
-// operands costs more than the tiles save; figures in bench/results/NOTES.md. Both fall where fewer products are
-// summed. Convolutions of many images need a share of both (cpu/conv/tap_product.h).
+// The products that are large enough for matrix tiles: m and n from `side` (n from half of it where k is contiguous in
+// A), m n k from `work` on. Below, splitting the operands costs more than the tiles save; figures in
+// bench/results/NOTES.md. Both fall where fewer products are summed. Convolutions of many images need a share of both
+// (cpu/conv/tap_product.h).
 struct TileThreshold {
   int64_t side, work;
 };
