@@ -248,7 +248,7 @@ def test_a_state_that_does_not_fit(tmp_path, data):
     again.fit(*data, verbose=0)
 
 
-KINDS = [*optimizers.KNOWN.values(), *set(losses.KNOWN.values())]
+KINDS = [*optimizers.KNOWN.values(), *dict.fromkeys(losses.KNOWN.values())]
 KINDS += [getattr(metrics, n) for n in metrics.__all__ if n not in ("get", "Metric", "MeanMetricWrapper", "Accuracy")]
 
 
