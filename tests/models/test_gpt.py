@@ -386,7 +386,7 @@ def test_attention_refusals():
             causal_self_attention(x, w, None, heads, window=window)
     for positions, dtype in ((4, "float32"), (1, "float32"), (3, "float64")):
         phases = rotary_phases(0, positions, 2, 2, np.dtype(dtype))
-        with pytest.raises(ValueError, match=r"got phases of complex.*, wanted those of 3 positions in all heads, \(3, 4"):
+        with pytest.raises(ValueError, match=r"got phases of complex.*, wanted those of 3 positions in all heads"):
             causal_self_attention(x, w, None, 2, phases)
 
 

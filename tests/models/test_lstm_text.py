@@ -229,7 +229,7 @@ def test_wrong_states(rng):
         with pytest.raises(TypeError, match=r"LSTMText: got a state of \w+, wanted the \(h, c\) that a step returned"):
             model.step(ids(rng, 2, 1), state)
     for cut in (1, 2):
-        with tinydl.no_grad(), pytest.raises(TypeError, match="got dtypes float(32|64) and float(32|64)"):
+        with tinydl.no_grad(), pytest.raises(TypeError, match=r"got dtypes float(32|64) and float(32|64)"):
             model.step(ids(rng, 2, cut), (h.float(), c.float()))
 
 
