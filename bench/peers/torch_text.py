@@ -11,11 +11,14 @@ def gpt(torch: Any, model: Any) -> Any:
     features, heads = model.features, model.heads
     size = features // heads
 
+    positions = torch.arange(2 * model.context, dtype=torch.float64)  # as many as a cache of ours has room for
+    angles = positions[:, None] * 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    dtype = getattr(torch, model.embedding.weight.dtype.name)
+    all_cos, all_sin = angles.cos().to(dtype), angles.sin().to(dtype)
+
     def rotated(x: Any, first: int) -> Any:
         """x (N, H, L, E) with each pair of neighbours turned by the angle of its position."""
-        positions = torch.arange(first, first + x.shape[2], dtype=torch.float64)
-        angles = positions[:, None] * 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        cos, sin = (part[first : first + x.shape[2]] for part in (all_cos, all_sin))
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import sys
@@ -19,7 +20,7 @@ _DATA = click.option(
     "--data",
     help="Of images: digits (the default), mnist, fashion-mnist (downloaded where they are missing), or a folder with "
     "MNIST's four files. Of sequence-rnn: waves (the default) or noise. Of text: python (the default), shakespeare "
-    "(downloaded where it is missing), or a text file in UTF-8.",
+    "(downloaded where it is missing), or a text file in UTF-8. The other recipes make their own.",
 )
 _STYLE = click.option(
     "--style",
@@ -28,6 +29,31 @@ _STYLE = click.option(
     show_default=True,
     help="Whose words to build the model and to report in.",
 )
+
+
+class _WithRecipes(click.Command):
+    """A command whose help ends with what its NAME can be."""
+
+    def recipes(self) -> Any:
+        """The recipes by name; they are imported only when somebody asks."""
+        from .train import recipes
+
+        return recipes.RECIPES
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        with formatter.section("Recipes"):
+            formatter.write_dl([(name, recipe.about) for name, recipe in self.recipes().items()])
+
+
+class _WithWriters(_WithRecipes):
+    """A command that takes the recipes of models that write."""
+
+    def recipes(self) -> Any:
+        """Likewise."""
+        from .writing import writers
+
+        return writers()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +65,7 @@ def main() -> None:
 # -- train ------------------------------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(cls=_WithRecipes)
 @_NAME
 @_DATA
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
@@ -73,6 +99,7 @@ def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tup
     trainer = _trainer(recipe, style, training, options["lr"])
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
+        _check_folder(options["checkpoint"])
         callbacks.append(Checkpoint(options["checkpoint"]))
     validation = test if recipe.validates else None
     trainer.fit(
@@ -84,6 +111,13 @@ def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tup
         resume=options["resume"],
     )
     return trainer, str(recipe.report(trainer, test))
+
+
+def _check_folder(path: str) -> None:
+    """FileNotFoundError, before the work of an epoch is lost, where a file cannot be written for want of its folder."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
 
 
 def _recipe(name: str) -> Any:
@@ -121,7 +155,7 @@ def _progress(recipe: Any, style: str) -> list[Any]:
 # -- eval -------------------------------------------------------------------------------------------------------
 
 
-@main.command("eval")
+@main.command("eval", cls=_WithRecipes)
 @_NAME
 @click.option("--checkpoint", type=click.Path(dir_okay=False), required=True, help="A file of train --checkpoint.")
 @_DATA
@@ -148,7 +182,12 @@ def _guard(action: Callable[[], Any]) -> Any:
     except BrokenPipeError:  # whoever read the output has left; click ends in silence
         raise
     except (ValueError, ImportError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_shortened(str(error))) from None
+
+
+def _shortened(message: str, width: int = 300) -> str:
+    """A message with its lines cut: of a checkpoint of another model the names of all weights fill pages."""
+    return "\n".join(line if len(line) <= width else f"{line[:width]} ..." for line in message.splitlines())
 
 
 def _set_threads(threads: int | None) -> None:
@@ -159,7 +198,7 @@ def _set_threads(threads: int | None) -> None:
 # -- generate ---------------------------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(cls=_WithWriters)
 @_NAME
 @click.option("--checkpoint", type=click.Path(dir_okay=False), required=True, help="A file of train --checkpoint.")
 @click.option("--prompt", default="", help="The text to go on with; by default the model begins a line.")

@@ -9,7 +9,12 @@ import click
 
 from .train.recipes import RECIPES, TextRecipe
 
-__all__ = ["write"]
+__all__ = ["write", "writers"]
+
+
+def writers() -> dict[str, TextRecipe]:
+    """The recipes whose models write, by name."""
+    return {name: recipe for name, recipe in RECIPES.items() if isinstance(recipe, TextRecipe)}
 
 
 def write(recipe: Any, checkpoint: str, prompt: str, length: int, **options: Any) -> None:
@@ -20,8 +25,7 @@ def write(recipe: Any, checkpoint: str, prompt: str, length: int, **options: Any
             that the model does not know. OSError: the file cannot be read.
     """
     if not isinstance(recipe, TextRecipe):
-        writing = [name for name, each in RECIPES.items() if isinstance(each, TextRecipe)]
-        raise ValueError(f"{recipe.name} writes no text; those that do: {', '.join(writing)}")
+        raise ValueError(f"{recipe.name} writes no text; those that do: {', '.join(writers())}")
     model = recipe.load(checkpoint)
     pieces = model.write(prompt, length, **options)
     click.echo(prompt, nl=False)

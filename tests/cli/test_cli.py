@@ -108,6 +108,7 @@ def test_mnist_files(tmp_path, monkeypatch):
         ),
         (("eval", "resnet", "--checkpoint", "x"), "Error: unknown recipe 'resnet'; known: mnist-cnn, "),
         (("train", "mnist-cnn", "--data", "cifar"), "Error: data 'cifar' is neither one of digits, mnist, "),
+        (("train", "linear-regression", "--data", "mnist"), "Error: data 'mnist' is unknown; linear-regression makes"),
         (("train", "mlp", "--style", "keras"), "Error: mlp has no Keras form; known: mnist-cnn, "),
         (("train", "mlp", "--resume", "none.safetensors"), "No such file or directory: 'none.safetensors'"),
         (("train", "mlp", "--checkpoint", "none/a.safetensors", "--epochs", "1"), "No such file or directory"),
@@ -117,10 +118,27 @@ def test_errors(args, message):
     assert message in run(*args, code=1)
 
 
+def test_a_missing_folder_is_told_before_training():
+    output = run("train", "mlp", "--checkpoint", "none/a.safetensors", "--epochs", "1", code=1)
+    assert output == f"{FIRST}\nError: [Errno 2] No such file or directory: 'none'\n"
+
+
+def test_help_lists_the_recipes():
+    writers = [name for name, recipe in recipes.RECIPES.items() if isinstance(recipe, recipes.TextRecipe)]
+    for command, names in (("train", [*recipes.RECIPES]), ("eval", [*recipes.RECIPES]), ("generate", writers)):
+        listed = run(command, "--help").split("\nRecipes:\n")[1]
+        assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == names
+        for name in names:
+            assert " ".join([name, recipes.RECIPES[name].about]) in " ".join(listed.split())
+
+
 def test_a_checkpoint_of_another_model(tmp_path):
     path = str(tmp_path / "a.safetensors")
     run("train", "mlp", "--epochs", "1", "--checkpoint", path)
-    assert "the checkpoint does not fit this run" in run("eval", "mnist-cnn", "--checkpoint", path, code=1)
+    output = run("eval", "mnist-cnn", "--checkpoint", path, code=1)
+    assert "the checkpoint does not fit this run" in output
+    output = run("eval", "dates-transformer", "--checkpoint", path, code=1)
+    assert max(map(len, output.splitlines())) < 310  # not the names of all weights
     (tmp_path / "a.safetensors").write_bytes(b"junk" * 10)
     assert "not a safetensors file" in run("eval", "mlp", "--checkpoint", path, code=1)
 

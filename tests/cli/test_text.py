@@ -13,7 +13,7 @@ import tinydl
 from tinydl import optim
 from tinydl.cli import main
 from tinydl.models import LSTMText, TextModel
-from tinydl.text import Characters
+from tinydl.text import Characters, Words
 from tinydl.train import Callback, Checkpoint, checkpoint, recipes
 
 TEXT = "the quick brown fox jumps over a lazy dog,\nand the dog sleeps on.\n" * 40
@@ -245,8 +245,12 @@ def test_generate_nothing(trained):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("mnist-cnn",), "Error: mnist-cnn writes no text; those that do: text-lstm, text-lstm-words"),
+        (("mnist-cnn",), "Error: mnist-cnn writes no text; those that do: text-lstm, text-lstm-words, text-gpt\n"),
         (("gpt9",), "Error: unknown recipe 'gpt9'; known: mnist-cnn, "),
+        (
+            ("dates-seq2seq",),
+            "Error: dates-seq2seq writes no text; those that do: text-lstm, text-lstm-words, text-gpt\n",
+        ),
         (("text-lstm", "--prompt", "a7"), "Error: encode: the character '7' at position 1 is not among the vocabulary"),
     ],
 )
@@ -269,6 +273,10 @@ def test_files_that_hold_no_such_model(tmp_path):
         ({"model": {"0.weight": np.zeros(3)}}, "the state holds no vocabulary"),
         ({"model": 5}, "it holds no model"),
         ({"model": {**state, "_extra_state": {"vocabulary": {"unit": "word"}}}}, "wanted a state of character"),
+        (
+            {"model": TextModel(recipes.recipe("text-lstm-words").model(1), Words(["<unk>"])).state_dict()},
+            "its tokens are words, not characters",
+        ),
         ({"model": {**state, "model.head.weight": np.zeros((3, 5))}}, "size mismatch for model.head.weight"),
         ({"model": {k: v for k, v in state.items() if "head" not in k}}, "Missing key"),
     ]

@@ -163,6 +163,19 @@ def test_lengths_of_one(build):
     assert model(tinydl.tensor([[3]]), tinydl.tensor([[1]])).shape == (1, 1, 7)
 
 
+def test_no_sequences(build):
+    model, none = build(), tinydl.tensor(np.zeros((0, 3), np.int64))
+    assert model(none, none).shape == (0, 3, 7)
+    assert model.greedy(none, 4).shape[0] == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 3), (2,)])
+def test_wrong_targets(build, shape):
+    source = tinydl.tensor([[3, 4], [5, 6]])
+    with pytest.raises(ValueError, match=r"got targets of shape \(.*\), wanted \(2, L\), one for each source"):
+        build()(source, tinydl.ones(*shape, dtype=tinydl.int64))
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -183,6 +196,8 @@ def test_wrong_ids(build):
         build()(tinydl.tensor([[3, 11]]), tinydl.tensor([[1]]))
     with pytest.raises(IndexError):
         build()(tinydl.tensor([[3, 4]]), tinydl.tensor([[7]]))
+    with pytest.raises(TypeError, match="got sources of list, wanted a tensor"):
+        build().greedy([[3]], 2)
     with pytest.raises(ValueError, match="longest=0, wanted at least 1"):
         build().greedy(tinydl.tensor([[3]]), 0)
 

@@ -380,6 +380,14 @@ def test_attention_refusals():
         causal_self_attention(x, tinydl.ones(12, 4, dtype="float64"), None, 2)
     with pytest.raises(TypeError, match="wanted float32 or float64"):
         causal_self_attention(x.to("int64"), tinydl.ones(12, 4, dtype="int64"), None, 2)
+    w = tinydl.ones(12, 4)
+    for heads, window in ((0, None), (-2, None), (2, 0), (2, -1)):
+        with pytest.raises(ValueError, match="wanted at least 1"):
+            causal_self_attention(x, w, None, heads, window=window)
+    for positions, dtype in ((4, "float32"), (1, "float32"), (3, "float64")):
+        phases = rotary_phases(0, positions, 2, 2, np.dtype(dtype))
+        with pytest.raises(ValueError, match=r"got phases of complex.*, wanted those of 3 positions in all heads"):
+            causal_self_attention(x, w, None, 2, phases)
 
 
 def test_a_saved_input_is_guarded():

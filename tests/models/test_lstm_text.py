@@ -190,6 +190,8 @@ def test_wrong_rates(rate):
     for name in ("dropout", "recurrent_dropout"):
         with pytest.raises(ValueError, match=f"LSTMText: got {name}={rate}"):
             LSTMText(5, **{name: rate})
+    with pytest.raises(ValueError, match="LSTMText: got vocabulary_size=0, wanted at least 1"):
+        LSTMText(0)
 
 
 @pytest.mark.parametrize("call", ["forward", "step"])
@@ -201,11 +203,14 @@ def test_wrong_rates(rate):
         ([1, 2], ValueError, r"ids of shape \(2,\), wanted \(N, L\) with L at least 1"),
         (np.zeros((2, 0), np.int64), ValueError, r"ids of shape \(2, 0\)"),
         ([[0.5]], TypeError, "float32"),
+        (1, ValueError, r"ids of shape \(\), wanted \(N, L\)"),
     ],
 )
 def test_wrong_ids(call, values, error, message):
     with pytest.raises(error, match=message):
         getattr(make().eval(), call)(tinydl.tensor(values))
+    with pytest.raises(TypeError, match="LSTMText: got ids of list, wanted a tensor"):
+        getattr(make().eval(), call)([[1, 2]])
 
 
 def test_wrong_states(rng):
@@ -218,6 +223,14 @@ def test_wrong_states(rng):
         model.step(tinydl.tensor([[1], [V]]), (h, c))
     with tinydl.no_grad(), pytest.raises(ValueError, match=r"ids of shape \(2, 0\)"):
         model.step(tinydl.tensor(np.zeros((2, 0), np.int64)), (h, c))
+    with pytest.raises(ValueError, match=r"ids of shape \(\)"):
+        model.step(tinydl.tensor(1), (h, c))
+    for state in (3, (h,), (h, c, c), (h, None), (h.tolist(), c.tolist()), h):
+        with pytest.raises(TypeError, match=r"LSTMText: got a state of \w+, wanted the \(h, c\) that a step returned"):
+            model.step(ids(rng, 2, 1), state)
+    for cut in (1, 2):
+        with tinydl.no_grad(), pytest.raises(TypeError, match=r"got dtypes float(32|64) and float(32|64)"):
+            model.step(ids(rng, 2, cut), (h.float(), c.float()))
 
 
 def test_no_sequences():

@@ -157,12 +157,15 @@ def test_states_do_not_share_memory(rng):
     assert np.array_equal(y.detach().numpy(), before)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("which", ["x", "w", "u", "h0", "c0", "y"])
-def test_what_changes_in_place_before_backward(which, rng):
-    shapes = {"x": (3, 2, 4), "w": (20, 4), "u": (20, 5), "h0": (2, 5), "c0": (2, 5)}
+def test_what_changes_in_place_before_backward(which, batch_first, rng):
+    x = (2, 3, 4) if batch_first else (3, 2, 4)
+    shapes = {"x": x, "w": (20, 4), "u": (20, 5), "h0": (2, 5), "c0": (2, 5)}
     given = {name: tinydl.tensor(normal(rng, s)) for name, s in shapes.items()}
     given["u"].requires_grad_()
-    y = recurrent("lstm", given["x"], given["w"], given["u"], h0=given["h0"], c0=given["c0"])[0]
+    states = {"h0": given["h0"], "c0": given["c0"]}
+    y = recurrent("lstm", given["x"], given["w"], given["u"], **states, batch_first=batch_first)[0]
     with tinydl.no_grad():
         (y if which == "y" else given[which]).mul_(0)
     with pytest.raises(RuntimeError, match="changed in place"):

@@ -124,6 +124,9 @@ def test_tokens_out_of_range():
     for token in (40, -1):
         with pytest.raises(IndexError, match=f"index {token} is out of range"):
             next(generate(LSTMText(40), [0, token], 3))
+        for greedy in (False, True):
+            with pytest.raises(IndexError, match=rf"got exclude=\[1, {token}\], wanted tokens from 0 to 39"):
+                next(generate(LSTMText(40), [0], 3, greedy=greedy, exclude=[1, token]))
 
 
 def test_a_model_gone_mad():

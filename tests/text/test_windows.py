@@ -78,6 +78,11 @@ def test_wrong_calls(args, message):
         TokenWindows(*args)
 
 
+def test_ids_that_are_no_whole_numbers():
+    with pytest.raises(TypeError, match="TokenWindows: got ids of float64, wanted whole numbers"):
+        TokenWindows(np.arange(20) / 2, 5)
+
+
 def test_an_index_out_of_range():
     data = TokenWindows(np.arange(41), 10)
     for index in (4, -5):

@@ -58,6 +58,9 @@ def test_exact_match():
     metric.update(output, target)
     metric.update(output[:1], target[:1])
     assert metric.result() == 3 / 4
+    metric.reset()
+    metric.update(output, target, np.array([[0.5], [2.0], [1.0]]))
+    assert metric.result() == 1.5 / 3.5
     assert metric.name == "exact_match"
 
 

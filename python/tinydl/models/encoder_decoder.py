@@ -52,6 +52,12 @@ class EncoderDecoder(nn.Module):
             for module, mode in before:
                 module.training = mode
 
+    def _check_given(self, source: Tensor, given: Tensor) -> None:
+        """ValueError unless target tokens (N, L) belong to sources (N, S)."""
+        if given.ndim != 2 or len(given) != len(source):
+            name, batch = type(self).__name__, len(source)
+            raise ValueError(f"{name}: got targets of shape {given.shape}, wanted ({batch}, L), one for each source")
+
     def _greedy(self, source: Tensor, longest: int) -> Tensor:
         state = self.encode(source)
         ids = np.full(len(source), self.start)
@@ -69,6 +75,8 @@ class EncoderDecoder(nn.Module):
     def _seen(self, source: Tensor) -> Array:
         """Which tokens of sources (N, S) are not padding; ValueError unless each has such, and only padding behind."""
         name = type(self).__name__
+        if not isinstance(source, Tensor):
+            raise TypeError(f"{name}: got sources of {type(source).__name__}, wanted a tensor")
         if source.ndim != 2 or not source.shape[1]:
             raise ValueError(f"{name}: got sources of shape {source.shape}, wanted (N, S) with at least one token")
         seen: Array = source._data != self.pad

@@ -53,6 +53,8 @@ class LSTMText(LanguageModel):
         recurrent_dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        if vocabulary_size < 1:
+            raise ValueError(f"LSTMText: got vocabulary_size={vocabulary_size}, wanted at least 1")
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= rate <= 1:
                 raise ValueError(f"LSTMText: got {name}={rate}, wanted a probability in [0, 1]")
@@ -84,22 +86,32 @@ class LSTMText(LanguageModel):
         """Logits (N, V) of the token after ids (N, L), and (h, c), each (N, units), from which the next step goes on.
 
         Nothing is dropped, in training neither.
+
+        Raises:
+            IndexError: an id is no token. ValueError: no token at all, or states of another batch or size.
+            TypeError: the state is no pair of tensors, or of another dtype than the weights.
         """
         if state is None:
             _, h, c = recurrent("lstm", self._embedded(ids), *_parameters(self.lstm))
             return self.head(h), (h, c)
-        wanted = (len(ids), self.lstm.hidden_size)
-        if not state[0].shape == state[1].shape == wanted:
-            raise ValueError(f"LSTMText: got states {state[0].shape} and {state[1].shape}, wanted {wanted}")
+        _check_ids(ids)
+        self._check_state(ids, state)
         if ids.shape[1:] == (1,) and not is_grad_enabled() and state[0].dtype.char in KERNEL_CHARS:
             return self._next(ids._data[:, 0], state[0]._data, state[1]._data)
         _, h, c = recurrent("lstm", self._embedded(ids), *[*_parameters(self.lstm), *state])
         return self.head(h), (h, c)
 
+    def _check_state(self, ids: Tensor, state: State) -> None:
+        h, c = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        if not (isinstance(h, Tensor) and isinstance(c, Tensor)):
+            raise TypeError(f"LSTMText: got a state of {type(state).__name__}, wanted the (h, c) that a step returned")
+        wanted = (ids.shape[0], self.lstm.hidden_size)
+        if not h.shape == c.shape == wanted:
+            raise ValueError(f"LSTMText: got states {h.shape} and {c.shape}, wanted {wanted}")
+
     def _embedded(self, ids: Tensor) -> Tensor:
         """(L, N, embedding)."""
-        if ids.ndim != 2 or not ids.shape[1]:
-            raise ValueError(f"LSTMText: got ids of shape {ids.shape}, wanted (N, L) with L at least 1")
+        _check_ids(ids)
         return self.embedding(ids.t())  # type: ignore[no-any-return]
 
     def _next(self, ids: Array, h: Array, c: Array) -> tuple[Tensor, State]:
@@ -115,6 +127,13 @@ class LSTMText(LanguageModel):
         h = gates[:, 3 * n :] * kernels.tanh(c)
         v, b = [weight._data for weight in _parameters(self.head)]
         return Tensor(kernels.matmul(h, v.T, b)), (Tensor(h), Tensor(c))
+
+
+def _check_ids(ids: Tensor) -> None:
+    if not isinstance(ids, Tensor):
+        raise TypeError(f"LSTMText: got ids of {type(ids).__name__}, wanted a tensor")
+    if ids.ndim != 2 or not ids.shape[1]:
+        raise ValueError(f"LSTMText: got ids of shape {ids.shape}, wanted (N, L) with L at least 1")
 
 
 def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:

@@ -76,6 +76,7 @@ class RecurrentSeq2Seq(EncoderDecoder):
     def forward(self, source: Tensor, given: Tensor) -> Tensor:
         """Logits (N, L, V) for sources (N, S) and the target tokens before each, (N, L)."""
         state = self.encode(source)
+        self._check_given(source, given)
         hidden, _ = self._decode(given, state.hidden)
         return self._logits(hidden, state)
 

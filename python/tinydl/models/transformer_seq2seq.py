@@ -85,6 +85,7 @@ class TransformerSeq2Seq(EncoderDecoder):
     def forward(self, source: Tensor, given: Tensor) -> Tensor:
         """Logits (N, L, V) for sources (N, S) and the target tokens before each, (N, L)."""
         hidden = Tensor(~self._seen(source))
+        self._check_given(source, given)
         outputs = self.transformer(
             self._embedded(self.source_embedding, source),
             self._embedded(self.target_embedding, given),
@@ -131,7 +132,8 @@ class TransformerSeq2Seq(EncoderDecoder):
             rows = slice(first * x.shape[2], last * x.shape[2])
             weight, bias = weight[rows], bias[rows]
         both = linear(x, weight, bias)
-        apart = both.reshape(*x.shape[:2], last - first, self.heads, -1).permute(2, 0, 3, 1, 4)
+        size = x.shape[2] // self.heads
+        apart = both.reshape(*x.shape[:2], last - first, self.heads, size).permute(2, 0, 3, 1, 4)
         return list(apart.unbind(0))
 
     def _attended(
@@ -139,4 +141,4 @@ class TransformerSeq2Seq(EncoderDecoder):
     ) -> Tensor:
         """The attention's output (N, 1, E) for queries, keys and values in heads."""
         y = scaled_dot_product_attention(q, k, v, seen)
-        return attention.out_proj(y.transpose(1, 2).reshape(len(y), 1, -1))  # type: ignore[no-any-return]
+        return attention.out_proj(y.transpose(1, 2).reshape(len(y), 1, attention.embed_dim))  # type: ignore[no-any-return]

@@ -49,15 +49,15 @@ class Recurrent(Function):
         h, c, candidate = kernels.recurrent(
             self.cell, gates, u, recurrent_bias, h0, c0, self.mask, self.valid, self.reverse
         )
-        self.save(x, rows, w, u, h0, c0, gates, h, c, candidate)
-        last = 0 if self.reverse else -1
         out = h.transpose(1, 0, 2) if self.batch_first else h
+        self.save(x, out, rows, w, u, h0, c0, gates, h, c, candidate)
+        last = 0 if self.reverse else -1
         return (out, h[last].copy()) if c is None else (out, h[last].copy(), c[last].copy())
 
     def backward(
         self, dh: Array | None, dh_last: Array | None, dc_last: Array | None = None
     ) -> tuple[Array | None, ...]:
-        _, rows, w, u, h0, c0, gates, h, c, candidate = self.saved  # x itself is kept for its version
+        _, _, rows, w, u, h0, c0, gates, h, c, candidate = self.saved  # x and the result are kept for their versions
         kernels = backend.of(h)
         if self.batch_first and dh is not None:
             dh = dh.transpose(1, 0, 2)
@@ -146,9 +146,9 @@ def recurrent(
 
     Shapes: input (T, B, I), weight (G H, I), recurrent_weight (G H, H), biases (G H,), states (B, H), where G is 1, 4
     (in the order i f g o) or 3 (s z n); the result (T, B, H). With `batch_first` the input is (B, T, I) and the result
-    (B, T, H). Steps t with valid[t, b] False leave the states of
-    sequence b as they were; `mask` (B, H) multiplies h_{t-1} in every step (recurrent dropout), in U h_{t-1} and in z
-    h_{t-1}. `reverse` goes from the last step to the first.
+    (B, T, H). Steps t with valid[t, b] False leave the states of sequence b as they were; `mask` (B, H) multiplies
+    h_{t-1} in every step (recurrent dropout), in U h_{t-1} and in z h_{t-1}. `reverse` goes from the last step to the
+    first.
 
     Raises:
         ValueError: the shapes do not fit, there is no time step, c0 is given for another cell than lstm, or the mask
@@ -181,9 +181,8 @@ def recurrent(
         raise ValueError(f"recurrent: got c0 for {cell}, wanted None: only lstm has such a state")
     if mask is not None and mask.requires_grad:
         raise ValueError("recurrent: the mask gets no gradient; detach it")
-    function = Recurrent(
-        cell, reverse, None if valid is None else valid.copy(), None if mask is None else mask._data.copy(), batch_first
-    )
+    steps = None if valid is None or not valid.size else valid.copy()
+    function = Recurrent(cell, reverse, steps, None if mask is None else mask._data.copy(), batch_first)
     return function.apply(*operands)  # type: ignore[no-any-return]
 
 

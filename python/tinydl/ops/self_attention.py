@@ -133,12 +133,21 @@ def causal_self_attention(
     """
     op = "causal_self_attention"
     check_operands(op, x, weight, bias)
-    if x.ndim != 3 or weight.ndim != 2 or x.shape[2] != weight.shape[1] or weight.shape[0] % (3 * heads):
+    if heads < 1 or (window is not None and window < 1):
+        raise ValueError(f"{op}: got {heads} heads and a window of {window}, wanted at least 1")
+    width = weight.shape[0] if weight.ndim == 2 else 0
+    if x.ndim != 3 or not width or x.shape[2] != weight.shape[1] or width % (3 * heads):
         raise ValueError(
             f"{op}: got x {x.shape}, weight {weight.shape} and {heads} heads, wanted (N, L, features) and "
             "(3 heads E, features)"
         )
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64")
+    turns = x.shape[1], width // 3
+    if phases is not None and (phases.shape != turns or phases.real.dtype != x.dtype):
+        raise ValueError(
+            f"{op}: got phases of {phases.dtype} and shape {phases.shape}, wanted those of {turns[0]} positions in all "
+            f"heads, {turns}, of the precision of {x.dtype}"
+        )
     out: Tensor = SelfAttention(heads, phases, window, float(dropout_p)).apply(x, weight, bias)
     return out

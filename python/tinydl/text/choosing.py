@@ -77,17 +77,21 @@ def chooser(
 ) -> Choice:
     """A function from a row of logits (V,) to a token; for the arguments see `generate`.
 
-    The function raises ValueError where a logit is NaN or infinity, or all are minus infinity.
+    The function raises ValueError where a logit is NaN or infinity, or all are minus infinity, and IndexError where
+    `exclude` has a token that is not among them.
 
     >>> chooser(greedy=True)(np.array([1.0, 3.0, 2.0]))
     1
     """
     _check(temperature, top_k, top_p, seed, generator)
     banned = list(exclude)
+    lowest, highest = (min(banned), max(banned)) if banned else (0, 0)
 
     def allowed(logits: Array) -> Array:
         row = logits.astype(np.float64)
         if banned:
+            if lowest < 0 or highest >= len(row):
+                raise IndexError(f"generate: got exclude={banned}, wanted tokens from 0 to {len(row) - 1}")
             row[banned] = -math.inf
         return row
 

@@ -48,7 +48,7 @@ def generate(
     Raises:
         ValueError: there is no token to go on after, or an argument is out of range; while iterating, where the model
             gives NaN or infinity.
-        IndexError: a token is not in the model's vocabulary.
+        IndexError: a token, one to exclude too, is not in the model's vocabulary.
 
     >>> from tinydl.models import LSTMText
     >>> model = LSTMText(5)

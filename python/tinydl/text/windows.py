@@ -24,6 +24,7 @@ class TokenWindows(Dataset):
 
     Raises:
         ValueError: the text is too short for a single window, or `length` is below 1.
+        TypeError: the ids are no whole numbers.
 
     >>> x, y = TokenWindows(np.arange(10), 3)[1]
     >>> x.tolist(), y.tolist()
@@ -33,7 +34,8 @@ class TokenWindows(Dataset):
     def __init__(self, ids: Array, length: int, shifted: bool = False, vocabulary: Vocabulary | None = None) -> None:
         if length < 1:
             raise ValueError(f"TokenWindows: got length={length}, wanted at least 1")
-        self.ids = np.ascontiguousarray(ids, np.int64)
+        given = np.asarray(ids)
+        self.ids = np.ascontiguousarray(given, np.int64)
         self.length = length
         self.shifted = shifted
         self.vocabulary = vocabulary
@@ -43,6 +45,8 @@ class TokenWindows(Dataset):
                 f"TokenWindows: got ids of shape {self.ids.shape}, wanted one axis and {room} tokens or more "
                 f"for windows of {length}"
             )
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"TokenWindows: got ids of {given.dtype}, wanted whole numbers")
         self._count = (len(self.ids) - room) // length + 1
         self._within = np.arange(length)
 

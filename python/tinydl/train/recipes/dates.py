@@ -17,7 +17,7 @@ from ...tensor import Array, Tensor
 from ...text import dates
 from ...utils.data import Dataset
 from ..callbacks import Callback
-from ..metrics import Metric
+from ..metrics import Metric, spread
 from ..trainer import Trainer
 from .recipe import Recipe
 from .schedule import WarmUpCosine
@@ -49,8 +49,7 @@ class DatesRecipe(Recipe):
 
     def data(self, source: str) -> tuple[Dataset, Dataset]:
         """The training and the test set, without a common date; there is only the source "dates"."""
-        if source != self.source:
-            raise ValueError(f"data {source!r} is unknown; {self.name} makes its own")
+        self.check_own(source)
         return TextPairs(dates.pairs("train", self.samples)), TextPairs(dates.pairs("test", 1000))
 
     def build(self, data: Dataset) -> nn.Module:
@@ -122,9 +121,10 @@ class ExactMatch(Metric):
 
     def update(self, output: Array, target: Array, weight: Array | None = None) -> None:
         """Count a batch: logits (N, L, V) and ids (N, L)."""
-        right = (output.argmax(2) == target) | (target == dates.PAD)
-        self.total += int(right.all(1).sum())
-        self.count += len(target)
+        right = ((output.argmax(2) == target) | (target == dates.PAD)).all(1)
+        weights = np.ones(len(right)) if weight is None else spread(weight, right.shape)
+        self.total += float(weights[right].sum(dtype=np.float64))
+        self.count += float(weights.sum(dtype=np.float64))
 
 
 def _loss(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ class LineRecipe(Recipe):
 
     def data(self, source: str) -> tuple[Dataset, Dataset]:
         """100 points to train on, and 100 more."""
+        self.check_own(source)
         train, test = (make_data(100, "float32", random.Generator(part)) for part in range(2))
         return TensorDataset(*train), TensorDataset(*test)
 

@@ -50,6 +50,11 @@ class Recipe:
         """The training and the test set; ValueError where `source` names nothing known."""
         raise NotImplementedError
 
+    def check_own(self, source: str) -> None:
+        """For recipes that make their data: ValueError where other data is named."""
+        if source != self.source:
+            raise ValueError(f"data {source!r} is unknown; {self.name} makes its own")
+
     def build(self, data: Dataset) -> nn.Module:
         """A model with fresh parameters for such data."""
         raise NotImplementedError

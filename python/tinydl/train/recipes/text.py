@@ -159,7 +159,10 @@ class TextRecipe(Recipe):
         try:
             if not isinstance(state, Mapping):
                 raise ValueError("it holds no model")
-            model = self._with(models.text_model.vocabulary_of(state.get("_extra_state")))
+            vocabulary = models.text_model.vocabulary_of(state.get("_extra_state"))
+            if f"{vocabulary.unit}s" != self.unit:
+                raise ValueError(f"its tokens are {vocabulary.unit}s, not {self.unit}")
+            model = self._with(vocabulary)
             model.load_state_dict(state)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: not a checkpoint of {self.name}: {error}") from None
