@@ -116,6 +116,26 @@ def test_large_scores(isa, rng):
         check((q, k, v, grad), mask, 1.0, False)
 
 
+@pytest.mark.parametrize("scale", [1e3, 1e5, 1e9])
+@pytest.mark.parametrize("more", [{}, {"causal": True}, {"mask": True}, {"p": 0.5, "seed": 3}])
+def test_rows_that_see_one_key(more, scale, isa, rng):
+    """Probabilities are 1 and 0 backward too, though rounding moves scores of this size by far more than 1."""
+    _, k, v, grad = operands(rng, (1, 2, 2, 160, 160, 64, 40))
+    q = np.float32(scale) * k
+    options = {**more, "mask": rng.random((160, 160)) < 0.7 if "mask" in more else None}
+    if options["mask"] is not None:
+        np.fill_diagonal(options["mask"], True)
+    o, lse = _cpu.attention(q, k, v, scale=1.0, **options)
+    dq, dk, dv = _cpu.attention_backward(grad, q, k, v, o=o, lse=lse, scale=1.0, **options)
+    kept = _cpu.dropout(np.ones((1, 2, 160, 160), np.float32), options.get("p", 0), options.get("seed", 0), 0)[0]
+    kept = np.diagonal(kept, axis1=2, axis2=3)[..., None]
+    assert_close(o, kept * v, "attention")
+    assert_close(dv, kept * grad, "attention")
+    size = np.sum(np.abs(v * grad), -1).max() / (1 - options.get("p", 0))
+    for got, factor in ((dq, k), (dk, q)):
+        assert_close(got, np.zeros_like(got), "attention", length=64, scale=size * np.abs(factor).max())
+
+
 def test_rows_that_see_nothing(isa, rng):
     shape = (1, 2, 1, 9, 140, 6, 6)
     given = operands(rng, shape)
