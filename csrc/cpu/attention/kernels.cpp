@@ -97,7 +97,7 @@ bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& 
 }
 
 const char* tiles_refused(const AttentionShape& s) {
-  const int64_t side = smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side);
+  const int64_t side = larger(1, smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side));
   if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
     return "no matrix tiles: a side is too short to pay for the split";
   return nullptr;
