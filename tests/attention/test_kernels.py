@@ -116,6 +116,26 @@ def test_large_scores(isa, rng):
         check((q, k, v, grad), mask, 1.0, False)
 
 
+@pytest.mark.parametrize("scale", [1e3, 1e5, 1e9])
+@pytest.mark.parametrize("more", [{}, {"causal": True}, {"mask": True}, {"p": 0.5, "seed": 3}])
+def test_rows_that_see_one_key(more, scale, isa, rng):
+    """Probabilities are 1 and 0 backward too, though rounding moves scores of this size by far more than 1."""
+    _, k, v, grad = operands(rng, (1, 2, 2, 160, 160, 64, 40))
+    q = np.float32(scale) * k
+    options = {**more, "mask": rng.random((160, 160)) < 0.7 if "mask" in more else None}
+    if options["mask"] is not None:
+        np.fill_diagonal(options["mask"], True)
+    o, lse = _cpu.attention(q, k, v, scale=1.0, **options)
+    dq, dk, dv = _cpu.attention_backward(grad, q, k, v, o=o, lse=lse, scale=1.0, **options)
+    kept = _cpu.dropout(np.ones((1, 2, 160, 160), np.float32), options.get("p", 0), options.get("seed", 0), 0)[0]
+    kept = np.diagonal(kept, axis1=2, axis2=3)[..., None]
+    assert_close(o, kept * v, "attention")
+    assert_close(dv, kept * grad, "attention")
+    size = np.sum(np.abs(v * grad), -1).max() / (1 - options.get("p", 0))
+    for got, factor in ((dq, k), (dk, q)):
+        assert_close(got, np.zeros_like(got), "attention", length=64, scale=size * np.abs(factor).max())
+
+
 def test_rows_that_see_nothing(isa, rng):
     shape = (1, 2, 1, 9, 140, 6, 6)
     given = operands(rng, shape)
@@ -147,6 +167,17 @@ def test_operands_of_any_scale(scales, isa, rng):
     assert_close(got, reference.run(*given, None, 0.1)[0], "attention", length=170, scale=size)
 
 
+def test_no_keys_with_tiles_for_all_sizes(isa, rng):
+    before = backend.tile_threshold()
+    backend.set_tile_threshold(0, 0)
+    try:
+        run(*operands(rng, (1, 1, 1, 40, 40, 32, 32)))  # leaves memory in use
+        for got in run(*operands(rng, (1, 1, 1, 40, 0, 32, 32))):
+            assert not got.any()
+    finally:
+        backend.set_tile_threshold(*before)
+
+
 def test_infinities_and_nans_beside_matrix_tiles(isa, rng):
     q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
     v[0, 0, 7, 3] = np.inf
@@ -174,6 +205,19 @@ def test_fewer_products_at_lower_precision(rng):
             backend.set_float32_matmul_precision(before)
     assert errors[0] < 2e-6
     assert errors[0] <= errors[1] <= errors[2] < 3e-2
+
+
+def test_gradients_stay_finite_at_lower_precision(isa, rng):
+    """Masked scores are larger backward, without tiles, than the sums of their exponentials were forward."""
+    _, k, v, grad = operands(rng, (1, 1, 1, 160, 160, 64, 40))
+    k[:] = 16.06  # bfloat16: 16
+    before = backend.float32_matmul_precision()
+    backend.set_float32_matmul_precision("medium")
+    try:
+        for got in run(k, k, v, grad, np.tri(160, dtype=bool), 1.0):
+            assert np.isfinite(got).all()
+    finally:
+        backend.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 700, 600, 40, 24), (2, 6, 3, 140, 130, 16, 16), (1, 2, 2, 1, 500, 32, 32)])

@@ -66,6 +66,25 @@ def test_masks(cell, isa, rng):
         assert_close(h, hs, "recurrent", length=20, scale=1 + np.abs(hs))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gates_of_any_size(dtype, isa):
+    """Saturated gates are exactly 0, 1 or -1; neither an infinity nor a NaN upsets a neighbour."""
+    x = np.array([0, -0.0, 1e-45, -1e-38, 1e-20, 100, -100, 1e38, -1e38, np.inf, -np.inf, np.nan, 1], dtype)
+    size = x.size
+    none = np.zeros((3 * size, size), dtype)
+    for cell in ("rnn_tanh", "gru"):
+        gates = np.tile(x, GATES[cell])[None, None]
+        _cpu.recurrent(cell, gates, none[: gates.size], None, None, None)
+        got = gates.reshape(-1, size)
+        assert_close(got[-1], np.tanh(x.astype(np.float64)), "recurrent")
+        far = np.abs(x) >= 100
+        assert np.array_equal(got[-1][far], np.sign(x[far]))
+        for gate in got[:-1]:
+            assert dtype == np.float64 or np.array_equal(gate[far], x[far] > 0)  # e^-100 is no float32
+            with np.errstate(over="ignore"):
+                assert_close(gate, 1 / (1 + np.exp(-x.astype(np.float64))), "recurrent")
+
+
 def states_and_kept(cell, o, **more):
     gates = o["gates"].copy()
     h, c, candidate = _cpu.recurrent(cell, gates, o["weight"], o["bias"], o["h0"], o["c0"], **more)

@@ -176,7 +176,8 @@ struct AttentionBackward {
       const int lanes = static_cast<int>(smaller(V::size, n - j));
       V s = V::load(p + j);
       if (added) s = s + load_first(added + j, lanes);
-      V e = exp(s - lse), d = V::load(ds + j), kept = e;
+      // A score may be rounded otherwise than forward, on tiles of lower precision by far.
+      V e = exp(min(V(T(0)), s - lse)), d = V::load(ds + j), kept = e;
       if (words) {
         const V factor = keep_factor(words + j);
         kept = e * factor;

@@ -97,7 +97,7 @@ bool forward_on_tiles(const AttentionShape& shape, const AttentionInput<float>& 
 }
 
 const char* tiles_refused(const AttentionShape& s) {
-  const int64_t side = smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side);
+  const int64_t side = larger(1, smaller(s.causal ? kCausalTileSide : kTileSide, tile_threshold().side));
   if (s.queries < side || s.keys < side || s.features < kStepDepth || s.values < kStepDepth)
     return "no matrix tiles: a side is too short to pay for the split";
   return nullptr;
@@ -166,7 +166,7 @@ bool heads_suffice(const AttentionShape& s, const AttentionGrads<T>& grads) {
   const int64_t heads = s.batch * s.kv_heads;
   const int64_t keys = grads.dk.data || grads.dv.data ? 4 : 0, queries = grads.dq.data ? 3 : 0;
   const int64_t workers = workers_for(s.batch * s.heads * div_up(s.queries, kBlock), work_of<T>(s, 5));
-  return div_up(heads, workers) * (keys && queries ? 5 : keys) * workers <= heads * (keys + queries);
+  return div_up(heads, workers) * (keys && queries ? 5 : keys + queries) * workers <= heads * (keys + queries);
 }
 
 template <class Backward, class T, class Done>

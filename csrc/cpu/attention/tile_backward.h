@@ -20,8 +20,8 @@ struct BackwardRanges {
   bool are_exact(const AttentionShape& s) const {
     // The gradient beside probabilities from 2^-35 to 1.
     const bool upstream = d_o.largest() == 0 || (d_o.largest() < 200 && d_o.smallest() >= 64);
-    return upstream && split_is_exact(q, k, s.features) && split_is_exact(d_o, v, s.values) && counts(ds) &&
-           counts(q) && counts(k);
+    return upstream && scores_are_exact(q, k, s) && split_is_exact(d_o, v, s.values) && counts(ds) && counts(q) &&
+           counts(k);
   }
   // Of a factor of sums, what matters beside the largest is not lost.
   static bool counts(const SharedRange& x) {

@@ -12,13 +12,21 @@ namespace tinydl::TINYDL_TIER {
 
 inline int64_t whole_steps(int64_t n) { return div_up(n, kStepDepth) * kStepDepth; }
 
+// Whether scores can be made on the tiles, forward or backward. Where the other of the two has no tiles (a mask, other
+// exponents), its scores are rounded otherwise, and e^(s - lse) with them: by up to 2^-24 of the sums' largest size,
+// 2^16 here, beyond which probabilities would be off by more than a percent, then infinite.
+inline bool scores_are_exact(const SharedRange& q, const SharedRange& k, const AttentionShape& s) {
+  constexpr int kMostBits = 16;
+  return split_is_exact(q, k, s.features, kMostBits);
+}
+
 // The exponents of the operands of all workers.
 struct AttentionRanges {
   SharedRange q, k, v;
   bool are_exact(const AttentionShape& s) const {
     // Values beside probabilities from 2^-35 to 1.
     const bool values = v.largest() == 0 || (v.largest() < 200 && v.smallest() >= 64);
-    return values && split_is_exact(q, k, s.features);
+    return values && scores_are_exact(q, k, s);
   }
 };
 

@@ -33,19 +33,19 @@ class SharedRange {
   int largest_ = 0, margin_ = 0;
 };
 
-// Whether sums of k products stay finite and no partial product is lost.
+// Whether sums of k products stay finite, or below 2^most_bits, and no partial product is lost.
 //
 // With biased exponents a and b, |x y| lies in [2^(a + b - 254), 2^(a + b - 252)). Of x y the planes' products that
 // count reach down to 2^-24 of it, and tiles flush what is below 2^-126; the third plane of x itself lies 2^-16 below
 // it.
-inline bool split_is_exact(const SharedRange& a, const SharedRange& b, int64_t k) {
+inline bool split_is_exact(const SharedRange& a, const SharedRange& b, int64_t k, int most_bits = 127) {
   constexpr int kInfinity = 255, kSmallestFactor = 1 + 24, kSmallestProduct = 254 - 126 + 28;
   // Before zeros: a finite value that rounds to infinity would turn a product with zero into NaN.
   if (a.largest() == kInfinity || b.largest() == kInfinity) return false;
   if (a.largest() == 0 || b.largest() == 0) return true;
   int sum_bits = 0;
   while ((int64_t(1) << sum_bits) < k) ++sum_bits;
-  return a.largest() + b.largest() - 252 + sum_bits <= 127 && a.smallest() >= kSmallestFactor &&
+  return a.largest() + b.largest() - 252 + sum_bits <= most_bits && a.smallest() >= kSmallestFactor &&
          b.smallest() >= kSmallestFactor && a.smallest() + b.smallest() >= kSmallestProduct;
 }
 

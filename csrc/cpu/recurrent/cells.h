@@ -50,7 +50,7 @@ TINYDL_INLINE Vec<T> tanh_grad(Vec<T> y) {
 //   tanh x = (1 - e^-2x) / (1 + e^-2x), of which 1 - w - w t loses nothing near zero, where w = 1
 TINYDL_INLINE Vec<float> gate_sigmoid(Vec<float> x) {
   const Vec<float> one(1.0f);
-  const ExpParts e = exp_parts(-max(Vec<float>(-87.0f), min(Vec<float>(30.0f), x)));
+  const ExpParts e = exp_parts(-max(Vec<float>(-88.0f), min(Vec<float>(30.0f), x)));
   return one / (one + scale_by_power(one + e.t, e.n));
 }
 TINYDL_INLINE Vec<float> gate_tanh(Vec<float> x) {
