@@ -257,7 +257,8 @@ def _float32_products() -> str:
         return "fused multiply-adds"
     side, work = backend.tile_threshold()
     return (
-        f"matrix tiles from {side} x {side} and {work / 1e6:.0f} million multiply-adds on, precision "
+        f"matrix tiles from {side} x {side} ({side} x {side // 2} where the rows of A are contiguous) and "
+        f"{work / 1e6:.0f} million multiply-adds on, precision "
         f"{backend.float32_matmul_precision()}; else fused multiply-adds"
     )
 
