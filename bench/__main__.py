@@ -152,6 +152,7 @@ def main(
         written["rows"] = time_rows(families or tuple(MODULES), quick, rounds)
     if everything or "models" in families:
         written["page faults"] = count_faults(quick)
+    write(written, json_path, None, None)  # for a run that is stopped during the sweeps
     written["sweeps"] = time_sweeps(sweeps or (sweep.SWEEPS if everything and not quick else ()), quick, rounds)
     print("OpenMP libraries in this process:", ", ".join(openmp_libraries()) or "none")
     print(f"{time.monotonic() - start:.0f} s altogether")

@@ -93,8 +93,8 @@ def run(sweep: str, plan: Plan, show: Callable[[str], None], lines: list[Curve] 
         for value in curve.values:
             with using_threads(value if sweep == "threads" else backend.num_threads()):
                 row = curve.make(value)
-                memory = memory_of(row.ours)
                 result = measure(row, plan)
+                memory = memory_of(row.ours)  # afterwards: a training step changes what is compared
             points[str(value)] = {**result.as_json(), "memory": memory}
             show(format_point(value, result, points[str(curve.values[0])]["seconds"], memory))
         written[curve.name] = points

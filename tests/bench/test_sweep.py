@@ -55,7 +55,7 @@ def test_a_sweep_makes_and_times_each_point_under_its_threads(monkeypatch):
 
     monkeypatch.setattr(sweep, "measure", fake)
     written = run("threads", Plan(), shown.append, [Curve("a step", (1, 3), make)])
-    assert seen == [(1, 1), *[1] * 3, (3, 3), *[3] * 3]  # twice for the memory, once for the time
+    assert seen == [(1, 1), *[1] * 3, (3, 3), *[3] * 3]  # once for the time, then twice for the memory
     assert [point["seconds"] for point in written["a step"].values()] == [1e-3, 3e-3]
     assert shown[0] == "a step, by threads"
     assert "3.00 of the first" in shown[2]
@@ -74,6 +74,17 @@ def test_the_memory_of_attention_grows_with_the_length():
     (curve,) = curves("length")
     first, second, third = (memory_of(curve.make(length).ours) for length in (512, 1024, 2048))
     assert 1 < (third - second) / (second - first) < 3  # 4, if it held all pairs of positions
+
+
+def test_the_memory_is_counted_after_the_results_were_compared():
+    calls = []
+    row = Row("a step", lambda: calls.append(1) or float(len(calls)), {"peer": lambda: 1.0}, check=compare_first)
+    run("batch", Plan(rounds=2, seconds=1e-4, wait=0.0), lambda line: None, [Curve("a step", (1,), lambda value: row)])
+
+
+def compare_first(ours, theirs):
+    """What a training step's row does: the losses of the first steps must agree."""
+    assert ours == theirs
 
 
 def test_a_point_names_the_better_of_the_peers():
