@@ -8,9 +8,10 @@
 
 namespace tinydl::TINYDL_TIER {
 
-// Multiply-adds of a small product, rows that are too few for each packed element to be used often, and the longest
-// sum in one piece. Limits of 80^3 alone: 32 x 64 x 576 0.84 to 0.91 of now, 96^3 to 112^3 0.87 to 0.93,
-// 20 x 256 x 256 0.77 (one thread); 2560 rows by 65 x 16 are the faster for being packed (0.91).
+// Multiply-adds of a tiny product; of a small one, with the rows that are too few for each packed element to be used
+// often, and the longest sum in one piece. Tiny ones alone: 32 x 64 x 576 0.84 to 0.91 of now, 96^3 to 112^3 0.87 to
+// 0.93, 20 x 256 x 256 0.77 (one thread); 2560 rows by 65 x 16 are the faster for being packed (0.91).
+constexpr int64_t kTinyProduct = 80 * 80 * 80;
 constexpr int64_t kSmallProduct = 160 * 160 * 160;
 constexpr int64_t kSmallRows = 144;
 constexpr int64_t kSmallDepth = 1024;
@@ -22,8 +23,9 @@ constexpr int64_t kSweptElements = 256 * 1024;  // of B, beyond which it comes f
 // A stride of 0 would have the tile's loop over k end before it begins.
 template <class T>
 bool is_unpacked(int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a) {
-  const bool small = m * n * k <= kSmallProduct && m <= kSmallRows && k <= kSmallDepth;
-  return (small || m <= kFlatRows) && a.column_stride != 0;
+  const int64_t work = m * n * k;
+  const bool small = work <= kSmallProduct && m <= kSmallRows && k <= kSmallDepth;
+  return (work <= kTinyProduct || small || m <= kFlatRows) && a.column_stride != 0;
 }
 
 // One matrix of the batch, and what becomes of it.
