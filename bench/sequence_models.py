@@ -7,6 +7,7 @@ must agree. FLOPs are those of the products, forward and backward.
 A step of generation takes the token before and gives the next one's logits; what was seen is carried along.
 """
 
+import copy
 import functools
 
 import numpy as np
@@ -58,20 +59,32 @@ def training_step(library, model, loss_of, x, targets):
     return step
 
 
-def torch_step(make, loss_of, state, x, targets, compiled=False):
-    """PyTorch's step. It is compiled here, with the gradients, so that no timing holds that."""
+def torch_steps(model, loss_of, x, targets):
+    """PyTorch's step, and what makes the compiled one of a copy of the model."""
+    import torch
+
+    operands = torch.tensor(x), torch.tensor(targets)
+    compiled = functools.partial(compiled_step, copy.deepcopy(model), loss_of, *operands)
+    return {"torch": training_step(torch, model, loss_of, *operands)}, {"torch.compile": compiled}
+
+
+def compiled_step(model, loss_of, x, targets):
+    """PyTorch's step, compiled here, with the gradients, so that no timing holds that."""
+    import torch
+    import torch._inductor.config
+
+    torch._inductor.config.compile_threads = 1  # in this process: others would take the cores from the next row
+    loss_of = torch.compile(loss_of)
+    loss_of(torch, model, x, targets).backward()
+    return training_step(torch, model, loss_of, x, targets)
+
+
+def torch_twin(make, state):
     import torch
 
     model = make(torch.nn)
     model.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
-    x, targets = torch.tensor(x), torch.tensor(targets)
-    if compiled:
-        import torch._inductor.config
-
-        torch._inductor.config.compile_threads = 1  # in this process: others would take the cores from the next row
-        loss_of = torch.compile(loss_of)
-        loss_of(torch, model, x, targets).backward()
-    return training_step(torch, model, loss_of, x, targets)
+    return model
 
 
 def step_row(name, what, make, loss_of, x, targets, flops) -> Row:
@@ -81,9 +94,7 @@ def step_row(name, what, make, loss_of, x, targets, flops) -> Row:
     ours = training_step(tinydl, model, loss_of, tinydl.tensor(x), tinydl.tensor(targets))
     peers, compiled = {}, {}
     if have_torch():
-        common = make, loss_of, state, x, targets
-        peers["torch"] = torch_step(*common)
-        compiled["torch.compile"] = functools.partial(torch_step, *common, compiled=True)
+        peers, compiled = torch_steps(torch_twin(make, state), loss_of, x, targets)
     peers |= remotes("sequences", backend.num_threads(), what=what, x=x, targets=targets, **state)
     return Row(name, ours, peers, flops=flops, check=close, slow_peers=compiled)
 
@@ -110,9 +121,7 @@ def gpt_row() -> Row:
     if have_torch():
         import torch
 
-        tx, ttargets = torch.tensor(x), torch.tensor(targets)
-        peers["torch"] = training_step(torch, torch_text.gpt(torch, model), logits_loss, tx, ttargets)
-        compiled["torch.compile"] = functools.partial(compiled_gpt, torch_text.gpt(torch, model), tx, ttargets)
+        peers, compiled = torch_steps(torch_text.gpt(torch, model), logits_loss, x, targets)
     ours = training_step(tinydl, model, logits_loss, tinydl.tensor(x), tinydl.tensor(targets))
     tokens, weights = targets.size, 12 * 128 * 128
     flops = 6.0 * tokens * (4 * weights + 128 * VOCABULARY) + 4 * 3.5 * 4.0 * 32 * 128 * 129 / 2 * 128
@@ -123,32 +132,26 @@ def logits_loss(library, model, ids, targets):
     return library.nn.functional.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
 
 
-def compiled_gpt(model, x, targets):
-    """PyTorch's step, compiled with its gradients before any timing."""
-    import torch
-    import torch._inductor.config
+def going_on(library, step, token, state, seen):
+    """A token after `seen` others, again and again; beyond twice as many it begins anew. Returns the logits."""
+    now, count = state, seen
 
-    torch._inductor.config.compile_threads = 1
-    loss_of = torch.compile(logits_loss)
-    loss_of(torch, model, x, targets).backward()
-    return training_step(torch, model, loss_of, x, targets)
+    def call():
+        nonlocal now, count
+        if count == 2 * seen:
+            now, count = state, seen
+        with library.no_grad():
+            logits, now = step(token, now)
+        count += 1
+        return logits
+
+    return call
 
 
 def generation_row(name, model, make, seen) -> Row:
-    """A token after `seen` others; beyond twice as many both begin anew."""
-    prompt = np.arange(seen)[None] % VOCABULARY
+    prompt, token = np.arange(seen)[None] % VOCABULARY, np.array([[3]])
     model.eval()
     first, state = model.step(tinydl.tensor(prompt))
-    begun = [tinydl.tensor([[3]]), state, seen]
-
-    def ours():
-        with tinydl.no_grad():
-            logits, begun[1] = model.step(begun[0], begun[1])
-        begun[2] += 1
-        if begun[2] == 2 * seen:
-            begun[1:] = state, seen
-        return logits
-
     peers = {}
     if have_torch():
         import torch
@@ -157,18 +160,13 @@ def generation_row(name, model, make, seen) -> Row:
         with torch.no_grad():
             expected, their_state = theirs.run(torch.tensor(prompt), None)
         close(first, expected[:, -1])
-        now = [torch.tensor([[3]]), their_state, seen]
 
-        def step():
-            with torch.no_grad():
-                logits, now[1] = theirs.run(now[0], now[1])
-            now[2] += 1
-            if now[2] == 2 * seen:
-                now[1:] = their_state, seen
-            return logits[:, -1]
+        def their_step(ids, state):
+            logits, state = theirs.run(ids, state)
+            return logits[:, -1], state
 
-        peers["torch"] = step
-    return Row(name, ours, peers, check=close)
+        peers["torch"] = going_on(torch, their_step, torch.tensor(token), their_state, seen)
+    return Row(name, going_on(tinydl, model.step, tinydl.tensor(token), state, seen), peers, check=close)
 
 
 def generation_rows() -> Rows:

@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,7 @@ class _WithWriters(_WithRecipes):
 
     def recipes(self) -> Any:
         """Likewise."""
-        from .writing import writers
-
-        return writers()
+        return _writers()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -221,10 +220,30 @@ def _set_threads(threads: int | None) -> None:
 @_THREADS
 def generate(name: str, checkpoint: str, prompt: str, threads: int | None, **options: Any) -> None:
     """Let a trained model of recipe NAME write a text."""
-    from .writing import write
-
     _set_threads(threads)
-    _guard(lambda: write(_recipe(name), checkpoint, prompt, **options))
+    _guard(lambda: _write(_recipe(name), checkpoint, prompt, **options))
+
+
+def _writers() -> dict[str, Any]:
+    """The recipes whose models write, by name."""
+    from .train.recipes import RECIPES, TextRecipe
+
+    return {name: recipe for name, recipe in RECIPES.items() if isinstance(recipe, TextRecipe)}
+
+
+def _write(recipe: Any, checkpoint: str, prompt: str, length: int, **options: Any) -> None:
+    """Print a prompt and how the model of a checkpoint goes on with it, piece by piece, and its speed to stderr."""
+    if recipe.name not in _writers():
+        raise ValueError(f"{recipe.name} writes no text; those that do: {', '.join(_writers())}")
+    pieces = recipe.load(checkpoint).write(prompt, length, **options)
+    click.echo(prompt, nl=False)
+    begin = time.perf_counter()
+    for piece in pieces:
+        click.echo(piece, nl=False)
+    seconds = time.perf_counter() - begin
+    click.echo()
+    if length:
+        click.echo(f"{length} tokens in {seconds:.2f} s, {length / seconds:,.0f} tokens/s", err=True)
 
 
 # -- info -------------------------------------------------------------------------------------------------------

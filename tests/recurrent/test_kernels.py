@@ -137,6 +137,20 @@ def test_any_shape(cell, steps, batch, hidden, seed):
     assert_close(run(cell, o)[0], hs, "recurrent", length=hidden, scale=1 + np.abs(hs))
 
 
+def test_masks_meet_denormals_alike_on_any_thread(isa):
+    """A denormal state counts as zero before the mask that would raise it to a normal number."""
+    steps, batch, hidden = 4, 4, 300  # so that several workers share out units
+    gates = np.zeros((steps, batch, 3 * hidden), np.float32)
+    gates[:, :, hidden : 2 * hidden] = 100  # z = 1: h = h'
+    h0 = np.full((batch, hidden), 1.06e-38, np.float32)
+    mask = np.full((batch, hidden), 1.25, np.float32)
+    for threads in (1, 3):
+        with backend.use_threads(threads):
+            weight = np.zeros((3 * hidden, hidden), np.float32)
+            h, _, _ = _cpu.recurrent("gru", gates.copy(), weight, None, h0, None, mask)
+        assert not h.any(), threads
+
+
 # Workers share out sequences, or units where sequences are few.
 @pytest.mark.parametrize(("batch", "hidden"), [(50, 70), (4, 300)])
 @pytest.mark.parametrize("cell", CELLS)

@@ -1,12 +1,10 @@
 """The language models on tiny shakespeare beside PyTorch's: the same weights, batches and schedule. Minutes long.
 
-`pytest --slow -s` prints both losses and the seconds that both took; TINYDL_EPOCHS changes how long they learn.
+`pytest --slow -s` prints both losses; TINYDL_EPOCHS changes how long they learn.
 """
 
 import os
-import time
 
-import numpy as np
 import pytest
 
 import tinydl
@@ -28,10 +26,8 @@ class Twin:
         group = trainer.optimizer.param_groups[0]
         settings = {name: group[name] for name in ("lr", "betas", "eps", "weight_decay") if name in group}
         self.optimizer = getattr(torch.optim, type(trainer.optimizer).__name__)(self.model.parameters(), **settings)
-        self.seconds = 0.0
 
     def step(self, inputs, targets, rate):
-        begin = time.perf_counter()
         torch = self.torch
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -42,7 +38,6 @@ class Twin:
         if self.spec.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         self.optimizer.step()
-        self.seconds += time.perf_counter() - begin
 
     def validate(self, test, batch_size):
         torch, total = self.torch, 0.0
@@ -65,31 +60,20 @@ def test_validation_loss_is_within_two_percent_of_pytorch(name, torch):
         pytest.skip(str(error))
     tinydl.manual_seed(0)
     torch.manual_seed(0)
-    torch.set_num_threads(tinydl.get_num_threads())
     training, test = spec.data("shakespeare")
     trainer = spec.trainer(spec.build(training))
     twin = Twin(torch, trainer, spec)
     epochs = int(os.environ.get("TINYDL_EPOCHS", EPOCHS[name]))
-    seconds = 0.0
     step = trainer.train_step
 
     def both(batch):
-        nonlocal seconds
-        rate = trainer.optimizer.param_groups[0]["lr"]
-        begin = time.perf_counter()
-        count = step(batch)
-        seconds += time.perf_counter() - begin
-        twin.step(*batch, rate)
-        return count
+        twin.step(*batch, trainer.optimizer.param_groups[0]["lr"])
+        return step(batch)
 
     trainer.train_step = both
     trainer.fit(training, epochs, batch_size=spec.batch_size, callbacks=spec.callbacks(epochs))
     ours, theirs = trainer.evaluate(test, batch_size=256)["loss"], twin.validate(test, 256)
-    steps = trainer.step
-    print(
-        f"\n{name}, {steps} steps of {spec.batch_size} x {spec.length} characters: validation loss {ours:.4f} in "
-        f"{seconds:.0f} s ({seconds / steps * 1e3:.1f} ms a step), PyTorch {theirs:.4f} in {twin.seconds:.0f} s "
-        f"({twin.seconds / steps * 1e3:.1f} ms)"
-    )
-    assert np.isfinite(ours)
+    size = f"{spec.batch_size} x {spec.length}"
+    print(f"\n{name}, {trainer.step} steps of {size} characters: validation loss {ours:.4f}, PyTorch {theirs:.4f}")
+    assert ours < 2.2  # both have learned: chance is 4.2
     assert abs(ours - theirs) < 0.02 * theirs

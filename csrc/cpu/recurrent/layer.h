@@ -57,6 +57,7 @@ void share_sequences(int64_t tile, int workers, const Layer& layer) {
 template <class Layer>
 void share_units(int workers, const Layer& layer) {
   const WorkerMemory<Layer> memory(layer, workers);
+  const FlushDenormals here;  // for what is done between the parallel parts
   for (int64_t i = 0; i < layer.steps(); ++i) {
     layer.before(i, {0, layer.shape.batch, 0, layer.blocks()});
     parallel_for_workers(layer.blocks(), workers, [&](int64_t begin, int64_t end, int worker) {
