@@ -3,13 +3,13 @@
 #include <string>
 
 #include "bind/arrays.h"
-#include "cpu/matmul/matmul.h"
+#include "contract/matmul.h"
 
 namespace tinydl {
 
 Activation parse_activation(const char* op, const std::string& name);
 
-// A dense bias of n elements and the dtype of `like`; a null array for None.
-py::array bias_row(const char* op, const py::object& bias, const py::array& like, int64_t n);
+// A dense bias of n elements of the dtype; no array for None.
+Array bias_row(const char* op, const py::object& bias, const py::dtype& dtype, int64_t n);
 
 }  // namespace tinydl

@@ -1,11 +1,11 @@
 #include "bind/arrays.h"
 
-#include "cpu/elementwise/elementwise.h"
+#include "contract/elementwise.h"
 #include "cpu/runtime/allocator.h"
 
 namespace tinydl {
 
-Layout layout_of(const char* op, const py::array& a) {
+Layout layout_of(const char* op, const Array& a) {
   Layout out;
   const auto* array = py::detail::array_proxy(a.ptr());
   check(array->nd <= kMaxDims, op, ": got an array of ", array->nd, " axes, wanted at most ", kMaxDims);
@@ -43,7 +43,7 @@ void* allocate_for(size_t bytes, const Layout& layout, const py::dtype& dtype) {
 
 }  // namespace
 
-py::array empty(const Layout& layout, const py::dtype& dtype) {
+Array empty(const Layout& layout, const py::dtype& dtype) {
   const auto size = static_cast<int64_t>(dtype.itemsize());
   int64_t bytes = size;
   Py_intptr_t shape[kMaxDims], strides[kMaxDims];
@@ -68,44 +68,48 @@ py::array empty(const Layout& layout, const py::dtype& dtype) {
     throw py::error_already_set();
   }
   api.PyArray_SetBaseObject_(array, owner);
-  return py::reinterpret_steal<py::array>(array);
+  return py::reinterpret_steal<Array>(array);
 }
 
-py::array copy_as(const char* op, const py::array& a, const Layout& layout) {
+Array copy_as(const char* op, const Array& a, const Layout& layout) {
   return by_float_type(op, a, [&](auto type) {
     using T = decltype(type);
     const Layout from = layout_of(op, a);
-    py::array out = empty(layout, a.dtype());
+    Array out = empty(layout, a.dtype());
     const Layout* operands[] = {&from, &layout};
     const LoopNest nest = plan_loops(operands, 2);
     T* to = mutable_data_of<T>(out);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     elementwise_kernels<T>().copy(nest, data_of<T>(a), to);
     return out;
   });
 }
 
-py::array as_dense(const char* op, const py::array& a) {
+Array as_dense(const char* op, const Array& a) {
   const Layout layout = layout_of(op, a);
   return is_dense(layout) ? a : copy_as(op, a, dense_like(layout));
 }
 
-py::array as_row_major(const char* op, const py::array& a) {
+Array as_row_major(const char* op, const Array& a) {
   const Layout layout = layout_of(op, a), wanted = row_major(layout);
   return same_strides(layout, wanted) ? a : copy_as(op, a, wanted);
 }
 
-py::array as_layout(const char* op, const py::array& a, const Layout& layout) {
+Array as_layout(const char* op, const Array& a, const Layout& layout) {
   return same_strides(layout_of(op, a), layout) ? a : copy_as(op, a, layout);
 }
 
-void require_same_dtype(const char* op, const py::array& first, const py::array& other) {
-  if (type_number(first) == type_number(other)) return;
-  throw TypeError(text(op, ": got dtypes ", py::str(first.dtype()).cast<std::string>(), " and ",
-                       py::str(other.dtype()).cast<std::string>(), ", wanted one"));
+void require_same_dtype(const char* op, const Array& first, const Array& other) {
+  require_dtype(op, first.dtype(), other);
 }
 
-void fail_dtype(const char* op, const py::array& got, const char* wanted) {
+void require_dtype(const char* op, const py::dtype& wanted, const Array& array) {
+  if (wanted.num() == type_number(array)) return;
+  throw TypeError(text(op, ": got dtypes ", py::str(wanted).cast<std::string>(), " and ",
+                       py::str(array.dtype()).cast<std::string>(), ", wanted one"));
+}
+
+void fail_dtype(const char* op, const Array& got, const char* wanted) {
   throw TypeError(text(op, ": got dtype ", py::str(got.dtype()).cast<std::string>(), ", wanted ", wanted));
 }
 

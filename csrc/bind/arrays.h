@@ -1,4 +1,5 @@
-// Between NumPy arrays and kernels: layouts, fresh arrays from the caching allocator, dispatch on dtype.
+// Between Python's arrays and kernels: layouts, fresh arrays, dispatch on dtype. The bindings are written once, on
+// `Array`; each extension module compiles them for its own kind of array and its own device's kernels.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -11,43 +12,54 @@ namespace tinydl {
 
 namespace py = pybind11;
 
+using Array = py::array;
+
+// Held while kernels run, which need no Python.
+using Unlocked = py::gil_scoped_release;
+
+// No array, and whether there is one.
+inline Array no_array() { return py::reinterpret_steal<Array>(py::handle()); }
+inline py::object or_none(const Array& a) { return a ? py::object(a) : py::object(py::none()); }
+
 // The array's shape and strides; refuses arrays that no kernel can walk (over kMaxDims axes, misaligned,
 // byte-swapped).
-Layout layout_of(const char* op, const py::array& a);
+Layout layout_of(const char* op, const Array& a);
 
-// An uninitialised array from the caching allocator.
-py::array empty(const Layout& layout, const py::dtype& dtype);
+// An uninitialised array, in memory of the module's device.
+Array empty(const Layout& layout, const py::dtype& dtype);
 
 // A copy whose axes lie in memory as `layout` says (its shape must be a's).
-py::array copy_as(const char* op, const py::array& a, const Layout& layout);
+Array copy_as(const char* op, const Array& a, const Layout& layout);
 
 // The array itself where it is dense, else a dense copy; and the same for row-major order.
-py::array as_dense(const char* op, const py::array& a);
-py::array as_row_major(const char* op, const py::array& a);
+Array as_dense(const char* op, const Array& a);
+Array as_row_major(const char* op, const Array& a);
 
 // The array itself where its memory lies as `layout` says (of a's shape), else a copy that does.
-py::array as_layout(const char* op, const py::array& a, const Layout& layout);
+Array as_layout(const char* op, const Array& a, const Layout& layout);
 
-// Throws TypeError unless every array has the dtype of the first.
-void require_same_dtype(const char* op, const py::array& first, const py::array& other);
+// Throws TypeError unless both arrays have one dtype.
+void require_same_dtype(const char* op, const Array& first, const Array& other);
 
-[[noreturn]] void fail_dtype(const char* op, const py::array& got, const char* wanted);
+void require_dtype(const char* op, const py::dtype& wanted, const Array& array);
 
-inline int type_number(const py::array& a) { return a.dtype().num(); }
+[[noreturn]] void fail_dtype(const char* op, const Array& got, const char* wanted);
+
+inline int type_number(const Array& a) { return a.dtype().num(); }
 
 template <class T>
-const T* data_of(const py::array& a) {
+const T* data_of(const Array& a) {
   return static_cast<const T*>(a.data());
 }
 // For arrays that `empty` made, and for parameters that an optimiser updates in place.
 template <class T>
-T* mutable_data_of(py::array& a) {
+T* mutable_data_of(Array& a) {
   return static_cast<T*>(a.mutable_data());
 }
 
 // Calls f with a value of the array's element type: float or double.
 template <class F>
-decltype(auto) by_float_type(const char* op, const py::array& a, const F& f) {
+decltype(auto) by_float_type(const char* op, const Array& a, const F& f) {
   switch (type_number(a)) {
     case py::detail::npy_api::NPY_FLOAT_:
       return f(float());

@@ -1,4 +1,4 @@
-#include "cpu/attention/attention.h"
+#include "contract/attention.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -7,17 +7,15 @@ namespace tinydl {
 
 namespace {
 
-py::array none() { return py::reinterpret_steal<py::array>(py::handle()); }
-
 // The array itself where its last axis lies side by side, else a copy where it does.
-py::array with_adjacent_features(const char* op, const py::array& a) {
+Array with_adjacent_features(const char* op, const Array& a) {
   const Layout layout = layout_of(op, a);
   if (layout.stride[3] == 1 || layout.shape[3] <= 1) return a;
   return copy_as(op, a, axis_innermost(layout, 3));
 }
 
 // A fresh array of the shape, whose axes lie in memory as those of `like` do, but the last innermost.
-py::array fresh_like(const Layout& like, int64_t heads, int64_t rows, int64_t features, const py::dtype& dtype) {
+Array fresh_like(const Layout& like, int64_t heads, int64_t rows, int64_t features, const py::dtype& dtype) {
   Layout layout = like;
   layout.shape[1] = heads;
   layout.shape[2] = rows;
@@ -26,12 +24,12 @@ py::array fresh_like(const Layout& like, int64_t heads, int64_t rows, int64_t fe
 }
 
 template <class T>
-Heads<const T> heads_of(const py::array& a) {
+Heads<const T> heads_of(const Array& a) {
   const Layout layout = layout_of("attention", a);
   return {data_of<T>(a), layout.stride[0], layout.stride[1], layout.stride[2]};
 }
 template <class T>
-Heads<T> mutable_heads_of(py::array& a) {
+Heads<T> mutable_heads_of(Array& a) {
   if (!a) return {nullptr, 0, 0, 0};
   const Layout layout = layout_of("attention", a);
   return {mutable_data_of<T>(a), layout.stride[0], layout.stride[1], layout.stride[2]};
@@ -40,13 +38,13 @@ Heads<T> mutable_heads_of(py::array& a) {
 // Query, key, value and mask, checked, with adjacent features.
 struct Operands {
   const char* op;
-  py::array q, k, v, mask;
+  Array q, k, v, mask;
   Layout scores;  // (B, H, L, S)
   AttentionShape shape;
   AttentionDropout dropout;
 
-  Operands(const char* op, const py::array& query, const py::array& key, const py::array& value,
-           const py::object& attn_mask, double scale, bool causal, const AttentionDropout& dropout)
+  Operands(const char* op, const Array& query, const Array& key, const Array& value, const py::object& attn_mask,
+           double scale, bool causal, const AttentionDropout& dropout)
       : op(op), dropout(dropout) {
     require_same_dtype(op, query, key);
     require_same_dtype(op, query, value);
@@ -84,9 +82,9 @@ struct Operands {
 
  private:
   void set_mask(const py::object& value) {
-    mask = none();
+    mask = no_array();
     if (value.is_none()) return;
-    const py::array array = py::array::ensure(value);
+    const Array array = Array::ensure(value);
     if (!array || (type_number(array) != py::detail::npy_api::NPY_BOOL_ && type_number(array) != q.dtype().num()))
       throw TypeError(text(op, ": got a mask of ", array ? py::str(array.dtype()).cast<std::string>() : "no array",
                            ", wanted bool or ", py::str(q.dtype()).cast<std::string>()));
@@ -116,19 +114,19 @@ struct Operands {
 };
 
 // (o, lse): attention, and the logarithm of each row's sum of exponentials, which backward wants.
-py::tuple attention(const py::array& query, const py::array& key, const py::array& value, const py::object& mask,
-                    double scale, bool causal, double p, uint64_t seed, uint64_t offset) {
+py::tuple attention(const Array& query, const Array& key, const Array& value, const py::object& mask, double scale,
+                    bool causal, double p, uint64_t seed, uint64_t offset) {
   constexpr const char* op = "attention";
   return by_float_type(op, query, [&](auto type) {
     using T = decltype(type);
     const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
-    py::array o = fresh_like(layout_of(op, query), in.shape.heads, in.shape.queries, in.shape.values, query.dtype());
-    py::array lse = empty(in.rows(), query.dtype());
+    Array o = fresh_like(layout_of(op, query), in.shape.heads, in.shape.queries, in.shape.values, query.dtype());
+    Array lse = empty(in.rows(), query.dtype());
     const AttentionInput<T> input = in.input<T>();
     const Heads<T> to = mutable_heads_of<T>(o);
     T* sums = mutable_data_of<T>(lse);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       attention_kernels<T>().forward(in.shape, input, to, sums);
     }
     return py::make_tuple(o, lse);
@@ -136,37 +134,35 @@ py::tuple attention(const py::array& query, const py::array& key, const py::arra
 }
 
 // (dq, dk, dv), None for what is not wanted.
-py::tuple attention_backward(const py::array& grad, const py::array& query, const py::array& key,
-                             const py::array& value, const py::object& mask, const py::array& o, const py::array& lse,
-                             double scale, bool causal, double p, uint64_t seed, uint64_t offset, bool want_dq,
-                             bool want_dk, bool want_dv) {
+py::tuple attention_backward(const Array& grad, const Array& query, const Array& key, const Array& value,
+                             const py::object& mask, const Array& o, const Array& lse, double scale, bool causal,
+                             double p, uint64_t seed, uint64_t offset, bool want_dq, bool want_dk, bool want_dv) {
   constexpr const char* op = "attention_backward";
   return by_float_type(op, query, [&](auto type) {
     using T = decltype(type);
     const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
-    for (const py::array& other : {grad, o, lse}) require_same_dtype(op, query, other);
+    for (const Array& other : {grad, o, lse}) require_same_dtype(op, query, other);
     const AttentionShape& s = in.shape;
     Layout wanted = in.scores;
     wanted.shape[3] = s.values;
-    for (const py::array& other : {grad, o}) {
+    for (const Array& other : {grad, o}) {
       const Layout got = layout_of(op, other);
       check(same_shape(got, wanted), op, ": got a gradient or output of shape ", got, ", wanted ", wanted);
     }
     const Layout rows = layout_of(op, lse);
     check(same_shape(rows, in.rows()), op, ": got lse of shape ", rows, ", wanted ", in.rows());
-    const py::array upstream = with_adjacent_features(op, grad), out = with_adjacent_features(op, o);
-    const py::array sums = as_row_major(op, lse);
-    py::array dq = want_dq ? fresh_like(layout_of(op, query), s.heads, s.queries, s.features, query.dtype()) : none();
-    py::array dk = want_dk ? fresh_like(layout_of(op, key), s.kv_heads, s.keys, s.features, query.dtype()) : none();
-    py::array dv = want_dv ? fresh_like(layout_of(op, value), s.kv_heads, s.keys, s.values, query.dtype()) : none();
+    const Array upstream = with_adjacent_features(op, grad), out = with_adjacent_features(op, o);
+    const Array sums = as_row_major(op, lse);
+    Array dq = want_dq ? fresh_like(layout_of(op, query), s.heads, s.queries, s.features, query.dtype()) : no_array();
+    Array dk = want_dk ? fresh_like(layout_of(op, key), s.kv_heads, s.keys, s.features, query.dtype()) : no_array();
+    Array dv = want_dv ? fresh_like(layout_of(op, value), s.kv_heads, s.keys, s.values, query.dtype()) : no_array();
     const AttentionInput<T> input = in.input<T>();
     const Heads<const T> from = heads_of<T>(out), d_o = heads_of<T>(upstream);
     const Heads<T> to_q = mutable_heads_of<T>(dq), to_k = mutable_heads_of<T>(dk), to_v = mutable_heads_of<T>(dv);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       attention_kernels<T>().backward(s, input, from, data_of<T>(sums), d_o, to_q, to_k, to_v);
     }
-    const auto or_none = [](const py::array& a) { return a ? py::object(a) : py::object(py::none()); };
     return py::make_tuple(or_none(dq), or_none(dk), or_none(dv));
   });
 }

@@ -1,4 +1,4 @@
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 
 #include <array>
 
@@ -15,13 +15,13 @@ namespace {
 using Pair = std::array<int64_t, 2>;
 using Sides = std::array<int64_t, 4>;
 
-py::array as_channels_last(const char* op, const py::array& images) {
+Array as_channels_last(const char* op, const Array& images) {
   const Layout a = layout_of(op, images);
   return as_layout(op, images, channels_last(a.shape[0], a.shape[1], a.shape[2], a.shape[3]));
 }
 
 template <class T>
-ConvWeight<T> weight_of(const char* op, const py::array& w) {
+ConvWeight<T> weight_of(const char* op, const Array& w) {
   const Layout layout = layout_of(op, w);
   return {data_of<T>(w), layout.stride[0], layout.stride[1], layout.stride[2], layout.stride[3]};
 }
@@ -36,28 +36,28 @@ void check_output(const char* op, const ConvGeometry& g, const Layout& dy) {
   check(same_shape(dy, expected), op, ": got an output gradient of shape ", dy, ", wanted ", expected);
 }
 
-py::array conv2d(const py::array& x, const py::array& weight, const py::object& bias, const Pair& stride,
-                 const Sides& padding, const Pair& dilation, int64_t groups, const std::string& activation) {
+Array conv2d(const Array& x, const Array& weight, const py::object& bias, const Pair& stride, const Sides& padding,
+             const Pair& dilation, int64_t groups, const std::string& activation) {
   constexpr const char* op = "conv2d";
   require_same_dtype(op, x, weight);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const ConvGeometry g =
         conv_geometry(op, layout_of(op, x), layout_of(op, weight), options_of(stride, padding, dilation, groups));
-    const py::array dense = as_channels_last(op, x);
+    const Array dense = as_channels_last(op, x);
     const ConvWeight<T> w = weight_of<T>(op, weight);
-    const py::array dense_bias = bias_row(op, bias, x, g.filters);
+    const Array dense_bias = bias_row(op, bias, x.dtype(), g.filters);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation(op, activation)};
-    py::array y = empty(channels_last(g.batch, g.filters, g.h.output, g.w.output), x.dtype());
+    Array y = empty(channels_last(g.batch, g.filters, g.h.output, g.w.output), x.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     conv_kernels<T>().forward(g, data_of<T>(dense), w, epilogue, to);
     return y;
   });
 }
 
-py::array input_grad(const py::array& grad, const py::array& weight, const Sides& input_shape, const Pair& stride,
-                     const Sides& padding, const Pair& dilation, int64_t groups, const py::object& bias) {
+Array input_grad(const Array& grad, const Array& weight, const Sides& input_shape, const Pair& stride,
+                 const Sides& padding, const Pair& dilation, int64_t groups, const py::object& bias) {
   constexpr const char* op = "conv2d_input_grad";
   require_same_dtype(op, grad, weight);
   return by_float_type(op, grad, [&](auto type) {
@@ -67,21 +67,21 @@ py::array input_grad(const py::array& grad, const py::array& weight, const Sides
     const ConvGeometry g =
         conv_geometry(op, input, layout_of(op, weight), options_of(stride, padding, dilation, groups));
     check_output(op, g, layout_of(op, grad));
-    const py::array dy = as_channels_last(op, grad);
+    const Array dy = as_channels_last(op, grad);
     const ConvWeight<T> w = weight_of<T>(op, weight);
-    const py::array dense_bias = bias_row(op, bias, grad, g.channels);
+    const Array dense_bias = bias_row(op, bias, grad.dtype(), g.channels);
     const T* shift = dense_bias ? data_of<T>(dense_bias) : nullptr;
-    py::array dx = empty(input, grad.dtype());
+    Array dx = empty(input, grad.dtype());
     T* to = mutable_data_of<T>(dx);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     conv_kernels<T>().input_grad(g, data_of<T>(dy), w, shift, to);
     return dx;
   });
 }
 
 // The gradient as (O, C / groups, KH, KW), stored in the order KH, KW, C / groups, O.
-py::array weight_grad(const py::array& x, const py::array& grad, const Sides& weight_shape, const Pair& stride,
-                      const Sides& padding, const Pair& dilation, int64_t groups) {
+Array weight_grad(const Array& x, const Array& grad, const Sides& weight_shape, const Pair& stride,
+                  const Sides& padding, const Pair& dilation, int64_t groups) {
   constexpr const char* op = "conv2d_weight_grad";
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
@@ -90,15 +90,15 @@ py::array weight_grad(const py::array& x, const py::array& grad, const Sides& we
     Layout weight = channels_last(weight_shape[0], weight_shape[1], weight_shape[2], weight_shape[3]);
     const ConvGeometry g = conv_geometry(op, layout_of(op, x), weight, options_of(stride, padding, dilation, groups));
     check_output(op, g, layout_of(op, grad));
-    const py::array dense = as_channels_last(op, x), dy = as_channels_last(op, grad);
+    const Array dense = as_channels_last(op, x), dy = as_channels_last(op, grad);
     int64_t step = 1;
     for (const int axis : {0, 1, 3, 2}) {
       weight.stride[axis] = step;
       step *= weight.shape[axis] > 0 ? weight.shape[axis] : 1;
     }
-    py::array dw = empty(weight, x.dtype());
+    Array dw = empty(weight, x.dtype());
     T* to = mutable_data_of<T>(dw);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     conv_kernels<T>().weight_grad(g, data_of<T>(dense), data_of<T>(dy), to);
     return dw;
   });

@@ -1,4 +1,4 @@
-#include "cpu/elementwise/elementwise.h"
+#include "contract/elementwise.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -36,25 +36,25 @@ struct Broadcast {
 };
 
 template <class T, class Call>
-py::array run_unary(const char* name, const py::array& x, const Call& call) {
+Array run_unary(const char* name, const Array& x, const Call& call) {
   const Layout in = layout_of(name, x);
   const Layout out = dense_like(in);
-  py::array y = empty(out, x.dtype());
+  Array y = empty(out, x.dtype());
   const Layout* operands[] = {&in, &out};
   const LoopNest nest = plan_loops(operands, 2);
   T* to = mutable_data_of<T>(y);
-  py::gil_scoped_release unlocked;
+  Unlocked unlocked;
   call(nest, data_of<T>(x), to);
   return y;
 }
 
 template <class T, class Call>
-py::array run_binary(const char* name, const py::array& a, const py::array& b, const Call& call) {
+Array run_binary(const char* name, const Array& a, const Array& b, const Call& call) {
   const Broadcast<2> shape(name, {layout_of(name, a), layout_of(name, b)});
-  py::array y = empty(shape.out, a.dtype());
+  Array y = empty(shape.out, a.dtype());
   const LoopNest nest = shape.nest();
   T* to = mutable_data_of<T>(y);
-  py::gil_scoped_release unlocked;
+  Unlocked unlocked;
   call(nest, data_of<T>(a), data_of<T>(b), to);
   return y;
 }
@@ -64,7 +64,7 @@ template <class Field>
 void def_unary(py::module_& m, const char* name, Field field) {
   m.def(
       name,
-      [name, field](const py::array& x) {
+      [name, field](const Array& x) {
         return by_float_type(name, x, [&](auto type) {
           using T = decltype(type);
           return run_unary<T>(name, x, field(elementwise_kernels<T>()));
@@ -77,7 +77,7 @@ template <class Field>
 void def_binary(py::module_& m, const char* name, const char* first, const char* second, Field field) {
   m.def(
       name,
-      [name, field](const py::array& a, const py::array& b) {
+      [name, field](const Array& a, const Array& b) {
         require_same_dtype(name, a, b);
         return by_float_type(name, a, [&](auto type) {
           using T = decltype(type);
@@ -96,7 +96,7 @@ template <class Field, class... Names>
 void def_unary_with(py::module_& m, const char* name, Field field, Names... names) {
   m.def(
       name,
-      [name, field](const py::array& x, DoubleFor<Names>... values) {
+      [name, field](const Array& x, DoubleFor<Names>... values) {
         return by_float_type(name, x, [&](auto type) {
           using T = decltype(type);
           const T parameters[] = {static_cast<T>(values)...};
@@ -112,7 +112,7 @@ template <class Field, class... Names>
 void def_binary_with(py::module_& m, const char* name, Field field, Names... names) {
   m.def(
       name,
-      [name, field](const py::array& grad, const py::array& x, DoubleFor<Names>... values) {
+      [name, field](const Array& grad, const Array& x, DoubleFor<Names>... values) {
         require_same_dtype(name, grad, x);
         return by_float_type(name, x, [&](auto type) {
           using T = decltype(type);
@@ -130,16 +130,16 @@ template <class Field>
 void def_ternary(py::module_& m, const char* name, Field field) {
   m.def(
       name,
-      [name, field](const py::array& grad, const py::array& a, const py::array& b) {
+      [name, field](const Array& grad, const Array& a, const Array& b) {
         require_same_dtype(name, grad, a);
         require_same_dtype(name, grad, b);
         return by_float_type(name, grad, [&](auto type) {
           using T = decltype(type);
           const Broadcast<3> shape(name, {layout_of(name, grad), layout_of(name, a), layout_of(name, b)});
-          py::array y = empty(shape.out, grad.dtype());
+          Array y = empty(shape.out, grad.dtype());
           const LoopNest nest = shape.nest();
           T* to = mutable_data_of<T>(y);
-          py::gil_scoped_release unlocked;
+          Unlocked unlocked;
           field(elementwise_kernels<T>())(nest, data_of<T>(grad), data_of<T>(a), data_of<T>(b), to);
           return y;
         });
@@ -147,7 +147,7 @@ void def_ternary(py::module_& m, const char* name, Field field) {
       py::arg("grad"), py::arg("a"), py::arg("b"));
 }
 
-py::array where(const py::array& condition, const py::array& a, const py::array& b) {
+Array where(const Array& condition, const Array& a, const Array& b) {
   if (type_number(condition) != py::detail::npy_api::NPY_BOOL_) fail_dtype("where", condition, "bool");
   require_same_dtype("where", a, b);
   return by_float_type("where", a, [&](auto type) {
@@ -155,16 +155,16 @@ py::array where(const py::array& condition, const py::array& a, const py::array&
     const Broadcast<3> shape("where", {layout_of("where", a), layout_of("where", b), layout_of("where", condition)});
     const Layout* operands[] = {&shape.wide[2], &shape.wide[0], &shape.wide[1], &shape.out};
     const LoopNest nest = plan_loops(operands, 4);
-    py::array y = empty(shape.out, a.dtype());
+    Array y = empty(shape.out, a.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     elementwise_kernels<T>().where(nest, data_of<bool>(condition), data_of<T>(a), data_of<T>(b), to);
     return y;
   });
 }
 
 void bind_forward(py::module_& m) {
-  m.def("row_major", [](const py::array& x) { return as_row_major("row_major", x); }, py::arg("x"));
+  m.def("row_major", [](const Array& x) { return as_row_major("row_major", x); }, py::arg("x"));
   def_unary(m, "copy", [](const auto& k) { return k.copy; });
   def_unary(m, "neg", [](const auto& k) { return k.neg; });
   def_unary(m, "abs", [](const auto& k) { return k.abs; });

@@ -1,4 +1,4 @@
-#include "cpu/embedding/embedding.h"
+#include "contract/embedding.h"
 
 #include "bind/families.h"
 #include "bind/indices.h"
@@ -15,28 +15,27 @@ Layout with_width(const Layout& index, int64_t width) {
 }
 
 // w[index], of shape (*index.shape, width).
-py::array embedding(const py::array& weight, const py::array& index) {
+Array embedding(const Array& weight, const Array& index) {
   constexpr const char* op = "embedding";
   return by_float_type(op, weight, [&](auto type) {
     using T = decltype(type);
     const Layout table = layout_of(op, weight);
     check(table.ndim == 2, op, ": got a weight of shape ", table, ", wanted (num_embeddings, embedding_dim)");
     const Indices at(op, index, table.shape[0], false);
-    const py::array dense = as_row_major(op, weight);
+    const Array dense = as_row_major(op, weight);
     Layout shape;
     shape.ndim = static_cast<int>(index.ndim());
     for (int d = 0; d < shape.ndim; ++d) shape.shape[d] = index.shape(d);
-    py::array y = empty(with_width(shape, table.shape[1]), weight.dtype());
+    Array y = empty(with_width(shape, table.shape[1]), weight.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     embedding_kernels<T>().embedding(at.count(), table.shape[1], data_of<T>(dense), at.data(), to);
     return y;
   });
 }
 
 // The gradient of a table of `rows` rows; `padding` is the row that gets none, or -1.
-py::array embedding_backward(const py::array& grad, const py::array& index, int64_t rows, int64_t padding,
-                             bool by_frequency) {
+Array embedding_backward(const Array& grad, const Array& index, int64_t rows, int64_t padding, bool by_frequency) {
   constexpr const char* op = "embedding_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
@@ -47,15 +46,15 @@ py::array embedding_backward(const py::array& grad, const py::array& index, int6
       check(in.shape[d] == index.shape(d), op, ": got a gradient of shape ", in, " whose axis ", d, " is not ",
             index.shape(d), " as the indices'");
     const Indices at(op, index, rows, false);
-    const py::array dense = as_row_major(op, grad);
+    const Array dense = as_row_major(op, grad);
     const int64_t width = in.shape[in.ndim - 1];
     Layout table;
     table.ndim = 2;
     table.shape[0] = rows;
     table.shape[1] = width;
-    py::array dw = empty(row_major(table), grad.dtype());
+    Array dw = empty(row_major(table), grad.dtype());
     T* to = mutable_data_of<T>(dw);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     embedding_kernels<T>().embedding_backward(rows, at.count(), width, data_of<T>(dense), at.data(), padding,
                                               by_frequency, to);
     return dw;

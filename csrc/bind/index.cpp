@@ -1,4 +1,4 @@
-#include "cpu/index/index.h"
+#include "contract/index.h"
 
 #include <pybind11/stl.h>
 
@@ -13,7 +13,7 @@ namespace tinydl {
 namespace {
 
 // x's elements at `index` along an axis; negative indices count from the end if `wrap`.
-py::array take(const py::array& x, const py::array& index, int axis, bool wrap) {
+Array take(const Array& x, const Array& index, int axis, bool wrap) {
   constexpr const char* op = "take";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
@@ -21,17 +21,17 @@ py::array take(const py::array& x, const py::array& index, int axis, bool wrap) 
     const int64_t size = in.shape[axis_in(op, in, axis)];
     const Indices at(op, index, size, wrap);
     const AxisSplit split(in, axis);
-    const py::array dense = as_layout(op, x, split.with(size));
-    py::array y = empty(split.with(at.count()), x.dtype());
+    const Array dense = as_layout(op, x, split.with(size));
+    Array y = empty(split.with(at.count()), x.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     index_kernels<T>().take(split.outer, size, at.count(), split.inner, data_of<T>(dense), at.data(), to);
     return y;
   });
 }
 
 // Zeros with `size` places along an axis, to which the slices of grad are added at `index`.
-py::array take_backward(const py::array& grad, const py::array& index, int axis, int64_t size, bool wrap) {
+Array take_backward(const Array& grad, const Array& index, int axis, int64_t size, bool wrap) {
   constexpr const char* op = "take_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
@@ -41,17 +41,17 @@ py::array take_backward(const py::array& grad, const py::array& index, int axis,
     check(at.count() == count && size >= 0, op, ": got ", at.count(), " indices for a gradient of shape ", in,
           " and axis ", axis);
     const AxisSplit split(in, axis);
-    const py::array dense = as_layout(op, grad, split.with(count));
-    py::array dx = empty(split.with(size), grad.dtype());
+    const Array dense = as_layout(op, grad, split.with(count));
+    Array dx = empty(split.with(size), grad.dtype());
     T* to = mutable_data_of<T>(dx);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     index_kernels<T>().take_backward(split.outer, size, count, split.inner, data_of<T>(dense), at.data(), to);
     return dx;
   });
 }
 
 // The index's row-major layout, which must fit within x, but for the axis.
-Layout index_layout(const char* op, const Layout& x, const py::array& index, int axis) {
+Layout index_layout(const char* op, const Layout& x, const Array& index, int axis) {
   Layout out;
   out.ndim = static_cast<int>(index.ndim());
   check(out.ndim == x.ndim, op, ": got an index of ", out.ndim, " axes for a tensor of shape ", x);
@@ -62,7 +62,7 @@ Layout index_layout(const char* op, const Layout& x, const py::array& index, int
   return row_major(out);
 }
 
-py::array gather(const py::array& x, const py::array& index, int axis) {
+Array gather(const Array& x, const Array& index, int axis) {
   constexpr const char* op = "gather";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
@@ -72,7 +72,7 @@ py::array gather(const py::array& x, const py::array& index, int axis) {
     const CheckedInUse at(op, index, size);
     Layout from = places;
     for (int d = 0; d < from.ndim; ++d) from.stride[d] = d == axis ? 0 : in.stride[d];
-    py::array y = empty(places, x.dtype());
+    Array y = empty(places, x.dtype());
     const Layout* operands[] = {&from, &places, &places};
     const LoopNest nest = plan_loops(operands, 3);
     T* to = mutable_data_of<T>(y);
@@ -93,7 +93,7 @@ Layout without_axis(const Layout& a, int axis) {
 }
 
 // A copy of x, to whose elements at `index` along the axis those of src are added.
-py::array scatter_add(const py::array& x, const py::array& index, const py::array& src, int axis) {
+Array scatter_add(const Array& x, const Array& index, const Array& src, int axis) {
   constexpr const char* op = "scatter_add";
   require_same_dtype(op, x, src);
   return by_float_type(op, x, [&](auto type) {
@@ -109,7 +109,7 @@ py::array scatter_add(const py::array& x, const py::array& index, const py::arra
       used.shape[d] = places.shape[d];
     }
     const CheckedInUse at(op, index, size);
-    py::array y = copy_as(op, x, out);
+    Array y = copy_as(op, x, out);
     Layout target = places;
     for (int d = 0; d < in.ndim; ++d) target.stride[d] = out.stride[d];
     const Layout to = without_axis(target, axis), place = without_axis(places, axis), from = without_axis(used, axis);
@@ -125,13 +125,13 @@ py::array scatter_add(const py::array& x, const py::array& index, const py::arra
 }
 
 // The arrays one after the other along an axis; they lie in memory in the first one's order of axes.
-py::array cat(const py::tuple& arrays, int axis) {
+Array cat(const py::tuple& arrays, int axis) {
   constexpr const char* op = "cat";
   check(!arrays.empty(), op, ": got no tensors");
-  std::vector<py::array> parts;
+  std::vector<Array> parts;
   for (const auto& item : arrays) {
-    if (!py::isinstance<py::array>(item)) throw TypeError(text(op, ": got something else than arrays"));
-    parts.push_back(py::reinterpret_borrow<py::array>(item));
+    if (!py::isinstance<Array>(item)) throw TypeError(text(op, ": got something else than arrays"));
+    parts.push_back(py::reinterpret_borrow<Array>(item));
   }
   return by_float_type(op, parts[0], [&](auto type) {
     using T = decltype(type);
@@ -149,11 +149,11 @@ py::array cat(const py::tuple& arrays, int axis) {
       total += layout.shape[axis];
       part = as_layout(op, part, split.with(layout.shape[axis]));
     }
-    py::array y = empty(split.with(total), parts[0].dtype());
+    Array y = empty(split.with(total), parts[0].dtype());
     T* to = mutable_data_of<T>(y);
     std::vector<std::pair<const T*, int64_t>> sources;
     for (const auto& part : parts) sources.emplace_back(data_of<T>(part), part.shape(axis) * split.inner);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     for (const auto& [from, n] : sources) {
       index_kernels<T>().copy_rows(split.outer, n, from, to, total * split.inner);
       to += n;
@@ -192,7 +192,7 @@ PadPlan plan_padding(const Layout& x, const Layout& y, const std::vector<int64_t
 }
 
 // x with `before` and `after` places of `value` at the ends of each axis; negative numbers cut.
-py::array pad(const py::array& x, const std::vector<int64_t>& before, const std::vector<int64_t>& after, double value) {
+Array pad(const Array& x, const std::vector<int64_t>& before, const std::vector<int64_t>& after, double value) {
   constexpr const char* op = "pad";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
@@ -210,17 +210,17 @@ py::array pad(const py::array& x, const std::vector<int64_t>& before, const std:
       shape.shape[d] = size;
     }
     const Layout out = dense_like(shape);
-    py::array y = empty(out, x.dtype());
+    Array y = empty(out, x.dtype());
     const PadPlan plan = plan_padding(in, out, before);
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     index_kernels<T>().pad(plan, data_of<T>(x), static_cast<T>(value), to);
     return y;
   });
 }
 
 // x with `value` where the mask, broadcast with it, is true.
-py::array masked_fill(const py::array& x, const py::array& mask, double value) {
+Array masked_fill(const Array& x, const Array& mask, double value) {
   constexpr const char* op = "masked_fill";
   if (mask.dtype().kind() != 'b') fail_dtype(op, mask, "a mask of dtype bool");
   return by_float_type(op, x, [&](auto type) {
@@ -230,12 +230,12 @@ py::array masked_fill(const py::array& x, const py::array& mask, double value) {
     check(broadcast_shapes(in, hidden, common), op, ": shapes ", in, " and ", hidden, " do not broadcast");
     const Layout wide_x = broadcast_to(in, common), wide_mask = broadcast_to(hidden, common);
     const Layout out = dense_like(same_shape(in, common) ? wide_x : wide_mask);
-    py::array y = empty(out, x.dtype());
+    Array y = empty(out, x.dtype());
     const Layout* operands[] = {&wide_x, &wide_mask, &out};
     const LoopNest nest = plan_loops(operands, 3);
     T* to = mutable_data_of<T>(y);
     const auto* flags = static_cast<const uint8_t*>(mask.data());
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     index_kernels<T>().masked_fill(nest, data_of<T>(x), flags, static_cast<T>(value), to);
     return y;
   });

@@ -8,11 +8,11 @@
 namespace tinydl {
 
 // Integer indices as a row-major array of int64: themselves where they are one, else a copy.
-inline py::array as_int64(const char* op, const py::array& given) {
+inline Array as_int64(const char* op, const Array& given) {
   if (given.dtype().kind() != 'i' && given.dtype().kind() != 'u') fail_dtype(op, given, "integer indices");
   constexpr int plainly = py::detail::npy_api::NPY_ARRAY_ALIGNED_ | py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_;
   const bool direct = given.dtype().is(py::dtype::of<int64_t>()) && (given.flags() & plainly) == plainly;
-  return direct ? given : py::array(given.attr("astype")(py::dtype::of<int64_t>(), "C"));
+  return direct ? given : Array(given.attr("astype")(py::dtype::of<int64_t>(), "C"));
 }
 
 inline std::out_of_range index_error(const char* op, int64_t index, int64_t size) {
@@ -23,8 +23,7 @@ inline std::out_of_range index_error(const char* op, int64_t index, int64_t size
 // once, copying and checking all beforehand can take longer than the kernel.
 class CheckedInUse {
  public:
-  CheckedInUse(const char* op, const py::array& given, int64_t size)
-      : op_(op), size_(size), indices_(as_int64(op, given)) {
+  CheckedInUse(const char* op, const Array& given, int64_t size) : op_(op), size_(size), indices_(as_int64(op, given)) {
     if (size == 0 && indices_.size() > 0) fail();
   }
 
@@ -33,7 +32,7 @@ class CheckedInUse {
   void use(const Kernel& kernel) const {
     bool inside;
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       inside = kernel(data());
     }
     if (!inside) fail();
@@ -51,7 +50,7 @@ class CheckedInUse {
 
   const char* op_;
   int64_t size_;
-  py::array indices_;
+  Array indices_;
 };
 
 // Indices that kernels take as checked: copied, so that no other thread can change one afterwards.
@@ -59,10 +58,10 @@ class Indices {
  public:
   // Every index must be in [0, size), or with `wrap` in [-size, size), where negative ones count from the end;
   // IndexError otherwise. They are kept in row-major order.
-  Indices(const char* op, const py::array& given, int64_t size, bool wrap)
+  Indices(const char* op, const Array& given, int64_t size, bool wrap)
       : count_(static_cast<int64_t>(given.size())), memory_(static_cast<size_t>(count_) * sizeof(int64_t)) {
     auto* at = static_cast<int64_t*>(memory_.data());
-    const py::array plain = as_int64(op, given);
+    const Array plain = as_int64(op, given);
     if (count_ > 0) std::memcpy(at, plain.data(), static_cast<size_t>(count_) * sizeof(int64_t));
     for (int64_t k = 0; k < count_; ++k) {
       const int64_t index = at[k];

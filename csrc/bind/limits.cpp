@@ -1,4 +1,4 @@
-#include "cpu/limits/limits.h"
+#include "contract/limits.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -13,20 +13,20 @@ void def_loop(py::module_& m, const char* op, const Field& field) {
       op,
       [=](int64_t repeats) {
         check(repeats >= 0, op, ": got ", repeats, " repeats, wanted at least 0");
-        py::gil_scoped_release unlocked;
+        Unlocked unlocked;
         return field(limits_kernels<float>())(repeats);
       },
       py::arg("repeats"));
 }
 
-py::array copy(const py::array& x) {
+Array copy(const Array& x) {
   return by_float_type("limit_copy", x, [&](auto type) {
     using T = decltype(type);
-    const py::array dense = as_dense("limit_copy", x);
+    const Array dense = as_dense("limit_copy", x);
     const Layout layout = dense_like(layout_of("limit_copy", dense));
-    py::array y = empty(layout, x.dtype());
+    Array y = empty(layout, x.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     limits_kernels<T>().copy(element_count(layout), data_of<T>(dense), to);
     return y;
   });

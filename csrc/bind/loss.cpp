@@ -1,9 +1,9 @@
 // The bindings of the losses of rows of classes; those of pairs of values are in pair_loss.cpp.
-#include "cpu/loss/loss.h"
+#include "contract/loss.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
-#include "cpu/reduce/reduce.h"
+#include "contract/reduce.h"
 
 namespace tinydl {
 
@@ -48,15 +48,13 @@ std::string position_text(const Layout& outer, int64_t row) {
   return text(index);
 }
 
-bool is_integer(const py::array& a) { return a.dtype().kind() == 'i' || a.dtype().kind() == 'u'; }
+bool is_integer(const Array& a) { return a.dtype().kind() == 'i' || a.dtype().kind() == 'u'; }
 
 // A row-major int64 copy: no other thread can change a label after it was checked.
-py::array copy_of_labels(const py::array& target) {
-  return py::array(target.attr("astype")(py::dtype::of<int64_t>(), "C"));
-}
+Array copy_of_labels(const Array& target) { return Array(target.attr("astype")(py::dtype::of<int64_t>(), "C")); }
 
 // Makes ignored labels -1; IndexError where another is out of range.
-void check_labels(const char* op, py::array& labels, const Rows& rows, int64_t ignore_index) {
+void check_labels(const char* op, Array& labels, const Rows& rows, int64_t ignore_index) {
   int64_t* label = mutable_data_of<int64_t>(labels);
   bool wrong = false;
   for (int64_t r = 0; r < rows.rows; ++r)
@@ -87,17 +85,17 @@ struct TargetOptions {
 
 // The class weights, row-major; ones where smoothing needs some and none were given.
 template <class T>
-py::array class_weights(const char* op, const py::array& x, const TargetOptions& options, int64_t classes) {
+Array class_weights(const char* op, const Array& x, const TargetOptions& options, int64_t classes) {
   Layout wanted;
   wanted.ndim = 1;
   wanted.shape[0] = classes;
   wanted = row_major(wanted);
   if (options.weight.is_none()) {
-    py::array ones = empty(wanted, x.dtype());
+    Array ones = empty(wanted, x.dtype());
     for (int64_t c = 0; c < classes; ++c) mutable_data_of<T>(ones)[c] = T(1);
     return ones;
   }
-  const py::array given = py::cast<py::array>(options.weight);
+  const Array given = py::cast<Array>(options.weight);
   require_same_dtype(op, x, given);
   const Layout got = layout_of(op, given);
   check(same_shape(got, wanted), op, ": got weights of shape ", got, ", wanted one for each of ", classes, " classes");
@@ -109,12 +107,12 @@ template <class T>
 struct Problem {
   Rows rows;
   bool soft, weighted;
-  py::array logits;
-  py::array target;  // probabilities laid out as the logits, or int64 labels
-  py::array weight;  // (classes,) where `weighted`
+  Array logits;
+  Array target;  // probabilities laid out as the logits, or int64 labels
+  Array weight;  // (classes,) where `weighted`
   T hit, rest;
 
-  Problem(const char* op, const py::array& x, const py::array& given, const TargetOptions& options)
+  Problem(const char* op, const Array& x, const Array& given, const TargetOptions& options)
       : rows(rows_of(op, layout_of(op, x))),
         weighted(!options.weight.is_none() || options.label_smoothing != 0),
         target(is_integer(given) ? copy_of_labels(given) : given),
@@ -167,11 +165,11 @@ struct Problem {
 
 // The losses as they are, or their sum over the divisor.
 template <class T>
-py::array reduced(const py::array& losses, int64_t rows, Reduction reduction, T divisor) {
+Array reduced(const Array& losses, int64_t rows, Reduction reduction, T divisor) {
   if (reduction == Reduction::none) return losses;
-  py::array total = empty(Layout(), losses.dtype());
+  Array total = empty(Layout(), losses.dtype());
   T* to = mutable_data_of<T>(total);
-  py::gil_scoped_release unlocked;
+  Unlocked unlocked;
   reduce_kernels<T>().sum(1, rows, 1, data_of<T>(losses), divisor, to);
   return total;
 }
@@ -179,11 +177,11 @@ py::array reduced(const py::array& losses, int64_t rows, Reduction reduction, T 
 // The factor of each row: the gradient itself, or one value for all.
 template <class T>
 struct RowScale {
-  py::array grad;
+  Array grad;
   T shared = 0;
   bool each;
 
-  RowScale(const char* op, const py::array& upstream, const Rows& rows, Reduction reduction, T divisor)
+  RowScale(const char* op, const Array& upstream, const Rows& rows, Reduction reduction, T divisor)
       : grad(upstream), each(reduction == Reduction::none) {
     const Layout got = layout_of(op, upstream);
     const Layout wanted = each ? rows.outer : Layout();
@@ -197,19 +195,19 @@ struct RowScale {
 };
 
 // (loss, statistics): the statistics are what backward reads.
-py::tuple cross_entropy(const py::array& x, const py::array& target, const std::string& reduction,
-                        const py::object& weight, int64_t ignore_index, double label_smoothing) {
+py::tuple cross_entropy(const Array& x, const Array& target, const std::string& reduction, const py::object& weight,
+                        int64_t ignore_index, double label_smoothing) {
   constexpr const char* op = "cross_entropy";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Reduction reduce = parse_reduction(op, reduction);
     const Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
     const int64_t n = p.rows.rows, classes = p.rows.classes;
-    py::array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
+    Array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
     T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses);
     const T* logits = data_of<T>(p.logits);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       if (p.soft)
         loss_kernels<T>().soft_cross_entropy(n, classes, logits, p.probabilities(), loss, m, m + n, m + 2 * n);
       else
@@ -220,9 +218,9 @@ py::tuple cross_entropy(const py::array& x, const py::array& target, const std::
   });
 }
 
-py::array cross_entropy_backward(const py::array& grad, const py::array& x, const py::array& target,
-                                 const py::array& stats, const std::string& reduction, const py::object& weight,
-                                 int64_t ignore_index, double label_smoothing) {
+Array cross_entropy_backward(const Array& grad, const Array& x, const Array& target, const Array& stats,
+                             const std::string& reduction, const py::object& weight, int64_t ignore_index,
+                             double label_smoothing) {
   constexpr const char* op = "cross_entropy_backward";
   require_same_dtype(op, x, grad);
   require_same_dtype(op, x, stats);
@@ -234,11 +232,11 @@ py::array cross_entropy_backward(const py::array& grad, const py::array& x, cons
     const Layout kept = layout_of(op, stats);
     check(same_shape(kept, p.statistics()), op, ": got statistics of shape ", kept, ", wanted ", p.statistics());
     const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
-    const py::array dense_stats = as_row_major(op, stats);
-    py::array dx = empty(p.rows.logits, x.dtype());
+    const Array dense_stats = as_row_major(op, stats);
+    Array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
     const T *m = data_of<T>(dense_stats), *logits = data_of<T>(p.logits);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     if (p.soft)
       loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, p.probabilities(), m, m + n, m + 2 * n,
                                                     scale.series(), to);
@@ -251,18 +249,18 @@ py::array cross_entropy_backward(const py::array& grad, const py::array& x, cons
 
 void refuse_soft(const char* op, bool soft) { check(!soft, op, ": wanted class indices, got the logits' shape"); }
 
-py::array nll_loss(const py::array& x, const py::array& target, const std::string& reduction, const py::object& weight,
-                   int64_t ignore_index) {
+Array nll_loss(const Array& x, const Array& target, const std::string& reduction, const py::object& weight,
+               int64_t ignore_index) {
   constexpr const char* op = "nll_loss";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Reduction reduce = parse_reduction(op, reduction);
     const Problem<T> p(op, x, target, {weight, ignore_index, 0});
     refuse_soft(op, p.soft);
-    py::array losses = empty(p.rows.outer, x.dtype());
+    Array losses = empty(p.rows.outer, x.dtype());
     T* loss = mutable_data_of<T>(losses);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       loss_kernels<T>().nll(p.rows.rows, p.rows.classes, data_of<T>(p.logits), p.labels(), loss);
     }
     return reduced<T>(losses, p.rows.rows, reduce, p.divisor(reduce));
@@ -270,8 +268,8 @@ py::array nll_loss(const py::array& x, const py::array& target, const std::strin
 }
 
 // x is read for its shape and the order of its axes alone.
-py::array nll_loss_backward(const py::array& grad, const py::array& x, const py::array& target,
-                            const std::string& reduction, const py::object& weight, int64_t ignore_index) {
+Array nll_loss_backward(const Array& grad, const Array& x, const Array& target, const std::string& reduction,
+                        const py::object& weight, int64_t ignore_index) {
   constexpr const char* op = "nll_loss_backward";
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
@@ -280,9 +278,9 @@ py::array nll_loss_backward(const py::array& grad, const py::array& x, const py:
     const Problem<T> p(op, x, target, {weight, ignore_index, 0});
     refuse_soft(op, p.soft);
     const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
-    py::array dx = empty(p.rows.logits, x.dtype());
+    Array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     loss_kernels<T>().nll_backward(p.rows.rows, p.rows.classes, p.labels(), scale.series(), to);
     return dx;
   });

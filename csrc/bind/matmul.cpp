@@ -1,4 +1,4 @@
-#include "cpu/matmul/matmul.h"
+#include "contract/matmul.h"
 
 #include <utility>
 #include <vector>
@@ -45,7 +45,7 @@ Batch plan_batch(const Layout& a, const Layout& b) {
 }
 
 template <class T>
-MatrixBatch<T> matrices(const py::array& a, const Layout& layout, const std::vector<int64_t>& offsets) {
+MatrixBatch<T> matrices(const Array& a, const Layout& layout, const std::vector<int64_t>& offsets) {
   return {data_of<T>(a), layout.stride[layout.ndim - 2], layout.stride[layout.ndim - 1], offsets.data()};
 }
 
@@ -54,9 +54,9 @@ struct Product {
   Layout a, b;
   int64_t m = 0, n = 0, k = 0;
   Batch batch;
-  py::array c;
+  Array c;
 
-  Product(const py::array& left, const py::array& right) : a(layout_of("matmul", left)), b(layout_of("matmul", right)) {
+  Product(const Array& left, const Array& right) : a(layout_of("matmul", left)), b(layout_of("matmul", right)) {
     check(a.ndim >= 2 && b.ndim >= 2, "matmul: got shapes ", a, " and ", b, ", wanted matrices or batches of matrices");
     m = a.shape[a.ndim - 2], k = a.shape[a.ndim - 1], n = b.shape[b.ndim - 1];
     check(b.shape[b.ndim - 2] == k, "matmul: shapes ", a, " and ", b, " do not fit: the first has ", k,
@@ -70,16 +70,16 @@ struct Product {
   int64_t count() const { return static_cast<int64_t>(batch.a_offsets.size()); }
 };
 
-py::array matmul(const py::array& a, const py::array& b, const py::object& bias, const std::string& activation) {
+Array matmul(const Array& a, const Array& b, const py::object& bias, const std::string& activation) {
   require_same_dtype("matmul", a, b);
   return by_float_type("matmul", a, [&](auto type) {
     using T = decltype(type);
     Product p(a, b);
-    const py::array dense_bias = bias_row("matmul", bias, a, p.n);
+    const Array dense_bias = bias_row("matmul", bias, a.dtype(), p.n);
     const Epilogue<T> epilogue{dense_bias ? data_of<T>(dense_bias) : nullptr, parse_activation("matmul", activation)};
-    py::array c = std::move(p.c);
+    Array c = std::move(p.c);
     T* to = mutable_data_of<T>(c);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     matmul_kernels<T>().matmul(p.count(), p.m, p.n, p.k, matrices<T>(a, p.a, p.batch.a_offsets),
                                matrices<T>(b, p.b, p.batch.b_offsets), epilogue, to);
     return c;  // moved: to count a reference takes the lock
@@ -87,18 +87,17 @@ py::array matmul(const py::array& a, const py::array& b, const py::object& bias,
 }
 
 // The same of bfloat16 values, which arrive and leave as their bits, NumPy having no such type; the bias is float32.
-py::array matmul_bfloat16(const py::array& a, const py::array& b, const py::object& bias,
-                          const std::string& activation) {
-  for (const py::array& given : {a, b})
+Array matmul_bfloat16(const Array& a, const Array& b, const py::object& bias, const std::string& activation) {
+  for (const Array& given : {a, b})
     if (type_number(given) != py::detail::npy_api::NPY_USHORT_)
       fail_dtype("matmul_bfloat16", given, "uint16, the values' bits");
   Product p(a, b);
-  const py::array dense_bias = bias_row("matmul_bfloat16", bias, py::array_t<float>(), p.n);
+  const Array dense_bias = bias_row("matmul_bfloat16", bias, py::dtype::of<float>(), p.n);
   const Epilogue<float> epilogue{dense_bias ? data_of<float>(dense_bias) : nullptr,
                                  parse_activation("matmul_bfloat16", activation)};
-  py::array c = std::move(p.c);
+  Array c = std::move(p.c);
   Bfloat16* to = mutable_data_of<Bfloat16>(c);
-  py::gil_scoped_release unlocked;
+  Unlocked unlocked;
   matmul_kernels<float>().matmul_bfloat16(p.count(), p.m, p.n, p.k, matrices<Bfloat16>(a, p.a, p.batch.a_offsets),
                                           matrices<Bfloat16>(b, p.b, p.batch.b_offsets), epilogue, to);
   return c;  // moved: to count a reference takes the lock

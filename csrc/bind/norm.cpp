@@ -1,4 +1,4 @@
-#include "cpu/norm/norm.h"
+#include "contract/norm.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -7,23 +7,21 @@ namespace tinydl {
 
 namespace {
 
-py::array no_array() { return py::reinterpret_steal<py::array>(py::handle()); }
-
 // (2, ...): the means, then the variances.
-py::array empty_moments(int64_t outer, int64_t groups) {
+Array empty_moments(int64_t outer, int64_t groups) {
   Layout layout;
   layout.ndim = 3;
   layout.shape[0] = 2, layout.shape[1] = outer, layout.shape[2] = groups;
   return empty(row_major(layout), py::dtype::of<double>());
 }
 
-Moments moments_of(py::array& stats) {
+Moments moments_of(Array& stats) {
   double* mean = mutable_data_of<double>(stats);
   return {mean, mean + stats.size() / 2};
 }
 
 // Throws unless `stats` is what the forward pass returned for as many statistics.
-py::array check_moments(const char* op, const py::array& stats, int64_t outer, int64_t groups) {
+Array check_moments(const char* op, const Array& stats, int64_t outer, int64_t groups) {
   if (type_number(stats) != py::detail::npy_api::NPY_DOUBLE_) fail_dtype(op, stats, "float64 for the statistics");
   const Layout got = layout_of(op, stats);
   check(got.ndim == 3 && got.shape[0] == 2 && got.shape[1] == outer && got.shape[2] == groups, op,
@@ -32,11 +30,10 @@ py::array check_moments(const char* op, const py::array& stats, int64_t outer, i
 }
 
 // A parameter of the wanted shape as dense memory; a null array for None.
-py::array parameter(const char* op, const char* name, const py::object& value, const py::array& x,
-                    const Layout& wanted) {
+Array parameter(const char* op, const char* name, const py::object& value, const Array& x, const Layout& wanted) {
   if (value.is_none()) return no_array();
-  if (!py::isinstance<py::array>(value)) throw TypeError(text(op, ": ", name, " must be an array or None"));
-  const auto array = py::reinterpret_borrow<py::array>(value);
+  if (!py::isinstance<Array>(value)) throw TypeError(text(op, ": ", name, " must be an array or None"));
+  const auto array = py::reinterpret_borrow<Array>(value);
   require_same_dtype(op, x, array);
   const Layout got = layout_of(op, array);
   check(same_shape(got, wanted), op, ": got ", name, " of shape ", got, ", wanted ", wanted);
@@ -44,15 +41,13 @@ py::array parameter(const char* op, const char* name, const py::object& value, c
 }
 
 template <class T>
-const T* data_or_null(const py::array& a) {
+const T* data_or_null(const Array& a) {
   return a ? data_of<T>(a) : nullptr;
 }
 template <class T>
-T* data_or_null(py::array& a) {
+T* data_or_null(Array& a) {
   return a ? mutable_data_of<T>(a) : nullptr;
 }
-
-py::object or_none(const py::array& a) { return a ? py::object(a) : py::object(py::none()); }
 
 void check_gradient(const char* op, const Layout& grad, const Layout& x) {
   check(same_shape(grad, x), op, ": got a gradient of shape ", grad, " for an input of shape ", x);
@@ -84,7 +79,7 @@ Layout channel_vector(const Layout& x) {
 
 // Fixed statistics as doubles.
 template <class T>
-void widen(const py::array& mean, const py::array& var, Moments to) {
+void widen(const Array& mean, const Array& var, Moments to) {
   const T *means = data_of<T>(mean), *vars = data_of<T>(var);
   for (int64_t c = 0; c < mean.size(); ++c) {
     to.mean[c] = static_cast<double>(means[c]);
@@ -93,7 +88,7 @@ void widen(const py::array& mean, const py::array& var, Moments to) {
 }
 
 // (y, statistics (2, outer, groups)); with `mean` and `var`, those are the statistics.
-py::tuple channel_norm(const py::array& x, const py::object& weight, const py::object& bias, const py::object& mean,
+py::tuple channel_norm(const Array& x, const py::object& weight, const py::object& bias, const py::object& mean,
                        const py::object& var, int64_t groups, double eps) {
   constexpr const char* op = "channel_norm";
   return by_float_type(op, x, [&](auto type) {
@@ -103,16 +98,15 @@ py::tuple channel_norm(const py::array& x, const py::object& weight, const py::o
     check(mean.is_none() == var.is_none() && (mean.is_none() || groups == 0), op,
           ": mean and var come together, and without groups");
     const Layout vector = channel_vector(in), layout = channels_innermost(in);
-    const py::array w = parameter(op, "weight", weight, x, vector), b = parameter(op, "bias", bias, x, vector);
-    const py::array fixed_mean = parameter(op, "mean", mean, x, vector),
-                    fixed_var = parameter(op, "var", var, x, vector);
-    const py::array dense = as_layout(op, x, layout);
-    py::array y = empty(layout, x.dtype()), stats = empty_moments(g.outer, g.groups);
+    const Array w = parameter(op, "weight", weight, x, vector), b = parameter(op, "bias", bias, x, vector);
+    const Array fixed_mean = parameter(op, "mean", mean, x, vector), fixed_var = parameter(op, "var", var, x, vector);
+    const Array dense = as_layout(op, x, layout);
+    Array y = empty(layout, x.dtype()), stats = empty_moments(g.outer, g.groups);
     const Moments m = moments_of(stats);
     if (fixed_mean) widen<T>(fixed_mean, fixed_var, m);
     T* to = mutable_data_of<T>(y);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       if (g.channels > 0 && !fixed_mean) norm_kernels<T>().column_moments(g, data_of<T>(dense), m);
       if (g.channels > 0)
         norm_kernels<T>().column_norm(g, data_of<T>(dense), m, eps, data_or_null<T>(w), data_or_null<T>(b), to);
@@ -122,9 +116,8 @@ py::tuple channel_norm(const py::array& x, const py::object& weight, const py::o
 }
 
 // (dx, dw, db), None where it was not asked for.
-py::tuple channel_norm_backward(const py::array& grad, const py::array& x, const py::object& weight,
-                                const py::array& stats, int64_t groups, double eps, bool fixed, bool want_dx,
-                                bool want_parameters) {
+py::tuple channel_norm_backward(const Array& grad, const Array& x, const py::object& weight, const Array& stats,
+                                int64_t groups, double eps, bool fixed, bool want_dx, bool want_parameters) {
   constexpr const char* op = "channel_norm_backward";
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
@@ -133,16 +126,16 @@ py::tuple channel_norm_backward(const py::array& grad, const py::array& x, const
     const NormColumns g = columns_of(op, in, groups);
     check_gradient(op, layout_of(op, grad), in);
     const Layout vector = channel_vector(in), layout = channels_innermost(in);
-    const py::array w = parameter(op, "weight", weight, x, vector);
-    py::array dense_stats = check_moments(op, stats, g.outer, g.groups);
-    const py::array dense = as_layout(op, x, layout), dy = as_layout(op, grad, layout);
-    py::array dx = want_dx ? empty(layout, x.dtype()) : no_array();
-    py::array dw = want_parameters ? empty(vector, x.dtype()) : no_array();
-    py::array db = want_parameters ? empty(vector, x.dtype()) : no_array();
+    const Array w = parameter(op, "weight", weight, x, vector);
+    Array dense_stats = check_moments(op, stats, g.outer, g.groups);
+    const Array dense = as_layout(op, x, layout), dy = as_layout(op, grad, layout);
+    Array dx = want_dx ? empty(layout, x.dtype()) : no_array();
+    Array dw = want_parameters ? empty(vector, x.dtype()) : no_array();
+    Array db = want_parameters ? empty(vector, x.dtype()) : no_array();
     const Moments m = moments_of(dense_stats);
     T *to_x = data_or_null<T>(dx), *to_w = data_or_null<T>(dw), *to_b = data_or_null<T>(db);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       if (g.channels > 0)
         norm_kernels<T>().column_norm_backward(g, fixed, data_of<T>(dy), data_of<T>(dense), m, eps, data_or_null<T>(w),
                                                to_x, to_w, to_b);
@@ -152,8 +145,7 @@ py::tuple channel_norm_backward(const py::array& grad, const py::array& x, const
 }
 
 // running += factor (statistic - running), with the mean of the statistics over outer; variances times `correction`.
-void update_running(py::array& running_mean, py::array& running_var, const py::array& stats, double factor,
-                    double correction) {
+void update_running(Array& running_mean, Array& running_var, const Array& stats, double factor, double correction) {
   constexpr const char* op = "update_running";
   require_same_dtype(op, running_mean, running_var);
   const Layout mean = layout_of(op, running_mean), var = layout_of(op, running_var);
@@ -161,7 +153,7 @@ void update_running(py::array& running_mean, py::array& running_var, const py::a
   check(running_mean.writeable() && running_var.writeable(), op, ": the running statistics are read-only");
   const Layout got = layout_of(op, stats);
   check(got.ndim == 3, op, ": got statistics of shape ", got, ", wanted (2, outer, groups)");
-  py::array dense = check_moments(op, stats, got.shape[1], mean.shape[0]);
+  Array dense = check_moments(op, stats, got.shape[1], mean.shape[0]);
   const Moments m = moments_of(dense);
   by_float_type(op, running_mean, [&](auto type) {
     using T = decltype(type);
@@ -198,7 +190,7 @@ Layout trailing(const Layout& x, int axes) {
 }
 
 // (y, statistics (2, 1, rows))
-py::tuple row_norm(const py::array& x, const py::object& weight, const py::object& bias, int axes, double eps,
+py::tuple row_norm(const Array& x, const py::object& weight, const py::object& bias, int axes, double eps,
                    bool centered) {
   constexpr const char* op = "row_norm";
   return by_float_type(op, x, [&](auto type) {
@@ -206,13 +198,13 @@ py::tuple row_norm(const py::array& x, const py::object& weight, const py::objec
     const Layout in = layout_of(op, x);
     const NormRows g = rows_of(op, in, axes, centered);
     const Layout row = trailing(in, axes);
-    const py::array w = parameter(op, "weight", weight, x, row), b = parameter(op, "bias", bias, x, row);
-    const py::array dense = as_row_major(op, x);
-    py::array y = empty(row_major(in), x.dtype()), stats = empty_moments(1, g.rows);
+    const Array w = parameter(op, "weight", weight, x, row), b = parameter(op, "bias", bias, x, row);
+    const Array dense = as_row_major(op, x);
+    Array y = empty(row_major(in), x.dtype()), stats = empty_moments(1, g.rows);
     const Moments m = moments_of(stats);
     T* to = mutable_data_of<T>(y);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       norm_kernels<T>().row_norm(g, data_of<T>(dense), eps, data_or_null<T>(w), data_or_null<T>(b), m, to);
     }
     return py::make_tuple(y, stats);
@@ -220,8 +212,8 @@ py::tuple row_norm(const py::array& x, const py::object& weight, const py::objec
 }
 
 // (dx, dw, db), None where it was not asked for.
-py::tuple row_norm_backward(const py::array& grad, const py::array& x, const py::object& weight, const py::array& stats,
-                            int axes, double eps, bool centered, bool want_dx, bool want_parameters) {
+py::tuple row_norm_backward(const Array& grad, const Array& x, const py::object& weight, const Array& stats, int axes,
+                            double eps, bool centered, bool want_dx, bool want_parameters) {
   constexpr const char* op = "row_norm_backward";
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
@@ -230,16 +222,16 @@ py::tuple row_norm_backward(const py::array& grad, const py::array& x, const py:
     const NormRows g = rows_of(op, in, axes, centered);
     check_gradient(op, layout_of(op, grad), in);
     const Layout row = trailing(in, axes);
-    const py::array w = parameter(op, "weight", weight, x, row);
-    py::array dense_stats = check_moments(op, stats, 1, g.rows);
-    const py::array dense = as_row_major(op, x), dy = as_row_major(op, grad);
-    py::array dx = want_dx ? empty(row_major(in), x.dtype()) : no_array();
-    py::array dw = want_parameters ? empty(row, x.dtype()) : no_array();
-    py::array db = want_parameters ? empty(row, x.dtype()) : no_array();
+    const Array w = parameter(op, "weight", weight, x, row);
+    Array dense_stats = check_moments(op, stats, 1, g.rows);
+    const Array dense = as_row_major(op, x), dy = as_row_major(op, grad);
+    Array dx = want_dx ? empty(row_major(in), x.dtype()) : no_array();
+    Array dw = want_parameters ? empty(row, x.dtype()) : no_array();
+    Array db = want_parameters ? empty(row, x.dtype()) : no_array();
     const Moments m = moments_of(dense_stats);
     T *to_x = data_or_null<T>(dx), *to_w = data_or_null<T>(dw), *to_b = data_or_null<T>(db);
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       norm_kernels<T>().row_norm_backward(g, data_of<T>(dy), data_of<T>(dense), m, eps, data_or_null<T>(w), to_x, to_w,
                                           to_b);
     }

@@ -1,4 +1,4 @@
-#include "cpu/optimizer/optimizer.h"
+#include "contract/optimizer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,16 +11,16 @@ namespace tinydl {
 
 namespace {
 
-using Arrays = std::vector<py::array>;
+using Arrays = std::vector<Array>;
 
 Arrays arrays_of(const char* op, const char* name, const py::sequence& items) {
   Arrays out;
   out.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     const py::object item = items[i];
-    if (!py::isinstance<py::array>(item))
+    if (!py::isinstance<Array>(item))
       throw TypeError(text(op, ": ", name, "[", i, "] is a ", Py_TYPE(item.ptr())->tp_name, ", wanted an array"));
-    out.push_back(py::reinterpret_borrow<py::array>(item));
+    out.push_back(py::reinterpret_borrow<Array>(item));
   }
   return out;
 }
@@ -33,7 +33,7 @@ struct Operands {
 };
 
 // `wanted` is the layout of params[i]. (No check() here: it would put its message together on every call.)
-void check_operand(const Operands& a, const char* name, size_t i, const py::array& array, const Layout& wanted) {
+void check_operand(const Operands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
   if (type_number(array) != type_number(a.params[0]))
     throw TypeError(text(a.op, ": ", name, "[", i, "] has dtype ", py::str(array.dtype()).cast<std::string>(),
                          ", params[0] ", py::str(a.params[0].dtype()).cast<std::string>()));
@@ -42,7 +42,7 @@ void check_operand(const Operands& a, const char* name, size_t i, const py::arra
 }
 
 // What is updated in place must be writeable and lie in memory as its parameter does.
-void check_updated(const Operands& a, const char* name, size_t i, const py::array& array, const Layout& wanted) {
+void check_updated(const Operands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
   check_operand(a, name, i, array, wanted);
   const Layout got = layout_of(a.op, array);
   check(array.writeable(), a.op, ": ", name, "[", i, "] is read-only");
@@ -73,14 +73,14 @@ void check_overlaps(const Operands& a) {
     bool operator<(const Stretch& other) const { return begin < other.begin; }
   };
   std::vector<Stretch> stretches;
-  const auto add = [&](const py::array& array, bool updated) {
+  const auto add = [&](const Array& array, bool updated) {
     const auto begin = reinterpret_cast<uintptr_t>(array.data());
     if (array.size() > 0) stretches.push_back({begin, begin + static_cast<size_t>(array.nbytes()), updated});
   };
-  for (const py::array& array : a.params) add(array, true);
-  for (const py::array& array : a.grads) add(array, false);
+  for (const Array& array : a.params) add(array, true);
+  for (const Array& array : a.grads) add(array, false);
   for (const auto& named : a.state)
-    for (const py::array& array : named.second) add(array, true);
+    for (const Array& array : named.second) add(array, true);
   std::sort(stretches.begin(), stretches.end());
   uintptr_t updated_until = 0, used_until = 0;
   for (const Stretch& s : stretches) {
@@ -120,10 +120,10 @@ void step(Operands& a, const Run& run) {
   by_float_type(a.op, a.params[0], [&](auto type) {
     using T = decltype(type);
     check_operands(a);
-    for (py::array& grad : a.grads) grad = as_dense(a.op, grad);
+    for (Array& grad : a.grads) grad = as_dense(a.op, grad);
     check_overlaps(a);
     const std::vector<Segment<T>> segments = segments_of<T>(a);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     run(segments.data(), static_cast<int64_t>(segments.size()));
   });
 }
@@ -230,7 +230,7 @@ double total_norm(const py::sequence& arrays, const std::string& norm) {
     using T = decltype(type);
     std::vector<Segment<T>> segments;
     int64_t begin = 0;
-    for (py::array& array : a.params) {
+    for (Array& array : a.params) {
       require_same_dtype(op, a.params[0], array);
       array = as_dense(op, array);
       const int64_t count = element_count(layout_of(op, array));
@@ -238,7 +238,7 @@ double total_norm(const py::sequence& arrays, const std::string& norm) {
       segments.push_back({begin, count, nullptr, data_of<T>(array), {}});
       begin += (count + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment;
     }
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     return optimizer_kernels<T>().norm(segments.data(), static_cast<int64_t>(segments.size()), kind);
   });
 }
@@ -254,7 +254,7 @@ void change(const char* op, const py::sequence& arrays, const Run& run) {
     check_overlaps(a);
     a.grads = a.params;
     const std::vector<Segment<T>> segments = segments_of<T>(a);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     run(optimizer_kernels<T>(), segments.data(), static_cast<int64_t>(segments.size()));
   });
 }

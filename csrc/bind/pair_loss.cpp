@@ -2,7 +2,7 @@
 // name_backward(grad, x, target, weight, parameter, divisor, of_target).
 #include "bind/arrays.h"
 #include "bind/families.h"
-#include "cpu/loss/loss.h"
+#include "contract/loss.h"
 
 namespace tinydl {
 
@@ -11,17 +11,17 @@ namespace {
 // A weight or parameter: None stands for `missing`, a number for itself everywhere, an array has x's shape.
 template <class T>
 struct PairSeries {
-  py::array array;
+  Array array;
   T value = 0;
   bool each = false;
 
-  PairSeries(const char* op, const char* name, const py::object& given, double missing, const py::array& x,
+  PairSeries(const char* op, const char* name, const py::object& given, double missing, const Array& x,
              const Layout& layout) {
     if (given.is_none() || py::isinstance<py::float_>(given)) {
       value = static_cast<T>(given.is_none() ? missing : py::cast<double>(given));
       return;
     }
-    array = py::cast<py::array>(given);
+    array = py::cast<Array>(given);
     require_same_dtype(op, x, array);
     const Layout got = layout_of(op, array);
     check(same_shape(got, layout), op, ": got ", name, " of shape ", got, " for an input of shape ", layout);
@@ -34,11 +34,11 @@ struct PairSeries {
 // The arguments that forward and backward share, laid out alike.
 template <class T>
 struct Pairs {
-  py::array x, target;
+  Array x, target;
   Layout layout;
   PairSeries<T> weight, parameter;
 
-  Pairs(const char* op, const py::array& given, const py::array& given_target, const py::object& given_weight,
+  Pairs(const char* op, const Array& given, const Array& given_target, const py::object& given_weight,
         const py::object& given_parameter)
       : x(checked(op, given, given_target)),
         target(as_layout(op, given_target, layout_of(op, x))),
@@ -46,7 +46,7 @@ struct Pairs {
         weight(op, "a weight", given_weight, 1, x, layout),
         parameter(op, "a parameter", given_parameter, 1, x, layout) {}
 
-  static py::array checked(const char* op, const py::array& x, const py::array& target) {
+  static Array checked(const char* op, const Array& x, const Array& target) {
     require_same_dtype(op, x, target);
     const Layout in = layout_of(op, x), other = layout_of(op, target);
     check(same_shape(in, other), op, ": got an input of shape ", in, " and a target of shape ", other,
@@ -56,19 +56,19 @@ struct Pairs {
 };
 
 template <class Pick>
-py::array pair_loss(const char* op, const Pick& pick, const py::array& x, const py::array& target,
-                    const py::object& weight, const py::object& parameter, const py::object& divisor) {
+Array pair_loss(const char* op, const Pick& pick, const Array& x, const Array& target, const py::object& weight,
+                const py::object& parameter, const py::object& divisor) {
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Pairs<T> p(op, x, target, weight, parameter);
     const bool each = divisor.is_none();
     const double by = each ? 1 : py::cast<double>(divisor);
-    py::array y = empty(each ? dense_like(p.layout) : Layout(), x.dtype());
+    Array y = empty(each ? dense_like(p.layout) : Layout(), x.dtype());
     T* to = mutable_data_of<T>(y);
     const T *from = data_of<T>(p.x), *wanted = data_of<T>(p.target);
     const int64_t n = element_count(p.layout);
     const PairLoss<T>& loss = pick(loss_kernels<T>());
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     if (each)
       loss.each(n, from, wanted, p.weight.series(), p.parameter.series(), to);
     else
@@ -78,9 +78,9 @@ py::array pair_loss(const char* op, const Pick& pick, const py::array& x, const 
 }
 
 template <class Pick>
-py::array pair_loss_backward(const char* op, const Pick& pick, const py::array& grad, const py::array& x,
-                             const py::array& target, const py::object& weight, const py::object& parameter,
-                             const py::object& divisor, bool of_target) {
+Array pair_loss_backward(const char* op, const Pick& pick, const Array& grad, const Array& x, const Array& target,
+                         const py::object& weight, const py::object& parameter, const py::object& divisor,
+                         bool of_target) {
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
@@ -89,15 +89,15 @@ py::array pair_loss_backward(const char* op, const Pick& pick, const py::array& 
     const bool each = divisor.is_none();
     check(same_shape(got, each ? p.layout : Layout()), op, ": got a gradient of shape ", got, ", wanted ",
           each ? p.layout : Layout());
-    const py::array upstream = each ? as_layout(op, grad, p.layout) : grad;
+    const Array upstream = each ? as_layout(op, grad, p.layout) : grad;
     const T shared = each ? T(0) : static_cast<T>(*data_of<T>(upstream) / py::cast<double>(divisor));
     const Series<T> scale = each ? Series<T>{data_of<T>(upstream), 1} : Series<T>{&shared, 0};
-    py::array out = empty(dense_like(p.layout), x.dtype());
+    Array out = empty(dense_like(p.layout), x.dtype());
     T* to = mutable_data_of<T>(out);
     const T *from = data_of<T>(p.x), *wanted = data_of<T>(p.target);
     const int64_t n = element_count(p.layout);
     const PairLoss<T>& loss = pick(loss_kernels<T>());
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     (of_target ? loss.target_grad : loss.input_grad)(n, from, wanted, p.weight.series(), p.parameter.series(), scale,
                                                      to);
     return out;
@@ -108,27 +108,27 @@ template <class Pick>
 void def_pair_loss(py::module_& m, const char* name, const char* backward_name, Pick pick) {
   m.def(
       name,
-      [=](const py::array& x, const py::array& target, const py::object& weight, const py::object& parameter,
+      [=](const Array& x, const Array& target, const py::object& weight, const py::object& parameter,
           const py::object& divisor) { return pair_loss(name, pick, x, target, weight, parameter, divisor); },
       py::arg("x"), py::arg("target"), py::arg("weight"), py::arg("parameter"), py::arg("divisor"));
   m.def(
       backward_name,
-      [=](const py::array& grad, const py::array& x, const py::array& target, const py::object& weight,
-          const py::object& parameter, const py::object& divisor, bool of_target) {
+      [=](const Array& grad, const Array& x, const Array& target, const py::object& weight, const py::object& parameter,
+          const py::object& divisor, bool of_target) {
         return pair_loss_backward(backward_name, pick, grad, x, target, weight, parameter, divisor, of_target);
       },
       py::arg("grad"), py::arg("x"), py::arg("target"), py::arg("weight"), py::arg("parameter"), py::arg("divisor"),
       py::arg("of_target"));
 }
 
-bool are_probabilities(const py::array& x) {
+bool are_probabilities(const Array& x) {
   constexpr const char* op = "are_probabilities";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const py::array dense = as_dense(op, x);
+    const Array dense = as_dense(op, x);
     const int64_t n = element_count(layout_of(op, dense));
     const T* from = data_of<T>(dense);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     return loss_kernels<T>().are_probabilities(n, from);
   });
 }

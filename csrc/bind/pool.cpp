@@ -1,4 +1,4 @@
-#include "cpu/pool/pool.h"
+#include "contract/pool.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -24,28 +24,28 @@ PoolGeometry backward_geometry(const char* op, const Layout& grad, const Pair& s
 }
 
 // (y, taps), or (y, None) where the taps are not wanted.
-py::tuple max_pool2d(const py::array& x, const Pair& kernel, const Pair& stride, const Pair& padding,
-                     const Pair& dilation, bool ceil_mode, bool want_taps) {
+py::tuple max_pool2d(const Array& x, const Pair& kernel, const Pair& stride, const Pair& padding, const Pair& dilation,
+                     bool ceil_mode, bool want_taps) {
   constexpr const char* op = "max_pool2d";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const PoolGeometry g = pool_geometry(op, layout_of(op, x), {kernel, stride, padding, dilation, ceil_mode});
     const bool narrow = g.h.kernel <= kTaps8 && g.w.kernel <= kTaps8 && g.h.kernel * g.w.kernel <= kTaps8;
     check(g.h.kernel <= INT32_MAX / g.w.kernel, op, ": a kernel of ", g.h.kernel, " x ", g.w.kernel, " is too large");
-    const py::array dense = as_layout(op, x, input_layout(g));
+    const Array dense = as_layout(op, x, input_layout(g));
     const Layout out = output_layout(g);
-    py::array y = empty(out, x.dtype());
+    Array y = empty(out, x.dtype());
     py::object taps = py::none();
     void* tap = nullptr;
     if (want_taps) {
-      py::array fresh = empty(out, narrow ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>());
+      Array fresh = empty(out, narrow ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>());
       tap = fresh.mutable_data();
       taps = fresh;
     }
     T* to = mutable_data_of<T>(y);
     const PoolKernels<T>& kernels = pool_kernels<T>();
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       if (!tap)
         kernels.max(g, data_of<T>(dense), to);
       else if (narrow)
@@ -58,7 +58,7 @@ py::tuple max_pool2d(const py::array& x, const Pair& kernel, const Pair& stride,
 }
 
 // The taps as the forward pass wrote them; they are never copied.
-py::array check_taps(const char* op, const py::array& taps, const Layout& out) {
+Array check_taps(const char* op, const Array& taps, const Layout& out) {
   const int number = type_number(taps);
   const bool known = number == py::detail::npy_api::NPY_UINT8_ || number == py::dtype::of<int32_t>().num();
   if (!known) fail_dtype(op, taps, "taps of dtype uint8 or int32");
@@ -68,19 +68,19 @@ py::array check_taps(const char* op, const py::array& taps, const Layout& out) {
   return taps;
 }
 
-py::array max_pool2d_backward(const py::array& grad, const py::array& taps, const Pair& size, const Pair& kernel,
-                              const Pair& stride, const Pair& padding, const Pair& dilation, bool ceil_mode) {
+Array max_pool2d_backward(const Array& grad, const Array& taps, const Pair& size, const Pair& kernel,
+                          const Pair& stride, const Pair& padding, const Pair& dilation, bool ceil_mode) {
   constexpr const char* op = "max_pool2d_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
     const PoolGeometry g =
         backward_geometry(op, layout_of(op, grad), size, {kernel, stride, padding, dilation, ceil_mode});
     const Layout out = output_layout(g);
-    const py::array dy = as_layout(op, grad, out), tap = check_taps(op, taps, out);
-    py::array dx = empty(input_layout(g), grad.dtype());
+    const Array dy = as_layout(op, grad, out), tap = check_taps(op, taps, out);
+    Array dx = empty(input_layout(g), grad.dtype());
     T* to = mutable_data_of<T>(dx);
     const bool narrow = tap.itemsize() == 1;
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     if (narrow)
       pool_kernels<T>().max_backward_tap8(g, data_of<T>(dy), data_of<uint8_t>(tap), to);
     else
@@ -92,32 +92,32 @@ py::array max_pool2d_backward(const py::array& grad, const py::array& taps, cons
 constexpr Pair kNoDilation{1, 1};
 
 // A divisor_override of 0 stands for none.
-py::array avg_pool2d(const py::array& x, const Pair& kernel, const Pair& stride, const Pair& padding, bool ceil_mode,
-                     bool count_include_pad, int64_t divisor_override) {
+Array avg_pool2d(const Array& x, const Pair& kernel, const Pair& stride, const Pair& padding, bool ceil_mode,
+                 bool count_include_pad, int64_t divisor_override) {
   constexpr const char* op = "avg_pool2d";
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const PoolGeometry g = pool_geometry(op, layout_of(op, x), {kernel, stride, padding, kNoDilation, ceil_mode});
-    const py::array dense = as_layout(op, x, input_layout(g));
-    py::array y = empty(output_layout(g), x.dtype());
+    const Array dense = as_layout(op, x, input_layout(g));
+    Array y = empty(output_layout(g), x.dtype());
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     pool_kernels<T>().average(g, {count_include_pad, divisor_override}, data_of<T>(dense), to);
     return y;
   });
 }
 
-py::array avg_pool2d_backward(const py::array& grad, const Pair& size, const Pair& kernel, const Pair& stride,
-                              const Pair& padding, bool ceil_mode, bool count_include_pad, int64_t divisor_override) {
+Array avg_pool2d_backward(const Array& grad, const Pair& size, const Pair& kernel, const Pair& stride,
+                          const Pair& padding, bool ceil_mode, bool count_include_pad, int64_t divisor_override) {
   constexpr const char* op = "avg_pool2d_backward";
   return by_float_type(op, grad, [&](auto type) {
     using T = decltype(type);
     const PoolGeometry g =
         backward_geometry(op, layout_of(op, grad), size, {kernel, stride, padding, kNoDilation, ceil_mode});
-    const py::array dy = as_layout(op, grad, output_layout(g));
-    py::array dx = empty(input_layout(g), grad.dtype());
+    const Array dy = as_layout(op, grad, output_layout(g));
+    Array dx = empty(input_layout(g), grad.dtype());
     T* to = mutable_data_of<T>(dx);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     pool_kernels<T>().average_backward(g, {count_include_pad, divisor_override}, data_of<T>(dy), to);
     return dx;
   });

@@ -1,4 +1,4 @@
-#include "cpu/recurrent/recurrent.h"
+#include "contract/recurrent.h"
 
 #include <initializer_list>
 #include <string>
@@ -31,7 +31,7 @@ struct Operands {
   SequenceShape shape;
   py::dtype dtype;
 
-  Operands(const char* op, const std::string& name, const py::array& gates, const py::array& weight, bool reverse)
+  Operands(const char* op, const std::string& name, const Array& gates, const Array& weight, bool reverse)
       : op(op), cell(cell_of(op, name)), dtype(gates.dtype()) {
     const Layout g = layout_of(op, gates), w = layout_of(op, weight);
     const int count = gates_of(cell);
@@ -43,32 +43,32 @@ struct Operands {
   }
 
   // A dense array of the shape wanted, or a null one for None.
-  py::array optional(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
-    if (value.is_none()) return py::reinterpret_steal<py::array>(py::handle());
+  Array optional(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
+    if (value.is_none()) return no_array();
     return required(what, value, sizes);
   }
-  py::array required(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
-    const py::array array = array_of(what, value, dtype.num(), "that of the gates");
+  Array required(const char* what, const py::object& value, std::initializer_list<int64_t> sizes) const {
+    const Array array = array_of(what, value, dtype.num(), "that of the gates");
     const Layout got = layout_of(op, array), wanted = shape_of(sizes);
     check(same_shape(got, wanted), op, ": got ", what, " of shape ", got, ", wanted ", wanted);
     return as_row_major(op, array);
   }
-  py::array mask_of_steps(const py::object& value) const {
-    if (value.is_none()) return py::reinterpret_steal<py::array>(py::handle());
-    const py::array array = array_of("valid", value, py::detail::npy_api::NPY_BOOL_, "bool");
+  Array mask_of_steps(const py::object& value) const {
+    if (value.is_none()) return no_array();
+    const Array array = array_of("valid", value, py::detail::npy_api::NPY_BOOL_, "bool");
     const Layout got = layout_of(op, array), wanted = shape_of({shape.steps, shape.batch});
     check(same_shape(got, wanted), op, ": got valid of shape ", got, ", wanted ", wanted);
     return as_row_major(op, array);
   }
-  py::array states() const { return empty(shape_of({shape.steps, shape.batch, shape.hidden}), dtype); }
-  py::array state() const { return empty(shape_of({shape.batch, shape.hidden}), dtype); }
+  Array states() const { return empty(shape_of({shape.steps, shape.batch, shape.hidden}), dtype); }
+  Array state() const { return empty(shape_of({shape.batch, shape.hidden}), dtype); }
 
  private:
-  py::array array_of(const char* what, const py::object& value, int type, const char* wanted) const {
-    if (!py::isinstance<py::array>(value))
+  Array array_of(const char* what, const py::object& value, int type, const char* wanted) const {
+    if (!py::isinstance<Array>(value))
       throw TypeError(text(op, ": got ", what, " of type ",
                            py::str(py::type::of(value).attr("__name__")).cast<std::string>(), ", wanted an array"));
-    const py::array array = py::reinterpret_borrow<py::array>(value);
+    const Array array = py::reinterpret_borrow<Array>(value);
     if (type_number(array) != type)
       throw TypeError(
           text(op, ": got ", what, " of ", py::str(array.dtype()).cast<std::string>(), ", wanted ", wanted));
@@ -77,30 +77,27 @@ struct Operands {
 };
 
 template <class T>
-const T* pointer(const py::array& a) {
+const T* pointer(const Array& a) {
   return a ? data_of<T>(a) : nullptr;
 }
 template <class T>
-T* mutable_pointer(py::array& a) {
+T* mutable_pointer(Array& a) {
   return a ? mutable_data_of<T>(a) : nullptr;
 }
-py::object or_none(const py::array& a) { return a ? py::object(a) : py::object(py::none()); }
-py::array none() { return py::reinterpret_steal<py::array>(py::handle()); }
-
 // (h, c, candidate) of all time steps; `gates`, dense, comes with the input's part and leaves with the gates' values.
-py::tuple recurrent(const std::string& name, py::array& gates, const py::array& weight, const py::object& bias,
+py::tuple recurrent(const std::string& name, Array& gates, const Array& weight, const py::object& bias,
                     const py::object& h0, const py::object& c0, const py::object& mask, const py::object& valid,
                     bool reverse) {
   constexpr const char* op = "recurrent";
   const Operands o(op, name, gates, weight, reverse);
   const int64_t batch = o.shape.batch, hidden = o.shape.hidden;
-  check(gates.writeable() && (gates.flags() & py::array::c_style), op, ": the gates must be dense and writeable");
-  const py::array u = o.required("a weight", weight, {gates_of(o.cell) * hidden, hidden});
-  const py::array b = o.optional("a bias", bias, {gates_of(o.cell) * hidden});
-  const py::array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
-  const py::array factors = o.optional("a mask", mask, {batch, hidden}), steps = o.mask_of_steps(valid);
-  py::array h = o.states(), c = o.cell == Cell::lstm ? o.states() : none(),
-            candidate = o.cell == Cell::gru ? o.states() : none();
+  check(gates.writeable() && is_row_major(layout_of(op, gates)), op, ": the gates must be dense and writeable");
+  const Array u = o.required("a weight", weight, {gates_of(o.cell) * hidden, hidden});
+  const Array b = o.optional("a bias", bias, {gates_of(o.cell) * hidden});
+  const Array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
+  const Array factors = o.optional("a mask", mask, {batch, hidden}), steps = o.mask_of_steps(valid);
+  Array h = o.states(), c = o.cell == Cell::lstm ? o.states() : no_array(),
+        candidate = o.cell == Cell::gru ? o.states() : no_array();
   by_float_type(op, gates, [&](auto type) {
     using T = decltype(type);
     const Sequence<T> s{pointer<T>(u),
@@ -113,7 +110,7 @@ py::tuple recurrent(const std::string& name, py::array& gates, const py::array& 
                         mutable_pointer<T>(h),
                         mutable_pointer<T>(c),
                         mutable_pointer<T>(candidate)};
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     recurrent_kernels<T>().forward(o.cell, o.shape, s);
   });
   return py::make_tuple(h, or_none(c), or_none(candidate));
@@ -121,25 +118,25 @@ py::tuple recurrent(const std::string& name, py::array& gates, const py::array& 
 
 // (dgates, drecurrent, dh0, dc0); drecurrent is dgates itself unless the cell is gru.
 py::tuple recurrent_backward(const std::string& name, const py::object& dh, const py::object& dh_last,
-                             const py::object& dc_last, py::array& gates, const py::array& weight, const py::array& h,
+                             const py::object& dc_last, Array& gates, const Array& weight, const Array& h,
                              const py::object& c, const py::object& candidate, const py::object& h0,
                              const py::object& c0, const py::object& mask, const py::object& valid, bool reverse) {
   constexpr const char* op = "recurrent_backward";
   const Operands o(op, name, gates, weight, reverse);
   const int64_t steps = o.shape.steps, batch = o.shape.batch, hidden = o.shape.hidden, wide = gates_of(o.cell) * hidden;
-  const py::array values = o.required("gates", gates, {steps, batch, wide});
-  const py::array u = o.required("a weight", weight, {wide, hidden});
-  const py::array states = o.required("h", h, {steps, batch, hidden});
-  const py::array cells = o.cell == Cell::lstm ? o.required("c", c, {steps, batch, hidden}) : none();
-  const py::array n = o.cell == Cell::gru ? o.required("candidate", candidate, {steps, batch, hidden}) : none();
-  const py::array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
-  const py::array factors = o.optional("a mask", mask, {batch, hidden}), kept = o.mask_of_steps(valid);
-  const py::array grad = o.optional("dh", dh, {steps, batch, hidden});
-  const py::array last_h = o.optional("dh_last", dh_last, {batch, hidden});
-  const py::array last_c = o.optional("dc_last", dc_last, {batch, hidden});
-  py::array dgates = empty(shape_of({steps, batch, wide}), o.dtype);
-  py::array drecurrent = o.cell == Cell::gru ? empty(shape_of({steps, batch, wide}), o.dtype) : dgates;
-  py::array dh0 = o.state(), dc0 = o.cell == Cell::lstm ? o.state() : none();
+  const Array values = o.required("gates", gates, {steps, batch, wide});
+  const Array u = o.required("a weight", weight, {wide, hidden});
+  const Array states = o.required("h", h, {steps, batch, hidden});
+  const Array cells = o.cell == Cell::lstm ? o.required("c", c, {steps, batch, hidden}) : no_array();
+  const Array n = o.cell == Cell::gru ? o.required("candidate", candidate, {steps, batch, hidden}) : no_array();
+  const Array first_h = o.optional("h0", h0, {batch, hidden}), first_c = o.optional("c0", c0, {batch, hidden});
+  const Array factors = o.optional("a mask", mask, {batch, hidden}), kept = o.mask_of_steps(valid);
+  const Array grad = o.optional("dh", dh, {steps, batch, hidden});
+  const Array last_h = o.optional("dh_last", dh_last, {batch, hidden});
+  const Array last_c = o.optional("dc_last", dc_last, {batch, hidden});
+  Array dgates = empty(shape_of({steps, batch, wide}), o.dtype);
+  Array drecurrent = o.cell == Cell::gru ? empty(shape_of({steps, batch, wide}), o.dtype) : dgates;
+  Array dh0 = o.state(), dc0 = o.cell == Cell::lstm ? o.state() : no_array();
   by_float_type(op, gates, [&](auto type) {
     using T = decltype(type);
     const Sequence<T> s{pointer<T>(u),
@@ -159,7 +156,7 @@ py::tuple recurrent_backward(const std::string& name, const py::object& dh, cons
                             mutable_data_of<T>(drecurrent),
                             mutable_data_of<T>(dh0),
                             mutable_pointer<T>(dc0)};
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     recurrent_kernels<T>().backward(o.cell, o.shape, s, d);
   });
   return py::make_tuple(dgates, drecurrent, dh0, or_none(dc0));

@@ -1,4 +1,4 @@
-#include "cpu/reduce/reduce.h"
+#include "contract/reduce.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -49,17 +49,17 @@ void run_plan(const ReducePlan& plan, const T* x, T* y, const Step& run) {
 }
 
 // Sums (or averages) x over `axes`.
-py::array sum(const char* op, const py::array& x, const py::tuple& axes, bool keepdims, bool mean) {
+Array sum(const char* op, const Array& x, const py::tuple& axes, bool keepdims, bool mean) {
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
-    const py::array dense = as_dense(op, x);
+    const Array dense = as_dense(op, x);
     const Layout in = layout_of(op, dense);
     const Axes which(op, axes, in);
     const ReducePlan plan = plan_reduction(in, which.reduced);
-    py::array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
+    Array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
     T* to = mutable_data_of<T>(y);
     const T divisor = mean ? static_cast<T>(plan.count) : T(1);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     run_plan(plan, data_of<T>(dense), to, [=](const ReduceStep& step, const T* from, T* into, bool last) {
       reduce_kernels<T>().sum(step.outer, step.reduce, step.inner, from, last ? divisor : T(1), into);
     });
@@ -72,17 +72,17 @@ template <class Field>
 void def_extreme(py::module_& m, const char* op, Field field) {
   m.def(
       op,
-      [op, field](const py::array& x, const py::tuple& axes, bool keepdims) {
+      [op, field](const Array& x, const py::tuple& axes, bool keepdims) {
         return by_float_type(op, x, [&](auto type) {
           using T = decltype(type);
-          const py::array dense = as_dense(op, x);
+          const Array dense = as_dense(op, x);
           const Layout in = layout_of(op, dense);
           const Axes which(op, axes, in);
           const ReducePlan plan = plan_reduction(in, which.reduced);
           check(plan.count > 0 || element_count(plan.out) == 0, op, ": nothing to choose from in shape ", in);
-          py::array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
+          Array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
           T* to = mutable_data_of<T>(y);
-          py::gil_scoped_release unlocked;
+          Unlocked unlocked;
           run_plan(plan, data_of<T>(dense), to, [&](const ReduceStep& step, const T* from, T* into, bool) {
             field(reduce_kernels<T>())(step.outer, step.reduce, step.inner, from, into);
           });
@@ -106,10 +106,10 @@ Layout reduced_innermost(const Layout& a, const bool (&reduced)[kMaxDims]) {
 }
 
 // (var, mean) of x over `axes`; the squares are divided by max(count - correction, 0).
-py::tuple var(const py::array& x, const py::tuple& axes, double correction, bool keepdims) {
+py::tuple var(const Array& x, const py::tuple& axes, double correction, bool keepdims) {
   return by_float_type("var", x, [&](auto type) {
     using T = decltype(type);
-    py::array dense = as_dense("var", x);
+    Array dense = as_dense("var", x);
     Layout in = layout_of("var", dense);
     const Axes which("var", axes, in);
     ReducePlan plan = plan_reduction(in, which.reduced);
@@ -120,12 +120,12 @@ py::tuple var(const py::array& x, const py::tuple& axes, double correction, bool
       plan.step[0] = {element_count(plan.out), plan.count, 1};
     }
     const Layout out = keepdims ? plan.out : squeeze(plan.out, which.reduced);
-    py::array y = empty(out, x.dtype()), mean = empty(out, x.dtype());
+    Array y = empty(out, x.dtype()), mean = empty(out, x.dtype());
     T *to_var = mutable_data_of<T>(y), *to_mean = mutable_data_of<T>(mean);
     const double left = static_cast<double>(plan.count) - correction, divisor = left < 0 ? 0 : left;
     const ReduceStep step = plan.step[0];
     {
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       reduce_kernels<T>().var(step.outer, step.reduce, step.inner, data_of<T>(dense), divisor, to_var, to_mean);
     }
     return py::make_tuple(y, mean);
@@ -137,7 +137,7 @@ template <class Field>
 void def_gradient(py::module_& m, const char* op, Field field) {
   m.def(
       op,
-      [op, field](const py::array& x, const py::array& y, const py::array& grad) {
+      [op, field](const Array& x, const Array& y, const Array& grad) {
         require_same_dtype(op, x, y);
         require_same_dtype(op, x, grad);
         return by_float_type(op, x, [&](auto type) {
@@ -151,11 +151,11 @@ void def_gradient(py::module_& m, const char* op, Field field) {
           wide[0] = broadcast_to(ly, in);
           wide[1] = broadcast_to(lg, in);
           const Layout out = dense_like(in);
-          py::array dx = empty(out, x.dtype());
+          Array dx = empty(out, x.dtype());
           const Layout* operands[] = {&in, &wide[0], &wide[1], &out};
           const LoopNest nest = plan_loops(operands, 4);
           T* to = mutable_data_of<T>(dx);
-          py::gil_scoped_release unlocked;
+          Unlocked unlocked;
           field(reduce_kernels<T>())(nest, data_of<T>(x), data_of<T>(y), data_of<T>(grad), to);
           return dx;
         });
@@ -167,12 +167,10 @@ void def_gradient(py::module_& m, const char* op, Field field) {
 
 void bind_reduce(py::module_& m) {
   m.def(
-      "sum",
-      [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("sum", x, axes, keepdims, false); },
+      "sum", [](const Array& x, const py::tuple& axes, bool keepdims) { return sum("sum", x, axes, keepdims, false); },
       py::arg("x"), py::arg("axes"), py::arg("keepdims"));
   m.def(
-      "mean",
-      [](const py::array& x, const py::tuple& axes, bool keepdims) { return sum("mean", x, axes, keepdims, true); },
+      "mean", [](const Array& x, const py::tuple& axes, bool keepdims) { return sum("mean", x, axes, keepdims, true); },
       py::arg("x"), py::arg("axes"), py::arg("keepdims"));
   def_extreme(m, "amax", [](const auto& k) { return k.amax; });
   def_extreme(m, "amin", [](const auto& k) { return k.amin; });

@@ -1,4 +1,4 @@
-#include "cpu/resample/resample.h"
+#include "contract/resample.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -11,7 +11,7 @@ namespace {
 Layout channels_innermost(const Layout& a) { return axis_innermost(row_major(a), 1); }
 
 // A row-major vector of `length` int64.
-const int64_t* indices(const char* op, const char* name, const py::array& a, int64_t length) {
+const int64_t* indices(const char* op, const char* name, const Array& a, int64_t length) {
   if (type_number(a) != py::dtype::of<int64_t>().num()) fail_dtype(op, a, "int64 for start and count");
   const Layout layout = layout_of(op, a);
   check(layout.ndim == 1 && layout.shape[0] == length && (length < 2 || layout.stride[0] == 1), op, ": got ", name,
@@ -21,8 +21,7 @@ const int64_t* indices(const char* op, const char* name, const py::array& a, int
 
 // The matrix that the arrays describe, each of its rows inside [0, in).
 template <class T>
-BandMatrix<T> band_matrix(const char* op, const py::array& start, const py::array& count, const py::array& weight,
-                          int64_t in) {
+BandMatrix<T> band_matrix(const char* op, const Array& start, const Array& count, const Array& weight, int64_t in) {
   const Layout w = layout_of(op, weight);
   check(w.ndim == 2 && (same_strides(w, row_major(w)) || element_count(w) == 0), op, ": got weights of shape ", w,
         ", wanted row-major (outputs, taps)");
@@ -38,8 +37,7 @@ BandMatrix<T> band_matrix(const char* op, const py::array& start, const py::arra
   return m;
 }
 
-py::array resample_axis(const py::array& x, int axis, const py::array& start, const py::array& count,
-                        const py::array& weight) {
+Array resample_axis(const Array& x, int axis, const Array& start, const Array& count, const Array& weight) {
   constexpr const char* op = "resample_axis";
   require_same_dtype(op, x, weight);
   return by_float_type(op, x, [&](auto type) {
@@ -48,24 +46,23 @@ py::array resample_axis(const py::array& x, int axis, const py::array& start, co
     check(in.ndim >= 3, op, ": got an input of shape ", in, ", wanted (N, C, D1, ...)");
     check(axis >= 2 && axis < in.ndim, op, ": axis ", axis, " is no spatial axis of shape ", in);
     const BandMatrix<T> matrix = band_matrix<T>(op, start, count, weight, in.shape[axis]);
-    const py::array dense = as_layout(op, x, channels_innermost(in));
+    const Array dense = as_layout(op, x, channels_innermost(in));
     Layout out = in;
     out.shape[axis] = matrix.out;
-    py::array y = empty(channels_innermost(out), x.dtype());
+    Array y = empty(channels_innermost(out), x.dtype());
     int64_t outer = in.shape[0], inner = in.shape[1];
     for (int d = 2; d < in.ndim; ++d)
       if (d != axis) (d < axis ? outer : inner) *= in.shape[d];
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     resample_kernels<T>().axis(matrix, outer, inner, data_of<T>(dense), to);
     return y;
   });
 }
 
 // Both of the last two axes.
-py::array resample_plane(const py::array& x, const py::array& h_start, const py::array& h_count,
-                         const py::array& h_weight, const py::array& w_start, const py::array& w_count,
-                         const py::array& w_weight) {
+Array resample_plane(const Array& x, const Array& h_start, const Array& h_count, const Array& h_weight,
+                     const Array& w_start, const Array& w_count, const Array& w_weight) {
   constexpr const char* op = "resample_plane";
   require_same_dtype(op, x, h_weight);
   require_same_dtype(op, x, w_weight);
@@ -76,15 +73,15 @@ py::array resample_plane(const py::array& x, const py::array& h_start, const py:
     const int h = in.ndim - 2, w = in.ndim - 1;
     const BandMatrix<T> rows = band_matrix<T>(op, h_start, h_count, h_weight, in.shape[h]);
     const BandMatrix<T> columns = band_matrix<T>(op, w_start, w_count, w_weight, in.shape[w]);
-    const py::array dense = as_layout(op, x, channels_innermost(in));
+    const Array dense = as_layout(op, x, channels_innermost(in));
     Layout out = in;
     out.shape[h] = rows.out;
     out.shape[w] = columns.out;
-    py::array y = empty(channels_innermost(out), x.dtype());
+    Array y = empty(channels_innermost(out), x.dtype());
     int64_t outer = in.shape[0];
     for (int d = 2; d < h; ++d) outer *= in.shape[d];
     T* to = mutable_data_of<T>(y);
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     resample_kernels<T>().plane(rows, columns, outer, in.shape[1], data_of<T>(dense), to);
     return y;
   });

@@ -1,4 +1,4 @@
-#include "cpu/softmax/softmax.h"
+#include "contract/softmax.h"
 
 #include "bind/arrays.h"
 #include "bind/families.h"
@@ -17,21 +17,21 @@ int64_t rows_of(const Layout& x, int axis) { return x.shape[axis] == 0 ? 0 : ele
 // The result has x's shape, with `axis` innermost in memory; x is copied where it lies otherwise.
 template <class Pick, class PickBackward>
 void def_softmax(py::module_& m, const char* name, const char* backward_name, Pick pick, PickBackward pick_backward) {
-  const auto forward = [=](const py::array& x, int axis) {
+  const auto forward = [=](const Array& x, int axis) {
     return by_float_type(name, x, [&](auto type) {
       using T = decltype(type);
       const Layout in = layout_of(name, x);
       check_axis(name, in, axis);
       const Layout layout = axis_innermost(in, axis);
-      const py::array dense = as_layout(name, x, layout);
-      py::array y = empty(layout, x.dtype());
+      const Array dense = as_layout(name, x, layout);
+      Array y = empty(layout, x.dtype());
       T* to = mutable_data_of<T>(y);
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       pick(softmax_kernels<T>())(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense), to);
       return y;
     });
   };
-  const auto backward = [=](const py::array& grad, const py::array& y, int axis) {
+  const auto backward = [=](const Array& grad, const Array& y, int axis) {
     require_same_dtype(backward_name, y, grad);
     return by_float_type(backward_name, y, [&](auto type) {
       using T = decltype(type);
@@ -40,11 +40,11 @@ void def_softmax(py::module_& m, const char* name, const char* backward_name, Pi
       check(same_shape(out, upstream), backward_name, ": got a gradient of shape ", upstream,
             " for an output of shape ", out);
       const Layout layout = axis_innermost(out, axis);
-      const py::array dense_grad = as_layout(backward_name, grad, layout);
-      const py::array dense_y = as_layout(backward_name, y, layout);
-      py::array dx = empty(layout, y.dtype());
+      const Array dense_grad = as_layout(backward_name, grad, layout);
+      const Array dense_y = as_layout(backward_name, y, layout);
+      Array dx = empty(layout, y.dtype());
       T* to = mutable_data_of<T>(dx);
-      py::gil_scoped_release unlocked;
+      Unlocked unlocked;
       pick_backward(softmax_kernels<T>())(rows_of(layout, axis), layout.shape[axis], data_of<T>(dense_grad),
                                           data_of<T>(dense_y), to);
       return dx;

@@ -75,6 +75,8 @@ Layout channels_last(int64_t n, int64_t c, int64_t h, int64_t w) {
 
 bool is_dense(const Layout& a) { return element_count(a) == 0 || same_strides(a, dense_like(a)); }
 
+bool is_row_major(const Layout& a) { return element_count(a) == 0 || same_strides(a, row_major(a)); }
+
 bool same_shape(const Layout& a, const Layout& b) {
   return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape);
 }

@@ -28,8 +28,9 @@ Layout axis_innermost(const Layout& a, int axis);
 // A fresh layout of images, shape (n, c, h, w), whose axes lie in memory in the order n, h, w, c.
 Layout channels_last(int64_t n, int64_t c, int64_t h, int64_t w);
 
-// Whether a's elements fill one gapless stretch of memory, in any order of axes.
+// Whether a's elements fill one gapless stretch of memory: in any order of axes; in row-major order.
 bool is_dense(const Layout& a);
+bool is_row_major(const Layout& a);
 
 bool same_shape(const Layout& a, const Layout& b);
 bool same_strides(const Layout& a, const Layout& b);

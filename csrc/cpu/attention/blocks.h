@@ -4,7 +4,7 @@
 // [column] of 32 KB at most, two thirds of the first-level cache; scores and the other operands (some 200 KB forward,
 // 400 KB backward) stay in the second-level cache.
 #pragma once
-#include "cpu/attention/attention.h"
+#include "contract/attention.h"
 #include "cpu/matmul/packing.h"
 #include "cpu/random/philox.h"
 #include "cpu/softmax/rows.h"

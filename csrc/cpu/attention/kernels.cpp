@@ -1,4 +1,4 @@
-#include "cpu/attention/attention.h"
+#include "contract/attention.h"
 
 #include "cpu/attention/backward.h"
 #include "cpu/attention/forward.h"

@@ -40,7 +40,7 @@ class ImagePlanes {
         capacity_(
             smaller(div_up(kind.count, kTileEdge), 2 * larger(1, kCacheValues / (2 * kind.pixels * steps_ * kStep)))),
         memory_(static_cast<size_t>(zeros() + steps_ * kStep) * sizeof(Bfloat16)) {
-    for (int64_t i = 0; i < steps_ * kStep; ++i) values()[zeros() + i] = 0;
+    for (int64_t i = 0; i < steps_ * kStep; ++i) values()[zeros() + i] = Bfloat16();
   }
 
   int64_t capacity() const { return capacity_ * kTileEdge; }  // images

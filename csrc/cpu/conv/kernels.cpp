@@ -6,7 +6,7 @@
 // would multiply many zeros. Weight gradient: the rows are (r, s, c), and k runs over the output pixels.
 // Depthwise convolutions, and those in narrow groups, have kernels of their own; so have, where there are matrix tiles,
 // those of many images and channels (tap_product.h).
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 
 #include "cpu/conv/depthwise.h"
 #include "cpu/conv/depthwise_grad.h"

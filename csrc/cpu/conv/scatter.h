@@ -8,7 +8,7 @@
 // and block of filters. Neighbouring output pixels overlap in dx, so a worker has whole images, and a tile adds row by
 // row.
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/conv/phases.h"
 #include "cpu/matmul/gemm.h"
 

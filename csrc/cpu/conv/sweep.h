@@ -1,7 +1,7 @@
 // A sweep over images: output i of an axis reads, through each tap, the source position offset + i * step. The forward
 // pass of a depthwise convolution is one; its input gradient is one for each residue of the position modulo the stride.
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/conv/phases.h"
 #include "cpu/matmul/tile.h"
 #include "cpu/runtime/allocator.h"

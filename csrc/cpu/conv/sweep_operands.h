@@ -1,6 +1,6 @@
 // What a sweep reads, in its order: the weights, and channels repeated for several filters each.
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/vec.h"

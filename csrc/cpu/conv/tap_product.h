@@ -1,7 +1,7 @@
 // The choice of the matrix tiles for convolutions of many images (tap_tiles.h, grad_tiles.h), forward and for both
 // gradients.
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/conv/taps.h"
 #include "cpu/matmul/product.h"
 #if defined(TINYDL_TIER_amx)

@@ -1,6 +1,6 @@
 // The weights of a convolution as the right operand of a product, tap by tap.
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/matmul/depth.h"
 #include "cpu/runtime/allocator.h"
 

@@ -6,7 +6,7 @@
 // results of their own, which are added in order. On matrix tiles both operands are copied to them instead, as those of
 // any product, or for many images split once (grad_tiles.h).
 #pragma once
-#include "cpu/conv/conv.h"
+#include "contract/conv.h"
 #include "cpu/conv/padded.h"
 #include "cpu/conv/tap_product.h"
 #include "cpu/matmul/matrix.h"

@@ -1,5 +1,5 @@
+#include "contract/elementwise.h"
 #include "cpu/elementwise/activations.h"
-#include "cpu/elementwise/elementwise.h"
 #include "cpu/elementwise/loops.h"
 #include "cpu/elementwise/sinc.h"
 #include "cpu/simd/math.h"

@@ -1,4 +1,4 @@
-#include "cpu/embedding/embedding.h"
+#include "contract/embedding.h"
 
 #include "cpu/index/rows.h"
 

@@ -1,4 +1,4 @@
-#include "cpu/index/index.h"
+#include "contract/index.h"
 
 #include "cpu/elementwise/loops.h"
 #include "cpu/index/rows.h"

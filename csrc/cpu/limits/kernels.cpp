@@ -1,4 +1,4 @@
-#include "cpu/limits/limits.h"
+#include "contract/limits.h"
 
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/integers.h"

@@ -3,7 +3,7 @@
 // A row's maximum and sum of exponentials are kept apart instead of being added to a log-sum-exp: adding them
 // would round the gradient of large logits (at 1000, the softmax would be off by 3e-5 in float32).
 #pragma once
-#include "cpu/loss/loss.h"
+#include "contract/loss.h"
 #include "cpu/softmax/rows.h"
 
 namespace tinydl::TINYDL_TIER {

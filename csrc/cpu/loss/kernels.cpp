@@ -1,5 +1,5 @@
+#include "contract/loss.h"
 #include "cpu/loss/cross_entropy.h"
-#include "cpu/loss/loss.h"
 #include "cpu/loss/pairs.h"
 
 namespace tinydl::TINYDL_TIER {

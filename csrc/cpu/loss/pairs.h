@@ -1,7 +1,7 @@
 // Losses of pairs of an input x and a target t: each is a struct of its value and its two derivatives, and the loops
 // reduce the values, keep them, or scale a derivative, in one pass. p is the loss's parameter.
 #pragma once
-#include "cpu/loss/loss.h"
+#include "contract/loss.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/softmax/rows.h"
 

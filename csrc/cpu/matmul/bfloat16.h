@@ -1,6 +1,6 @@
 // Products of bfloat16 matrices, summed in float32 and rounded once: on the matrix tiles, else widened to float32.
 #pragma once
-#include "cpu/matmul/matmul.h"
+#include "contract/matmul.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/trace.h"
@@ -10,21 +10,6 @@
 #endif
 
 namespace tinydl::TINYDL_TIER {
-
-inline float widen(Bfloat16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float out;
-  __builtin_memcpy(&out, &bits, sizeof(out));
-  return out;
-}
-
-// The nearest bfloat16, to even in between.
-inline Bfloat16 narrow(float x) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof(bits));
-  if (x != x) return static_cast<Bfloat16>(bits >> 16 | 0x40);  // rounding could carry a NaN into infinity
-  return static_cast<Bfloat16>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 // Matrices as dense float32, by columns where they lay so.
 struct Widened {
@@ -44,9 +29,9 @@ struct Widened {
     const int64_t step = by_columns ? from.row_stride : from.column_stride;
     for (int64_t r = 0; r < outer; ++r, data += stride, to += inner) {
       if (step == 1)
-        for (int64_t j = 0; j < inner; ++j) to[j] = widen(data[j]);
+        for (int64_t j = 0; j < inner; ++j) to[j] = static_cast<float>(data[j]);
       else
-        for (int64_t j = 0; j < inner; ++j) to[j] = widen(data[j * step]);
+        for (int64_t j = 0; j < inner; ++j) to[j] = static_cast<float>(data[j * step]);
     }
   }
 };
@@ -80,7 +65,7 @@ void multiply_widened(int64_t batch, int64_t m, int64_t n, int64_t k, const Matr
   });
   multiply(batch, m, n, k, wide_a.at(to_a, a_offsets), wide_b.at(to_b, b_offsets), epilogue, to_c);
   parallel_for(batch * m, batch * m * n, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin * n; i < end * n; ++i) c[i] = narrow(to_c[i]);
+    for (int64_t i = begin * n; i < end * n; ++i) c[i] = static_cast<Bfloat16>(to_c[i]);
   });
 }
 

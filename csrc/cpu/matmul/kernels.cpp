@@ -1,4 +1,4 @@
-#include "cpu/matmul/matmul.h"
+#include "contract/matmul.h"
 
 #include "cpu/matmul/bfloat16.h"
 #include "cpu/matmul/matrix.h"

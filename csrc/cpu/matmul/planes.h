@@ -7,7 +7,7 @@
 // A step is 32 values of k. Both operands store value j of a step beside value j + 16, as one 32-bit pair, so that one
 // instruction sequence splits either: two vectors of 16 floats become a vector of 16 pairs for each plane.
 #pragma once
-#include "cpu/matmul/matmul.h"
+#include "contract/matmul.h"
 #include "cpu/simd/vec.h"
 
 namespace tinydl::TINYDL_TIER {

@@ -6,8 +6,8 @@
 // unchanged; B is read as NV vectors per k, packed or not. Each k costs kRows broadcasts and NV loads for kRows * NV
 // fused multiply-adds: 0.42 loads per FMA for 6 x 4 on AVX-512, 0.58 for 4 x 3 on AVX2.
 #pragma once
+#include "contract/matmul.h"
 #include "cpu/matmul/depth.h"
-#include "cpu/matmul/matmul.h"
 #include "cpu/simd/math.h"
 #include "cpu/simd/vec.h"
 

@@ -1,6 +1,6 @@
 // Walks channels-last rows in chunks on the threads, and a row in stretches of vectors.
 #pragma once
-#include "cpu/norm/norm.h"
+#include "contract/norm.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/integers.h"
 #include "cpu/simd/stores.h"

@@ -1,4 +1,4 @@
-#include "cpu/norm/norm.h"
+#include "contract/norm.h"
 
 #include "cpu/norm/columns.h"
 #include "cpu/norm/columns_backward.h"

@@ -1,6 +1,6 @@
 // Statistics as the vector loops take them.
 #pragma once
-#include "cpu/norm/norm.h"
+#include "contract/norm.h"
 
 namespace tinydl::TINYDL_TIER {
 

@@ -1,5 +1,5 @@
+#include "contract/optimizer.h"
 #include "cpu/optimizer/clip.h"
-#include "cpu/optimizer/optimizer.h"
 #include "cpu/optimizer/segments.h"
 
 namespace tinydl::TINYDL_TIER {

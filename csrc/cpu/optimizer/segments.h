@@ -1,6 +1,6 @@
 // The walk over a table of segments, in fixed blocks of the line on which they lie.
 #pragma once
-#include "cpu/optimizer/optimizer.h"
+#include "contract/optimizer.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/simd/integers.h"
 #include "cpu/simd/vec.h"

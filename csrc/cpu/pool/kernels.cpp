@@ -1,7 +1,7 @@
 // Vectors run over channels, so that every lane of a window does the same. Backward gathers: a pixel's
 // gradient is the sum over the windows that hold it, in their order, which needs no atomic additions and
 // writes every element once.
-#include "cpu/pool/pool.h"
+#include "contract/pool.h"
 
 #include "cpu/pool/taps.h"
 #include "cpu/pool/windows.h"

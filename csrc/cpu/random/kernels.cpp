@@ -2,7 +2,7 @@
 // cache, and a plain loop turns them into results. Those loops have one independent, correctly rounded
 // operation after another per element and no fused ones, so that the compiler vectorises them and every tier
 // gives the same bits.
-#include "cpu/random/random.h"
+#include "contract/random.h"
 
 #include "cpu/random/box_muller.h"
 #include "cpu/random/philox.h"

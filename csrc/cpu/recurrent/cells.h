@@ -5,7 +5,7 @@
 //   backward(kept, dh, dc, da, dr)    from dh and dc after the step: da and dr; leaves in dh what reaches the state
 //                                     before other than through r, in dc the gradient of the c before
 #pragma once
-#include "cpu/recurrent/recurrent.h"
+#include "contract/recurrent.h"
 #include "cpu/simd/math.h"
 #include "cpu/simd/vec.h"
 

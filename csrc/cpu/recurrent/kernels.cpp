@@ -1,5 +1,5 @@
+#include "contract/recurrent.h"
 #include "cpu/recurrent/layer.h"
-#include "cpu/recurrent/recurrent.h"
 #include "cpu/runtime/trace.h"
 #if defined(TINYDL_TIER_amx)
 #include "cpu/matmul/product.h"

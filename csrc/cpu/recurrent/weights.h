@@ -1,7 +1,7 @@
 // Recurrent weights packed for the register tiles of matmul/tile.h, once for a whole sequence, and products with them.
 #pragma once
+#include "contract/recurrent.h"
 #include "cpu/matmul/packing.h"
-#include "cpu/recurrent/recurrent.h"
 
 namespace tinydl::TINYDL_TIER {
 

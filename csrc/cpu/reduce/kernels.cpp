@@ -1,7 +1,7 @@
 // Reductions by chunks of the reduced axis (chunks.h), and the gradients of those that read their input again.
+#include "contract/reduce.h"
 #include "cpu/elementwise/loops.h"
 #include "cpu/reduce/extremes.h"
-#include "cpu/reduce/reduce.h"
 #include "cpu/reduce/sum.h"
 #include "cpu/reduce/variance.h"
 

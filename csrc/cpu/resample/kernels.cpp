@@ -1,7 +1,7 @@
 // Vectors run over the inner elements (channels and the axes behind the resampled one), which all share their
 // weights. One or two taps (nearest and linear), and four (cubic), have unrolled code. In a plane, each row of outputs
 // is made from one row of weighted sums of inputs, which stays in the caches.
-#include "cpu/resample/resample.h"
+#include "contract/resample.h"
 
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"

@@ -1,6 +1,6 @@
 // Three passes over a row that stays in the first-level cache: the maximum; exponentials and their sum; the
 // scale (of the logarithm: the shift).
-#include "cpu/softmax/softmax.h"
+#include "contract/softmax.h"
 
 #include "cpu/softmax/rows.h"
 

@@ -1,7 +1,7 @@
 // Elementwise kernels over arrays of one broadcast shape: the loop nest's last operand is the output.
 #pragma once
+#include "contract/tables.h"
 #include "core/loop_nest.h"
-#include "cpu/runtime/dispatch.h"
 
 namespace tinydl {
 

@@ -2,11 +2,10 @@
 #pragma once
 #include <cstdint>
 
-#include "cpu/runtime/dispatch.h"
+#include "contract/tables.h"
+#include "core/half.h"
 
 namespace tinydl {
-
-using Bfloat16 = uint16_t;  // the upper half of a float32
 
 enum class Activation { none, relu, sigmoid, tanh };
 

@@ -3,9 +3,9 @@
 //   y[n, i, j, o] = activation(bias[o] + sum over r, s, c of x[n, i*sh - ph + r*dh, j*sw - pw + s*dw, c] w[o, c, r,
 //   s]).
 #pragma once
+#include "contract/matmul.h"
+#include "contract/tables.h"
 #include "core/conv_geometry.h"
-#include "cpu/matmul/matmul.h"
-#include "cpu/runtime/dispatch.h"
 
 namespace tinydl {
 

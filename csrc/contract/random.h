@@ -6,7 +6,7 @@
 #pragma once
 #include <cstdint>
 
-#include "cpu/runtime/dispatch.h"
+#include "contract/tables.h"
 
 namespace tinydl {
 

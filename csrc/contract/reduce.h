@@ -3,8 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "contract/tables.h"
 #include "core/loop_nest.h"
-#include "cpu/runtime/dispatch.h"
 
 namespace tinydl {
 

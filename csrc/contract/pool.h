@@ -4,8 +4,8 @@
 #pragma once
 #include <cstdint>
 
+#include "contract/tables.h"
 #include "core/pool_geometry.h"
-#include "cpu/runtime/dispatch.h"
 
 namespace tinydl {
 
