@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 
 import tinydl
+from tests.support import devices
 from tinydl import backend
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
@@ -28,6 +30,7 @@ backend.set_tile_threshold(32, 128**3)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
+    parser.addoption("--device", choices=["cuda"], help="run the tests of kernels on a GPU, and no others")
     parser.addoption("--sanitized", action="store_true", help="the extension is built with sanitizers: no torch")
 
 
@@ -39,6 +42,8 @@ def repeats_avx512(item: pytest.Item) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if not repeats_avx512(item)]
+    if config.getoption("--device"):
+        items[:] = [item for item in items if {"kernels", "gpu_kernels"} & {*getattr(item, "fixturenames", ())}]
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="takes minutes; run with --slow")
@@ -51,7 +56,35 @@ def pytest_report_header() -> str:
     return f"tinydl {tinydl.__version__}: {BEST}, {backend.num_threads()} threads"
 
 
-@pytest.fixture(params=TIERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of `kernels` run on every device, those that also name `isa` on each CPU tier; `gpu_kernels` on GPUs."""
+    tiers = "isa" in metafunc.fixturenames
+    device = metafunc.config.getoption("--device")
+    names = [device] if device else devices.available()
+    if "gpu_kernels" in metafunc.fixturenames:
+        metafunc.parametrize("gpu_kernels", [name for name in names if name != "cpu"], indirect=True)
+    if "kernels" in metafunc.fixturenames:
+        cases = [(name, tier) for name in names for tier in (TIERS if tiers and name == "cpu" else [BEST])]
+        ids = [tier if tiers and name == "cpu" else name for name, tier in cases]
+        values = cases if tiers else [name for name, _ in cases]
+        metafunc.parametrize("kernels,isa" if tiers else "kernels", values, indirect=True, ids=ids)
+    elif tiers:
+        metafunc.parametrize("isa", TIERS, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def kernels(request: pytest.FixtureRequest) -> Any:
+    """The kernels of a device: functions on NumPy arrays."""
+    return devices.kernels_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def gpu_kernels(request: pytest.FixtureRequest) -> Any:
+    """The kernels of a GPU, real or emulated, which take 16-bit numbers too."""
+    return devices.kernels_of(request.param)
+
+
+@pytest.fixture
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test once on each instruction-set tier of the machine."""
     with backend.use_isa(request.param):

@@ -1,7 +1,7 @@
 #include "bind/arrays.h"
 
+#include "bind/memory.h"
 #include "contract/elementwise.h"
-#include "cpu/runtime/allocator.h"
 
 namespace tinydl {
 
@@ -108,6 +108,25 @@ void require_dtype(const char* op, const py::dtype& wanted, const Array& array) 
   throw TypeError(text(op, ": got dtypes ", py::str(wanted).cast<std::string>(), " and ",
                        py::str(array.dtype()).cast<std::string>(), ", wanted one"));
 }
+
+void translate_type_error(std::exception_ptr error) {
+  try {
+    if (error) std::rethrow_exception(error);
+  } catch (const TypeError& e) {
+    py::set_error(PyExc_TypeError, e.what());
+  }
+}
+
+#ifdef TINYDL_CUDA
+int float16_number() {
+  static const int number = py::dtype("float16").num();
+  return number;
+}
+int bfloat16_number() {
+  static const int number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
+  return number;
+}
+#endif
 
 void fail_dtype(const char* op, const Array& got, const char* wanted) {
   throw TypeError(text(op, ": got dtype ", py::str(got.dtype()).cast<std::string>(), ", wanted ", wanted));

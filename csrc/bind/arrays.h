@@ -4,7 +4,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <exception>
+
 #include "core/check.h"
+#include "core/half.h"
 #include "core/layout.h"
 #include "core/loop_nest.h"
 
@@ -43,6 +46,9 @@ void require_same_dtype(const char* op, const Array& first, const Array& other);
 
 void require_dtype(const char* op, const py::dtype& wanted, const Array& array);
 
+// Makes core's TypeError Python's; for the module's exception translators.
+void translate_type_error(std::exception_ptr error);
+
 [[noreturn]] void fail_dtype(const char* op, const Array& got, const char* wanted);
 
 inline int type_number(const Array& a) { return a.dtype().num(); }
@@ -57,7 +63,13 @@ T* mutable_data_of(Array& a) {
   return static_cast<T*>(a.mutable_data());
 }
 
-// Calls f with a value of the array's element type: float or double.
+#ifdef TINYDL_CUDA
+// NumPy's numbers of the 16-bit types, the second of which ml_dtypes registers.
+int float16_number();
+int bfloat16_number();
+#endif
+
+// Calls f with a value of the array's element type: float or double; on a GPU the 16-bit types too.
 template <class F>
 decltype(auto) by_float_type(const char* op, const Array& a, const F& f) {
   switch (type_number(a)) {
@@ -65,9 +77,14 @@ decltype(auto) by_float_type(const char* op, const Array& a, const F& f) {
       return f(float());
     case py::detail::npy_api::NPY_DOUBLE_:
       return f(double());
-    default:
-      fail_dtype(op, a, "float32 or float64");
   }
+#ifdef TINYDL_CUDA
+  if (type_number(a) == float16_number()) return f(Float16());
+  if (type_number(a) == bfloat16_number()) return f(Bfloat16());
+  fail_dtype(op, a, "float32, float64, float16 or bfloat16");
+#else
+  fail_dtype(op, a, "float32 or float64");
+#endif
 }
 
 }  // namespace tinydl

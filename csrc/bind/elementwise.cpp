@@ -99,7 +99,7 @@ void def_unary_with(py::module_& m, const char* name, Field field, Names... name
       [name, field](const Array& x, DoubleFor<Names>... values) {
         return by_float_type(name, x, [&](auto type) {
           using T = decltype(type);
-          const T parameters[] = {static_cast<T>(values)...};
+          const Wide<T> parameters[] = {static_cast<Wide<T>>(values)...};
           const auto kernel = field(elementwise_kernels<T>());
           return run_unary<T>(name, x,
                               [&](const LoopNest& nest, const T* from, T* to) { kernel(nest, from, to, parameters); });
@@ -116,7 +116,7 @@ void def_binary_with(py::module_& m, const char* name, Field field, Names... nam
         require_same_dtype(name, grad, x);
         return by_float_type(name, x, [&](auto type) {
           using T = decltype(type);
-          const T parameters[] = {static_cast<T>(values)...};
+          const Wide<T> parameters[] = {static_cast<Wide<T>>(values)...};
           const auto kernel = field(elementwise_kernels<T>());
           return run_binary<T>(name, grad, x, [&](const LoopNest& nest, const T* dy, const T* from, T* to) {
             kernel(nest, dy, from, to, parameters);

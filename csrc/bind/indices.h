@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "bind/arrays.h"
-#include "cpu/runtime/allocator.h"
+#include "bind/memory.h"
 
 namespace tinydl {
 

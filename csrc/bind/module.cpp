@@ -43,13 +43,7 @@ void bind_runtime(py::module_& m) {
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
-  py::register_exception_translator([](std::exception_ptr error) {
-    try {
-      if (error) std::rethrow_exception(error);
-    } catch (const TypeError& e) {
-      py::set_error(PyExc_TypeError, e.what());
-    }
-  });
+  py::register_exception_translator(&translate_type_error);
   num_threads();    // reads TINYDL_NUM_THREADS now, so that a bad value fails the import with its message
   detected_tier();  // likewise TINYDL_ISA
   bind_runtime(m);

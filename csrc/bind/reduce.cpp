@@ -2,8 +2,8 @@
 
 #include "bind/arrays.h"
 #include "bind/families.h"
+#include "bind/memory.h"
 #include "core/reduction.h"
-#include "cpu/runtime/allocator.h"
 
 namespace tinydl {
 

@@ -1,6 +1,7 @@
 // Elementwise kernels over arrays of one broadcast shape: the loop nest's last operand is the output.
 #pragma once
 #include "contract/tables.h"
+#include "core/half.h"
 #include "core/loop_nest.h"
 
 namespace tinydl {
@@ -28,7 +29,7 @@ struct ElementwiseKernels {
   Unary* mish;       // x tanh(ln(1 + e^x))
 
   // y = f(x; p), p the parameters in the order named here
-  using UnaryWith = void(const LoopNest&, const T* x, T* y, const T* p);
+  using UnaryWith = void(const LoopNest&, const T* x, T* y, const Wide<T>* p);
   UnaryWith* leaky_relu;  // slope: x > 0 ? x : slope x
   UnaryWith* elu;         // alpha, scale, input_scale: scale (x > 0 ? x : alpha (e^(input_scale x) - 1))
   UnaryWith* softplus;    // beta, threshold: beta x > threshold ? x : ln(1 + e^(beta x)) / beta
@@ -61,7 +62,7 @@ struct ElementwiseKernels {
   Binary* mish_backward;       // f' = t + x sigmoid(x) (1 - t^2), t = tanh(ln(1 + e^x))
 
   // dx = f(dy, x; p), parameters as in the forward direction
-  using BinaryWith = void(const LoopNest&, const T* dy, const T* x, T* dx, const T* p);
+  using BinaryWith = void(const LoopNest&, const T* dy, const T* x, T* dx, const Wide<T>* p);
   BinaryWith* leaky_relu_backward;  // x > 0 ? dy : slope dy
   BinaryWith* elu_backward;         // dy scale (x > 0 ? 1 : alpha input_scale e^(input_scale x))
   BinaryWith* softplus_backward;    // beta x > threshold ? dy : dy sigmoid(beta x)

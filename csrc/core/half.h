@@ -76,4 +76,20 @@ struct Float16 {
 #endif
 };
 
+template <class T>
+struct WideOf {
+  using type = T;
+};
+template <>
+struct WideOf<Bfloat16> {
+  using type = float;
+};
+template <>
+struct WideOf<Float16> {
+  using type = float;
+};
+// The type in which elements of type T are computed.
+template <class T>
+using Wide = typename WideOf<T>::type;
+
 }  // namespace tinydl

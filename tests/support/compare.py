@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 import tinydl
@@ -58,10 +59,11 @@ def assert_close(
         raise AssertionError(f"got shape {got.shape}, expected {expected.shape}")
     base, growth = TOLERANCES[family]
     dtype = np.dtype(dtype or got.dtype)
-    eps = np.finfo(dtype).eps
+    limits = ml_dtypes.finfo(dtype)
+    eps = float(limits.eps)
     got64, expected64 = got.astype(np.float64), expected.astype(np.float64)
     magnitude = np.abs(expected64) if scale is None else np.broadcast_to(np.asarray(scale, np.float64), got.shape)
-    allowed = eps * (base + growth * np.sqrt(length)) * magnitude + np.finfo(dtype).tiny
+    allowed = eps * (base + growth * np.sqrt(length)) * magnitude + float(limits.tiny)
     finite = np.isfinite(expected64)
     with np.errstate(invalid="ignore"):
         error = np.abs(got64 - expected64)

@@ -1,0 +1,39 @@
+// The extension module of the CUDA kernels: tinydl._cuda, or, compiled for the emulation, tinydl._cuda_emulated.
+#include "bind/arrays.h"
+#include "bind/families.h"
+
+#ifdef TINYDL_CUDA_EMULATE
+#include <pybind11/stl.h>
+
+#include "cuda/emulation/execution.h"
+#include "cuda/emulation/mistakes.h"
+#endif
+
+namespace tinydl {
+
+namespace {
+
+#ifdef TINYDL_CUDA_EMULATE
+void set_schedule(const std::string& name, uint64_t seed) {
+  using emulation::Schedule;
+  if (name == "forward") return emulation::set_schedule(Schedule::forward, seed);
+  if (name == "backward") return emulation::set_schedule(Schedule::backward, seed);
+  if (name == "shuffled") return emulation::set_schedule(Schedule::shuffled, seed);
+  check(name == "varied", "set_schedule: got '", name, "', wanted 'forward', 'backward', 'shuffled' or 'varied'");
+  emulation::set_schedule(Schedule::varied, seed);
+}
+#endif
+
+}  // namespace
+
+PYBIND11_MODULE(TINYDL_MODULE, m, py::mod_gil_not_used()) {
+  py::register_exception_translator(&translate_type_error);
+#ifdef TINYDL_CUDA_EMULATE
+  m.def("set_schedule", &set_schedule, py::arg("name"), py::arg("seed") = 0);
+  m.def("mistakes", &emulation::mistakes);
+  m.def("run_mistake", &emulation::run_mistake, py::arg("name"), py::arg("mended"));
+#endif
+#include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
+}
+
+}  // namespace tinydl

@@ -1,0 +1,77 @@
+// Launches of kernels on the current stream, and the sizes that launches depend on.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "cuda/runtime/device.h"
+
+#ifndef __CUDACC__
+#include <tuple>
+#endif
+
+namespace tinydl::cuda {
+
+// The multiprocessors of the current GPU; the emulation says 2, so that small problems already take several rounds.
+int multiprocessors();
+
+#ifdef __CUDACC__
+
+// The stream that the calling thread's launches go to; the bindings set it before each call.
+cudaStream_t current_stream();
+
+// Throws std::runtime_error naming what failed, unless the call succeeded.
+void check(cudaError_t error, const char* what);
+
+// kernel<<<grid, threads>>>(arguments...), with room for `shared_bytes` of TINYDL_LARGE_SHARED. Nothing happens for an
+// empty grid.
+template <class... Parameters, class... Arguments>
+void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3 grid, dim3 threads,
+                        const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  const auto* function = reinterpret_cast<const void*>(kernel);
+  if (shared_bytes > 48 << 10)
+    check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+          "shared memory for a kernel");
+  const auto run = [&](Parameters... values) {
+    void* addresses[] = {static_cast<void*>(&values)...};
+    check(cudaLaunchKernel(function, grid, threads, addresses, shared_bytes, current_stream()), "launch of a kernel");
+  };
+  run(arguments...);
+}
+
+#else
+
+template <class... Parameters, class... Arguments>
+void launch_with_shared(void (*kernel)(Parameters...), size_t, dim3 grid, dim3 threads, const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  using Call = std::pair<void (*)(Parameters...), std::tuple<Parameters...> >;
+  const Call call(kernel, std::tuple<Parameters...>(arguments...));
+  emulation::run(
+      grid, threads,
+      [](const void* context) {
+        const Call& made = *static_cast<const Call*>(context);
+        std::apply(made.first, made.second);
+      },
+      &call);
+}
+
+#endif
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, const Arguments&... arguments) {
+  launch_with_shared(kernel, 0, grid, threads, arguments...);
+}
+
+// -- One thread for each of `count` pieces of work, which walk on by the grid's size where there are more.
+
+constexpr int kThreads = 256;
+
+// Enough blocks for the work, or to fill the GPU eight times over.
+inline dim3 blocks_for(int64_t count) {
+  const int64_t needed = (count + kThreads - 1) / kThreads;
+  return dim3(static_cast<unsigned>(std::min<int64_t>(needed, int64_t(multiprocessors()) * 64)));
+}
+
+}  // namespace tinydl::cuda
