@@ -38,6 +38,8 @@ def test_no_family_is_left_out():
         "activation",
         "arrays",
         "cuda_module",
+        "device_array",
+        "numpy_array",
         "dlpack",
         "module",
         "pair_loss",

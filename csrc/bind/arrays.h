@@ -6,6 +6,9 @@
 
 #include <exception>
 
+#ifdef TINYDL_CUDA
+#include "bind/device_array.h"
+#endif
 #include "core/check.h"
 #include "core/half.h"
 #include "core/layout.h"
@@ -15,10 +18,20 @@ namespace tinydl {
 
 namespace py = pybind11;
 
+#ifdef TINYDL_CUDA
+using Array = DeviceArray;
+
+// Held while kernels are launched, which is short: the interpreter's lock stays held, since memory and streams are
+// CuPy's.
+struct Unlocked {
+  Unlocked();  // makes CuPy's current stream that of the launches
+};
+#else
 using Array = py::array;
 
 // Held while kernels run, which need no Python.
 using Unlocked = py::gil_scoped_release;
+#endif
 
 // No array, and whether there is one.
 inline Array no_array() { return py::reinterpret_steal<Array>(py::handle()); }

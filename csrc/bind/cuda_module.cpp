@@ -33,6 +33,7 @@ PYBIND11_MODULE(TINYDL_MODULE, m, py::mod_gil_not_used()) {
   m.def("mistakes", &emulation::mistakes);
   m.def("run_mistake", &emulation::run_mistake, py::arg("name"), py::arg("mended"));
 #endif
+  bind_array_source(m);
 #include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
 }
 

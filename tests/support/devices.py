@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinydl import _cpu
+from tinydl import _cpu, emulated
 
 Array = np.ndarray[Any, Any]
 
@@ -38,11 +38,16 @@ class Emulated:
 
     def __init__(self) -> None:
         self.module = import_module("tinydl._cuda_emulated")
+        emulated.use_for(self.module)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = getattr(self.module, name)
+        module_function = getattr(self.module, name)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return host(module_function(*device(args), **device(kwargs)))
+
         if name.endswith(IN_PLACE):
-            return function  # type: ignore[no-any-return]
+            return function
 
         def in_every_schedule(*args: Any, **kwargs: Any) -> Any:
             results = []
@@ -57,6 +62,21 @@ class Emulated:
             return results[0]
 
         return in_every_schedule
+
+
+def device(value: Any) -> Any:
+    """The value with its arrays as the emulated device's, of the same memory."""
+    if isinstance(value, np.ndarray):
+        return emulated.ndarray(value)
+    if isinstance(value, dict):
+        return {key: device(item) for key, item in value.items()}
+    return type(value)(map(device, value)) if isinstance(value, list | tuple) else value
+
+
+def host(value: Any) -> Any:
+    if isinstance(value, emulated.ndarray):
+        return value._host
+    return tuple(map(host, value)) if isinstance(value, tuple) else value
 
 
 def same_bits(a: Any, b: Any) -> bool:

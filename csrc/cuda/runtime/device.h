@@ -1,7 +1,7 @@
 // CUDA's language for kernels: nvcc's, or the emulation's (csrc/cuda/emulation), which any C++ compiler takes.
 #pragma once
 
-#ifdef __CUDACC__
+#ifndef TINYDL_CUDA_EMULATE
 
 #include <cuda_runtime.h>
 

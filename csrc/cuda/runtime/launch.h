@@ -7,7 +7,7 @@
 
 #include "cuda/runtime/device.h"
 
-#ifndef __CUDACC__
+#ifdef TINYDL_CUDA_EMULATE
 #include <tuple>
 #endif
 
@@ -16,10 +16,11 @@ namespace tinydl::cuda {
 // The multiprocessors of the current GPU; the emulation says 2, so that small problems already take several rounds.
 int multiprocessors();
 
-#ifdef __CUDACC__
+#ifndef TINYDL_CUDA_EMULATE
 
 // The stream that the calling thread's launches go to; the bindings set it before each call.
 cudaStream_t current_stream();
+void set_current_stream(cudaStream_t stream);
 
 // Throws std::runtime_error naming what failed, unless the call succeeded.
 void check(cudaError_t error, const char* what);

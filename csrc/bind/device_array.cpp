@@ -1,0 +1,103 @@
+#include "bind/device_array.h"
+
+#include <cstdio>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "bind/arrays.h"
+#include "bind/memory.h"
+#include "cuda/runtime/launch.h"
+
+namespace tinydl {
+
+namespace {
+
+ArraySource* source = nullptr;  // lives as long as the interpreter
+
+// Blocks handed out and the Python objects that own them.
+std::unordered_map<void*, py::object>& owners() {
+  static auto* map = new std::unordered_map<void*, py::object>();
+  return *map;
+}
+
+}  // namespace
+
+const ArraySource& array_source() {
+  if (!source)
+    throw std::runtime_error("the module has not been told what its arrays are; import tinydl.devices first");
+  return *source;
+}
+
+void bind_array_source(py::module_& m) {
+  m.def(
+      "use_arrays",
+      [](const py::object& type, const py::object& array, const py::object& memory, const py::object& stream) {
+        if (!source) source = new ArraySource();
+        *source = {type, array, memory, stream};
+      },
+      py::arg("type"), py::arg("array"), py::arg("memory"), py::arg("stream"));
+}
+
+bool DeviceArray::is_device_array(PyObject* object) {
+  return source && PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(source->type.ptr()));
+}
+
+DeviceArray DeviceArray::ensure(const py::object& value) {
+  return py::isinstance<DeviceArray>(value) ? py::reinterpret_borrow<DeviceArray>(value)
+                                            : DeviceArray(py::object(), stolen_t{});
+}
+
+Layout layout_of(const char* op, const Array& a) {
+  const auto shape = a.attr("shape").cast<py::tuple>(), strides = a.attr("strides").cast<py::tuple>();
+  check(shape.size() <= kMaxDims, op, ": got an array of ", shape.size(), " axes, wanted at most ", kMaxDims);
+  const int64_t size = a.itemsize();
+  Layout out;
+  out.ndim = static_cast<int>(shape.size());
+  for (int d = 0; d < out.ndim; ++d) {
+    const auto axis = static_cast<size_t>(d);
+    out.shape[d] = shape[axis].cast<int64_t>();
+    const auto stride = strides[axis].cast<int64_t>();
+    check(stride % size == 0, op, ": stride ", stride, " of axis ", d, " is not a multiple of the element size ", size,
+          "; pass a copy");
+    out.stride[d] = stride / size;
+  }
+  return out;
+}
+
+Array empty(const Layout& layout, const py::dtype& dtype) {
+  const auto size = static_cast<int64_t>(dtype.itemsize());
+  int64_t bytes = size;
+  py::tuple shape(layout.ndim), strides(layout.ndim);
+  for (int d = 0; d < layout.ndim; ++d) {
+    const auto axis = static_cast<size_t>(d);
+    shape[axis] = layout.shape[d];
+    strides[axis] = layout.stride[d] * size;
+    bytes *= layout.shape[d];
+  }
+  return py::reinterpret_borrow<Array>(array_source().array(shape, strides, dtype, bytes));
+}
+
+// -- Scratch memory, and the stream: called by launchers, which hold the interpreter's lock.
+
+OutOfMemory::OutOfMemory(size_t bytes) noexcept {
+  std::snprintf(message_, sizeof message_, "cannot allocate %zu bytes", bytes);
+}
+
+void* allocate(size_t bytes) {
+  const py::object memory = array_source().memory(bytes);
+  void* block = reinterpret_cast<void*>(memory.attr("ptr").cast<uintptr_t>());
+  owners().emplace(block, memory);
+  return block;
+}
+
+void release(void* block) noexcept { owners().erase(block); }
+
+#ifdef TINYDL_CUDA_EMULATE
+Unlocked::Unlocked() {}
+#else
+Unlocked::Unlocked() {
+  cuda::set_current_stream(reinterpret_cast<cudaStream_t>(array_source().stream().cast<uintptr_t>()));
+}
+#endif
+
+}  // namespace tinydl
