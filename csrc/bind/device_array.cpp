@@ -31,11 +31,12 @@ const ArraySource& array_source() {
 void bind_array_source(py::module_& m) {
   m.def(
       "use_arrays",
-      [](const py::object& type, const py::object& array, const py::object& memory, const py::object& stream) {
+      [](const py::object& type, const py::object& array, const py::object& memory, const py::object& stream,
+         const py::object& constant) {
         if (!source) source = new ArraySource();
-        *source = {type, array, memory, stream};
+        *source = {type, array, memory, stream, constant};
       },
-      py::arg("type"), py::arg("array"), py::arg("memory"), py::arg("stream"));
+      py::arg("type"), py::arg("array"), py::arg("memory"), py::arg("stream"), py::arg("constant"));
 }
 
 bool DeviceArray::is_device_array(PyObject* object) {

@@ -28,13 +28,37 @@ class DeviceArray : public pybind11::object {
   void* address() const { return reinterpret_cast<void*>(attr("data").attr("ptr").cast<uintptr_t>()); }
 };
 
-// What the module asks Python for: the type of its arrays; array(shape, strides in bytes, dtype, bytes), uninitialised;
-// an object with an attribute ptr that owns so many bytes; and the current stream's address. `use_arrays` sets them,
-// once.
+// What the module asks Python for; `use_arrays` sets it, once.
 struct ArraySource {
-  pybind11::object type, array, memory, stream;
+  pybind11::object type;      // of the arrays
+  pybind11::object array;     // array(shape, strides in bytes, dtype, bytes), uninitialised
+  pybind11::object memory;    // memory(bytes), an object that owns as many, at its attribute ptr
+  pybind11::object stream;    // stream(), the address of the current one
+  pybind11::object constant;  // constant(number): a NumPy array without axes as one of the device's
 };
 const ArraySource& array_source();
 void bind_array_source(pybind11::module_& m);
 
 }  // namespace tinydl
+
+namespace pybind11::detail {
+
+template <>
+struct handle_type_name<tinydl::DeviceArray> {
+  static constexpr auto name = const_name("tinydl.Array");
+};
+
+// Arguments may be numbers too, as NumPy arrays without axes.
+template <>
+class type_caster<tinydl::DeviceArray> : public pyobject_caster<tinydl::DeviceArray> {
+ public:
+  bool load(handle source, bool convert) {
+    if (isinstance<array>(source) && reinterpret_borrow<array>(source).ndim() == 0) {
+      value = tinydl::DeviceArray::ensure(tinydl::array_source().constant(source));
+      return static_cast<bool>(value);
+    }
+    return pyobject_caster<tinydl::DeviceArray>::load(source, convert);
+  }
+};
+
+}  // namespace pybind11::detail

@@ -1,4 +1,4 @@
-"""Which kernels an array gets, and the settings of the CPU runtime."""
+"""Which kernels an array gets, where arrays lie and how they move, and the settings of the CPU runtime."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from .devices import CPU, device
 
 
 @contextmanager
@@ -53,16 +55,24 @@ from ._cpu import (  # noqa: E402 - after the extension was loaded with bounded 
 
 __all__ = [
     "Array",
+    "add_home",
+    "asarray",
     "check_device",
     "conversion",
     "detected_isa",
+    "device_of",
     "empty_cache",
     "float32_matmul_precision",
+    "is_on_host",
     "isa",
+    "lies_on",
     "memory_stats",
     "num_threads",
+    "numpy_of",
     "of",
+    "place",
     "reset_peak_memory",
+    "scalar",
     "set_cache_limit",
     "set_float32_matmul_precision",
     "set_isa",
@@ -71,6 +81,7 @@ __all__ = [
     "start_trace",
     "stop_trace",
     "tile_threshold",
+    "to_host",
     "use_isa",
     "use_threads",
 ]
@@ -79,32 +90,122 @@ Array = np.ndarray[Any, Any]
 ISAS = ("portable", "avx2", "avx512", "amx")
 
 
+# -- Where arrays lie -------------------------------------------------------------------------------------------
+
+
+class Home(NamedTuple):
+    """What a kind of device gives the arrays that lie there."""
+
+    kernels: ModuleType  # the extension module that takes them
+    numpy: Any  # NumPy's functions that make them: zeros, arange, asarray, ...
+    kind: str  # the device's kind
+
+
+_CPU_HOME = Home(_cpu, np, "cpu")
+_homes: dict[type, Home] = {np.ndarray: _CPU_HOME}  # by the arrays' type
+
+
 def of(array: Array) -> ModuleType:
-    """The extension module whose kernels take `array`: so far always the CPU's."""
-    return _cpu
+    """The extension module whose kernels take `array`."""
+    return _homes.get(type(array), _CPU_HOME).kernels
 
 
-def check_device(device: str | None) -> None:
-    """ValueError unless the device is there."""
-    if device is not None and device not in ("cpu", "cpu:0"):
-        raise ValueError(f"device '{device}' is not available; this build has 'cpu'")
+def numpy_of(array: Array) -> Any:
+    """The module whose `zeros`, `arange` and their kind make arrays where `array` lies: NumPy, or CuPy."""
+    return _homes.get(type(array), _CPU_HOME).numpy
 
 
-def conversion(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> np.dtype[Any] | None:
-    """The dtype that `to(*args, dtype=..., device=...)` asks for, if any; an argument is a dtype or a device.
+def is_on_host(array: Any) -> bool:
+    """Whether the CPU's kernels take the array."""
+    return _homes.get(type(array), _CPU_HOME) is _CPU_HOME
+
+
+def device_of(array: Any) -> device:
+    """The device on which an array lies."""
+    kind = _homes.get(type(array), _CPU_HOME).kind
+    return CPU if kind == "cpu" else device(kind) if kind != "cuda" else device(kind, array.device.id)
+
+
+def add_home(array_type: type, home: Home) -> None:
+    """Let arrays of a type be tensors' storage."""
+    _homes[array_type] = home
+
+
+def check_device(name: str | None) -> None:
+    """ValueError, which says what is missing, unless the device is there; loads what it needs."""
+    if name is None or name == "cpu" or name == "cpu:0":
+        return
+    if str(name).partition(":")[0] not in ("cuda", "cuda-emulated"):
+        raise ValueError(f"device '{name}' is not available; tinydl computes on 'cpu' and 'cuda'")
+    from .cuda import load
+
+    load(device(name))
+
+
+def lies_on(array: Array, name: str | None) -> bool:
+    """Whether an array lies on a device; None stands for any, "cuda" for any GPU."""
+    if name is None:
+        return True
+    here, there = device_of(array), device(name)
+    return here.type == there.type and there.index in (None, here.index or 0)
+
+
+def place(array: Array, name: str | None) -> Array:
+    """The array on a device: itself where it lies there, else a copy of the same memory order."""
+    if lies_on(array, name):
+        return array
+    check_device(name)
+    host, there = to_host(array), device(str(name))
+    if there.type == "cpu":
+        return host
+    from .cuda import on_device
+
+    moved: Array = on_device(host, there)
+    return moved
+
+
+def to_host(array: Any) -> Array:
+    """The array as NumPy's: itself, or a copy, which waits for the device."""
+    return np.asarray(array if is_on_host(array) else array.get())
+
+
+def asarray(value: Any, dtype: Any = None) -> Array:
+    """`numpy.asarray`, which leaves a GPU's arrays where they are."""
+    if is_on_host(value):
+        return np.asarray(value, dtype)
+    moved: Array = value if dtype is None else value.astype(dtype, copy=False)
+    return moved
+
+
+def scalar(value: Any, like: Array, dtype: Any = None) -> Array:
+    """A number as an array without axes where `like` lies, of its dtype or of `dtype`; not to be changed in place."""
+    wanted = like.dtype if dtype is None else np.dtype(dtype)
+    if is_on_host(like):
+        return np.asarray(value, wanted)
+    from .cuda import constant
+
+    number: Array = constant(value, wanted, device_of(like))
+    return number
+
+
+def conversion(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> tuple[np.dtype[Any] | None, str | None]:
+    """The dtype and the device that `to(*args, dtype=..., device=...)` asks for; an argument is one or the other.
 
     ValueError for a device that is missing, TypeError for what is neither.
     """
     for arg in args:
-        if isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda"):
+        if isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "cuda-emulated"):
             device = arg
         else:
             dtype = arg
     check_device(device)
     try:
-        return None if dtype is None else np.dtype(dtype)
+        return None if dtype is None else np.dtype(dtype), device
     except TypeError:
         raise TypeError(f"to: got {dtype!r}, wanted a dtype or a device") from None
+
+
+# -- The CPU's runtime ------------------------------------------------------------------------------------------
 
 
 @contextmanager

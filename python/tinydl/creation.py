@@ -24,16 +24,14 @@ def tensor(data: Any, dtype: DTypeLike = None, device: str | None = None, requir
     tensor([[1., 2.],
             [3., 4.]])
     """
-    backend.check_device(device)
-    return Tensor(_array(data, dtype, copy=True), requires_grad)
+    return Tensor(backend.place(_array(data, dtype, copy=True), device), requires_grad)
 
 
 def as_tensor(data: Any, dtype: DTypeLike = None, device: str | None = None) -> Tensor:
     """Like `tensor`, but sharing memory with `data` where it is an array (or tensor) of the right dtype."""
-    backend.check_device(device)
-    if isinstance(data, Tensor) and (dtype is None or data.dtype == dtype):
+    if isinstance(data, Tensor) and (dtype is None or data.dtype == dtype) and backend.lies_on(data._data, device):
         return data
-    return Tensor(_array(data, dtype, copy=False))
+    return Tensor(backend.place(_array(data, dtype, copy=False), device))
 
 
 def from_numpy(ndarray: Array) -> Tensor:
@@ -46,6 +44,8 @@ def from_numpy(ndarray: Array) -> Tensor:
 def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if isinstance(data, Tensor):
         data = data._data
+    if not backend.is_on_host(data):
+        return data.astype(data.dtype if dtype is None else np.dtype(dtype), order="K", copy=copy)  # type: ignore[no-any-return]
     typed = hasattr(data, "dtype") or hasattr(data, "__array__")
     if not typed and isinstance(data, list | tuple):
         data = [item._data if isinstance(item, Tensor) else item for item in data]
@@ -104,11 +104,10 @@ def require_tensor(op: str, input: Any) -> None:
 
 
 def _filled(shape: tuple[int, ...], value: float, dtype: DTypeLike, device: str | None, requires_grad: bool) -> Tensor:
-    backend.check_device(device)
     array = np.zeros(shape, dtype) if value == 0 else np.empty(shape, dtype)
     if value != 0:  # an integer dtype takes a number's integer part
         array.fill(np.asarray(value).astype(array.dtype))
-    return Tensor(array, requires_grad)
+    return Tensor(backend.place(array, device), requires_grad)
 
 
 def _filled_like(
@@ -116,10 +115,9 @@ def _filled_like(
 ) -> Tensor:
     """A tensor of one value with the input's shape and order of axes in memory."""
     require_tensor(op, input)
-    backend.check_device(device)
     array = np.empty_like(input._data, dtype=dtype)
-    array.fill(np.asarray(value).astype(array.dtype))
-    return Tensor(array, requires_grad)
+    array.fill(np.asarray(value).astype(array.dtype).item())
+    return Tensor(backend.place(array, device), requires_grad)
 
 
 def full(
@@ -149,8 +147,7 @@ def empty(
     *size: Any, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor whose elements are whatever its memory held."""
-    backend.check_device(device)
-    return Tensor(np.empty(_new_shape("empty", size), dtype), requires_grad)
+    return Tensor(backend.place(np.empty(_new_shape("empty", size), dtype), device), requires_grad)
 
 
 def zeros_like(
@@ -178,8 +175,7 @@ def empty_like(
 ) -> Tensor:
     """A tensor of another's shape and (unless given) dtype, whose elements are whatever its memory held."""
     require_tensor("empty_like", input)
-    backend.check_device(device)
-    return Tensor(np.empty_like(input._data, dtype=dtype), requires_grad)
+    return Tensor(backend.place(np.empty_like(input._data, dtype=dtype), device), requires_grad)
 
 
 def scalar_tensor(
@@ -202,39 +198,43 @@ def eye(
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
-    backend.check_device(device)
-    return Tensor(np.eye(*_new_shape("eye", (n, n if m is None else m)), dtype=dtype), requires_grad)
+    matrix = np.eye(*_new_shape("eye", (n, n if m is None else m)), dtype=dtype)
+    return Tensor(backend.place(matrix, device), requires_grad)
 
 
 # -- By the example of a tensor: its methods --------------------------------------------------------------------
 
 
+def _of(self: Tensor, dtype: DTypeLike) -> DTypeLike:
+    return self.dtype if dtype is None else dtype
+
+
 def new_tensor(
     self: Tensor, data: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor with a copy of `data`, by default in this tensor's dtype."""
-    return tensor(data, self.dtype if dtype is None else dtype, device, requires_grad)
+    """A tensor with a copy of `data`, by default in this tensor's dtype and on its device."""
+    return tensor(data, _of(self, dtype), device or self.device, requires_grad)
 
 
 def new_zeros(
     self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Zeros, by default in this tensor's dtype."""
-    return zeros(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    """Zeros, by default in this tensor's dtype and on its device."""
+    return zeros(*size, dtype=_of(self, dtype), device=device or self.device, requires_grad=requires_grad)
 
 
 def new_ones(
     self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Ones, by default in this tensor's dtype."""
-    return ones(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    """Ones, by default in this tensor's dtype and on its device."""
+    return ones(*size, dtype=_of(self, dtype), device=device or self.device, requires_grad=requires_grad)
 
 
 def new_empty(
     self: Tensor, *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Uninitialised elements, by default in this tensor's dtype."""
-    return empty(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    """Uninitialised elements, by default in this tensor's dtype and on its device."""
+    return empty(*size, dtype=_of(self, dtype), device=device or self.device, requires_grad=requires_grad)
 
 
 def new_full(
@@ -245,8 +245,8 @@ def new_full(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """One value, by default in this tensor's dtype."""
-    return full(size, fill_value, self.dtype if dtype is None else dtype, device, requires_grad)
+    """One value, by default in this tensor's dtype and on its device."""
+    return full(size, fill_value, _of(self, dtype), device or self.device, requires_grad)
 
 
 # -- Counted ----------------------------------------------------------------------------------------------------
@@ -273,7 +273,6 @@ def arange(
     >>> arange(1, 4)
     tensor([1, 2, 3])
     """
-    backend.check_device(device)
     first, last, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
     floating = any(isinstance(v, float) for v in (first, last, step))
     if dtype is None:
@@ -284,7 +283,7 @@ def arange(
         raise ValueError("arange: step must not be 0")
     if not np.isfinite([first, last, step]).all() or (last - first) * step < 0:
         raise ValueError(f"arange: no steps of {step} lead from {first} to {last}")
-    return Tensor(np.arange(first, last, step).astype(dtype), requires_grad)
+    return Tensor(backend.place(np.arange(first, last, step).astype(dtype), device), requires_grad)
 
 
 def _line(op: str, start: Any, end: Any, steps: Any, dtype: DTypeLike) -> Array:
@@ -310,8 +309,7 @@ def linspace(
     >>> linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    backend.check_device(device)
-    return Tensor(_line("linspace", start, end, steps, dtype).astype(dtype), requires_grad)
+    return Tensor(backend.place(_line("linspace", start, end, steps, dtype).astype(dtype), device), requires_grad)
 
 
 def logspace(
@@ -328,9 +326,8 @@ def logspace(
     >>> logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    backend.check_device(device)
     exponents = _line("logspace", start, end, steps, dtypes.float64)
-    return Tensor(np.power(float(base), exponents).astype(dtype), requires_grad)
+    return Tensor(backend.place(np.power(float(base), exponents).astype(dtype), device), requires_grad)
 
 
 # -- Random -----------------------------------------------------------------------------------------------------

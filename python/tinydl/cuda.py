@@ -1,25 +1,191 @@
-"""What scripts ask about NVIDIA's devices, of which this build has none."""
+"""NVIDIA GPUs: whether there is one, its memory, streams and graphs; with PyTorch's names where PyTorch has the thing.
+
+Tensors on a GPU hold CuPy arrays (extra `[cuda]`) and run the project's own kernels, `tinydl._cuda`, which a build from
+the checkout with nvcc has. "cuda-emulated" is the same code without a GPU, slow and for tests alone.
+"""
 
 from __future__ import annotations
 
+import functools
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from . import backend
+from .devices import device
+
+Array = np.ndarray[Any, Any]
+LEAST_CAPABILITY = 80  # compute capability 8.0: Ampere
+
+
+@functools.cache
+def _missing() -> str | None:
+    """What stands in the way of the GPU, or None."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed: pip install 'tinydl[cuda]'"
+    if find_spec("tinydl._cuda") is None:
+        return "this build has no CUDA kernels: build from the checkout with nvcc and -DTINYDL_CUDA=ON"
+    import cupy
+
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CUDA does not start; is NVIDIA's driver installed? ({error})"
+    return None if count else "the machine has no GPU that CUDA can use"
+
+
+def load(wanted: device) -> None:
+    """Make a GPU's arrays usable; ValueError where there is none, which says what is missing."""
+    if wanted.type == "cuda-emulated":
+        _load_emulated()
+        return
+    missing = _missing()
+    if missing is not None:
+        raise ValueError(f"device '{wanted}' is not available: {missing}")
+    _load_cuda()
+    count = device_count()
+    if wanted.index is not None and wanted.index >= count:
+        raise ValueError(f"device '{wanted}' is not available: the machine has {count} GPU(s), numbered from 0")
+
+
+@functools.cache
+def _load_cuda() -> None:
+    import cupy
+
+    capability = int(cupy.cuda.Device().compute_capability)
+    if capability < LEAST_CAPABILITY:
+        raise ValueError(
+            f"device 'cuda' is not available: the GPU has compute capability {capability / 10}, the kernels want "
+            f"{LEAST_CAPABILITY / 10} (Ampere) or later"
+        )
+    kernels = import_module("tinydl._cuda")
+
+    def allocate(shape: Any, strides: Any, dtype: Any, size: int) -> Any:
+        return cupy.ndarray(shape, dtype, cupy.cuda.alloc(size), strides)
+
+    here = device("cuda")
+    kernels.use_arrays(
+        cupy.ndarray,
+        allocate,
+        cupy.cuda.alloc,
+        lambda: cupy.cuda.get_current_stream().ptr,
+        lambda number: constant(number.item(), number.dtype, here),
+    )
+    backend.add_home(cupy.ndarray, backend.Home(kernels, cupy, "cuda"))
+
+
+@functools.cache
+def _load_emulated() -> None:
+    if find_spec("tinydl._cuda_emulated") is None:
+        raise ValueError("device 'cuda-emulated' is for builds with -DTINYDL_CUDA_EMULATE=ON, to test them")
+    from . import emulated
+
+    kernels = import_module("tinydl._cuda_emulated")
+    emulated.use_for(kernels)
+    backend.add_home(emulated.ndarray, backend.Home(kernels, emulated, "cuda-emulated"))
+
+
+def on_device(host: Array, where: device) -> Any:
+    """A copy of a NumPy array on a GPU, its axes in the same order in memory."""
+    order = sorted(range(host.ndim), key=lambda axis: -abs(host.strides[axis]))
+    dense = np.ascontiguousarray(host.transpose(order))
+    back = np.argsort(order) if order else ()
+    if where.type == "cuda-emulated":
+        from . import emulated
+
+        return emulated.asarray(dense).transpose(tuple(int(i) for i in back))
+    import cupy
+
+    with cupy.cuda.Device(where.index if where.index is not None else cupy.cuda.runtime.getDevice()):
+        return cupy.asarray(dense).transpose(tuple(int(i) for i in back))
+
+
+@functools.lru_cache(maxsize=1024)
+def constant(value: Any, dtype: np.dtype[Any], where: device) -> Any:
+    """A number on a GPU, copied there once."""
+    return on_device(np.asarray(value, dtype), where)
+
+
+# -- PyTorch's names --------------------------------------------------------------------------------------------
+
 
 def is_available() -> bool:
-    """False."""
-    return False
+    """Whether tensors can be put on "cuda".
+
+    >>> import tinydl
+    >>> device = "cuda" if tinydl.cuda.is_available() else "cpu"
+    """
+    return _missing() is None
 
 
 def device_count() -> int:
-    """0."""
-    return 0
+    """How many GPUs there are; 0 where CUDA cannot be used."""
+    if _missing() is not None:
+        return 0
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
 
 
-def manual_seed(seed: int) -> None:
-    """Nothing: `tinydl.manual_seed` seeds the library."""
+def synchronize() -> None:
+    """Wait until the current GPU has done all that was asked of it.
+
+    Raises:
+        IndexError: a kernel that ran before met a label or an index out of range.
+    """
+    if is_available():
+        import cupy
+
+        cupy.cuda.Device().synchronize()
 
 
-def manual_seed_all(seed: int) -> None:
-    """Nothing: `tinydl.manual_seed` seeds the library."""
+def current_device() -> int:
+    """The number of the current GPU."""
+    load(device("cuda"))
+    import cupy
+
+    return int(cupy.cuda.runtime.getDevice())
+
+
+def get_device_name(number: int | None = None) -> str:
+    """The GPU's name, such as "NVIDIA H200"."""
+    load(device("cuda"))
+    import cupy
+
+    name = cupy.cuda.runtime.getDeviceProperties(current_device() if number is None else number)["name"]
+    return str(name.decode())
+
+
+def get_device_capability(number: int | None = None) -> tuple[int, int]:
+    """The compute capability as (major, minor)."""
+    load(device("cuda"))
+    import cupy
+
+    text = cupy.cuda.Device(current_device() if number is None else number).compute_capability
+    return int(text[:-1]), int(text[-1])
+
+
+def memory_allocated() -> int:
+    """The bytes that arrays hold, from CuPy's pool."""
+    load(device("cuda"))
+    import cupy
+
+    return int(cupy.get_default_memory_pool().used_bytes())
+
+
+def memory_reserved() -> int:
+    """The bytes that CuPy's pool has from the GPU, in use or kept for reuse."""
+    load(device("cuda"))
+    import cupy
+
+    return int(cupy.get_default_memory_pool().total_bytes())
 
 
 def empty_cache() -> None:
-    """Nothing: `tinydl.empty_cache` returns the library's memory."""
+    """Give what CuPy's pool keeps for reuse back to the GPU."""
+    if is_available():
+        import cupy
+
+        cupy.get_default_memory_pool().free_all_blocks()

@@ -1,10 +1,12 @@
-"""Where elements live: this build computes on the CPU, whose name scripts written for several devices ask for."""
+"""The names of devices: where the elements of a tensor live."""
 
 from __future__ import annotations
 
+_KINDS = ("cpu", "cuda", "cuda-emulated", "mps", "xpu", "meta")
+
 
 class device(str):
-    """A device's name: "cpu", or the name of one that this build lacks, which fails only where it is used.
+    """A device's name: "cpu", "cuda", "cuda:1"; or that of one which is missing, which fails only where it is used.
 
     It equals the plain string, so that `tensor.device == "cpu"` holds.
 
@@ -19,7 +21,7 @@ class device(str):
         if not isinstance(type, str):
             raise TypeError(f"device: got {type.__class__.__name__}, wanted a name such as 'cpu'")
         kind, _, number = type.partition(":")
-        if kind not in ("cpu", "cuda", "mps", "xpu", "meta") or (":" in type and not number.isdecimal()):
+        if kind not in _KINDS or (":" in type and not number.isdecimal()):
             raise ValueError(f"device: got {type!r}, wanted a name such as 'cpu' or 'cuda:0'")
         if number and index is not None:
             raise ValueError(f"device: got {type!r} and the index {index}, wanted one index")

@@ -168,4 +168,4 @@ def allocate(shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, size:
 
 def use_for(module: Any) -> None:
     """Make these the arrays of `tinydl._cuda_emulated`."""
-    module.use_arrays(ndarray, allocate, Memory, lambda: 0)
+    module.use_arrays(ndarray, allocate, Memory, lambda: 0, asarray)

@@ -40,7 +40,8 @@ def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _finish(values: Tensor, device: str | None, requires_grad: bool) -> Tensor:
-    backend.check_device(device)
+    if not backend.lies_on(values._data, device):
+        values = Tensor(backend.place(values._data, device))
     return values.requires_grad_() if requires_grad else values
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import devices, dtypes
+from . import backend, devices, dtypes
 
 if TYPE_CHECKING:
     from .autograd import Function
@@ -35,8 +35,8 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
 class Tensor:
     """An n-dimensional array that can record the operations on it.
 
-    The elements live in a `numpy.ndarray`. Create tensors with `tinydl.tensor`, `tinydl.zeros` and their kind; called
-    itself, the class takes over an array or a tensor, and makes float32 of lists.
+    The elements live in a `numpy.ndarray`, on a GPU in a `cupy.ndarray`. Create tensors with `tinydl.tensor`,
+    `tinydl.zeros` and their kind; called itself, the class takes over an array or a tensor, and makes float32 of lists.
 
     Attributes:
         requires_grad: whether operations on the tensor are recorded, and gradients computed for it.
@@ -83,8 +83,8 @@ class Tensor:
 
     @property
     def device(self) -> devices.device:
-        """Where the elements live: "cpu"."""
-        return devices.CPU
+        """Where the elements live: "cpu", "cuda:0"."""
+        return backend.device_of(self._data)
 
     @property
     def is_leaf(self) -> bool:
@@ -145,14 +145,21 @@ class Tensor:
     # -- Out of the tensor ------------------------------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> Array:
-        """The storage itself as a NumPy array; RuntimeError if the tensor requires a gradient, unless `force`."""
+        """The storage itself as a NumPy array.
+
+        Raises RuntimeError if the tensor requires a gradient, TypeError if it is on a GPU; `force` takes a copy then.
+        """
         if self.requires_grad and not force:
             raise RuntimeError("numpy: the tensor requires a gradient; call detach().numpy()")
-        return self._data
+        if not force and not backend.is_on_host(self._data):
+            raise TypeError(f"numpy: the tensor is on '{self.device}'; call cpu() first")
+        return backend.to_host(self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; call detach() before making an array of it")
+        if not backend.is_on_host(self._data):
+            raise TypeError(f"numpy: the tensor is on '{self.device}'; call cpu() first")
         return np.array(self._data, dtype=dtype) if copy else np.asarray(self._data, dtype=dtype)
 
     def item(self) -> Any:
@@ -191,8 +198,8 @@ class Tensor:
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="tensor(")
-        notes = ""
+        body = np.array2string(backend.to_host(self._data), separator=", ", prefix="tensor(")
+        notes = "" if backend.is_on_host(self._data) else f", device='{self.device}'"
         if self._data.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool):
             notes += f", dtype={self._data.dtype}"
         if self.grad_fn is not None:
@@ -262,7 +269,7 @@ def _given(data: Any) -> tuple[Array, list[Any]]:
     """The storage and the version counter of a tensor that a user makes with the class."""
     if isinstance(data, Tensor):
         return data._data, data._version
-    if isinstance(data, np.ndarray):  # of a subclass
+    if isinstance(data, np.ndarray) or not backend.is_on_host(data):  # of a subclass, or on a GPU
         return data, [0]
     if isinstance(data, np.generic):
         return np.asarray(data), [0]

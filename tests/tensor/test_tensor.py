@@ -218,8 +218,8 @@ def test_to_names_what_is_missing():
     x = tinydl.ones(2)
     assert x.to("cpu") is x
     assert x.to("cpu", "float64").dtype == "float64"
-    with pytest.raises(ValueError, match="device 'cuda:0' is not available; this build has 'cpu'"):
-        x.to("cuda:0")
+    with pytest.raises(ValueError, match="device 'cuda:99' is not available"):
+        x.to("cuda:99")
     with pytest.raises(TypeError, match="to: got 'float65', wanted a dtype or a device"):
         x.to("float65")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .. import backend
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
 from .function import Function
@@ -66,8 +67,8 @@ def root_gradient(op: str, root: Tensor, grad: Tensor | None) -> Array:
             raise RuntimeError(
                 f"{op}: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
             )
-        return np.ones(root._data.shape, root._data.dtype)
-    array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
+        return np.ones_like(root._data, order="C", subok=False)
+    array = grad._data if isinstance(grad, Tensor) else backend.asarray(grad)
     if array.dtype is not root._data.dtype:
         array = array.astype(root._data.dtype)
     if array.shape != root._data.shape:
@@ -104,7 +105,7 @@ def walk(
                 if target._hooks is not None:
                     held[target] = add(held[target], input_grad) if target in held else input_grad
                     continue
-                fresh = type(input_grad.base) is not np.ndarray
+                fresh = type(input_grad.base) is not type(input_grad)
                 for g in grads:
                     fresh = fresh and input_grad is not g
                 deliver(target, input_grad, fresh)

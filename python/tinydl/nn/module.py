@@ -269,26 +269,29 @@ class Module(hooks.Hookable):
                 param.grad.zero_()
 
     def to(self: _Self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> _Self:
-        """Convert parameters, their gradients and floating-point buffers in place: `to("float64")`, `to("cpu")`.
+        """Convert parameters, their gradients and buffers in place: `to("float64")`, `to("cuda")`.
 
-        Parameters stay the same objects, so that an optimiser keeps them; `non_blocking` changes nothing. Raises
-        TypeError where dtype is no floating-point dtype, ValueError for a device that is missing.
+        Another dtype is for floating-point tensors, another device for all. Parameters stay the same objects, so that
+        an optimiser keeps them, whose states move with the next step; `non_blocking` changes nothing. Raises TypeError
+        where dtype is no floating-point dtype, ValueError for a device that is missing.
         """
-        args = tuple([arg.dtype if isinstance(arg, Tensor) else arg for arg in args])
-        wanted = backend.conversion(args, dtype, device)
-        if wanted is None:
-            return self
-        if not dtypes.is_floating_point(wanted):
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
+        args = tuple([arg for arg in args if not isinstance(arg, Tensor | bool)])
+        wanted, place = backend.conversion(args, dtype, device)
+        if wanted is not None and not dtypes.is_floating_point(wanted):
             raise TypeError(f"Module.to: got dtype {wanted}, wanted a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
-            if dtypes.is_floating_point(tensor.dtype):
+            if wanted is not None and dtypes.is_floating_point(tensor.dtype):
                 _convert(tensor, wanted)
+            _move(tensor, place)
         return self
 
     def type(self: _Self, dst_type: Any) -> _Self:
         """Convert all parameters and buffers in place, integer ones included."""
         self.to(dst_type)
-        wanted = backend.conversion((dst_type,))
+        wanted, _ = backend.conversion((dst_type,))
         for buffer in self.buffers():
             if wanted is not None:
                 _convert(buffer, wanted)
@@ -307,8 +310,12 @@ class Module(hooks.Hookable):
         return self.to(dtypes.float16)
 
     def cpu(self: _Self) -> _Self:
-        """The module itself, whose tensors are on the CPU."""
-        return self
+        """Move all parameters and buffers to the CPU, in place."""
+        return self.to(device="cpu")
+
+    def cuda(self: _Self, device: Any = None) -> _Self:
+        """Move all parameters and buffers to a GPU ("cuda", or its number), in place."""
+        return self.to(device=f"cuda:{device}" if type(device) is int else device or "cuda")
 
     # -- State ------------------------------------------------------------------------------------------------
 
@@ -406,3 +413,13 @@ def _convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
     tensor._version = [0]
     if tensor.grad is not None:
         tensor.grad = Tensor(tensor.grad._data.astype(dtype, order="K"))
+
+
+def _move(tensor: Tensor, device: str | None) -> None:
+    """Another device for the tensor and its gradient, in place."""
+    if backend.lies_on(tensor._data, device):
+        return
+    tensor._data = backend.place(tensor._data, device)
+    tensor._version = [0]
+    if tensor.grad is not None:
+        tensor.grad = Tensor(backend.place(tensor.grad._data, device))

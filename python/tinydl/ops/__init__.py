@@ -48,15 +48,18 @@ from .inplace import in_place, turn_in_place
 def _to(
     self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False
 ) -> Tensor:
-    """The tensor in another dtype, or in another tensor's, and on another device (so far always "cpu").
+    """The tensor in another dtype and on another device ("cpu", "cuda"), or as another tensor is.
 
-    What is so already is returned itself, unless `copy` asks for a copy.
+    What is so already is returned itself, unless `copy` asks for a copy. The gradient moves back.
     """
-    args = tuple([arg.dtype if isinstance(arg, Tensor) else arg for arg in args if not isinstance(arg, bool)])
-    wanted = backend.conversion(args, dtype, device)
-    if copy and wanted in (None, self.dtype):
-        return _clone(self)
-    return self if wanted is None else elementwise.cast(self, wanted)
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+    args = tuple([arg for arg in args if not isinstance(arg, bool | Tensor)])
+    wanted, place = backend.conversion(args, dtype, device)
+    out = self if wanted is None else elementwise.cast(self, wanted)
+    out = out if place is None else elementwise.move(out, place)
+    return _clone(self) if copy and out is self else out
 
 
 def _clone(self: Tensor) -> Tensor:

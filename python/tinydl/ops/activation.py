@@ -105,7 +105,7 @@ class Prelu(Binary):
 
     def compute(self, a: Array, b: Array) -> Array:
         kernels = backend.of(a)
-        return kernels.where(np.asarray(a > 0), a, kernels.mul(a, b))  # type: ignore[no-any-return]
+        return kernels.where(backend.asarray(a > 0), a, kernels.mul(a, b))  # type: ignore[no-any-return]
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
         self.save(a, b)
@@ -113,12 +113,12 @@ class Prelu(Binary):
     def grad_a(self, grad: Array) -> Array:
         a, b = self.saved
         kernels = backend.of(grad)
-        return kernels.where(np.asarray(a > 0), grad, kernels.mul(grad, b))  # type: ignore[no-any-return]
+        return kernels.where(backend.asarray(a > 0), grad, kernels.mul(grad, b))  # type: ignore[no-any-return]
 
     def grad_b(self, grad: Array) -> Array:
         a, _ = self.saved
         kernels = backend.of(grad)
-        return kernels.where(np.asarray(a > 0), np.zeros((), grad.dtype), kernels.mul(grad, a))  # type: ignore[no-any-return]
+        return kernels.where(backend.asarray(a > 0), np.zeros((), grad.dtype), kernels.mul(grad, a))  # type: ignore[no-any-return]
 
 
 def apply_activation(op: str, function: Function, input: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def relu(input: Tensor) -> Tensor:
     """
     if isinstance(input, Tensor) and input._data.dtype.kind in "iub":
         refuse_bool("relu", input)
-        return Tensor(np.asarray(np.maximum(input._data, 0)))
+        return Tensor(backend.asarray(np.maximum(input._data, 0)))
     return apply_float("relu", Relu(), input)
 
 

@@ -199,7 +199,7 @@ class AdaptiveMaxPool2d(Function):
 
 def _first_largest(x: Array) -> Array:
     """The index of the largest element along the last axis: the first of equals, but the last NaN."""
-    at = np.asarray(x.argmax(-1))
+    at = backend.asarray(x.argmax(-1))
     nan = np.isnan(x)
     if not nan.any():
         return at

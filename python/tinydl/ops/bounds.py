@@ -156,7 +156,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         return Tensor(_clamp_integers(input._data.astype(dtype), min, max))
     low, high = -math.inf if min is None else float(min), math.inf if max is None else float(max)
     if math.isnan(low) or math.isnan(high):
-        return _clamp_tensor(input, Tensor(np.asarray(low, dtype)), Tensor(np.asarray(high, dtype)))
+        return _clamp_tensor(input, Tensor(backend.asarray(low, dtype)), Tensor(backend.asarray(high, dtype)))
     return apply_float("clamp", Clamp(low, high), input)
 
 
@@ -175,7 +175,7 @@ def _clamp_integers(x: Array, low: int | None, high: int | None) -> Array:
     info = np.iinfo(x.dtype)
     first = info.min if low is None else int(np.clip(low, info.min, info.max))
     last = info.max if high is None else int(np.clip(high, info.min, info.max))
-    return np.asarray(np.minimum(np.maximum(x, first), last), dtype=x.dtype)
+    return backend.asarray(np.minimum(np.maximum(x, first), last), dtype=x.dtype)
 
 
 def _clamp_tensor(input: Tensor, low: Any, high: Any) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..tensor import Array, Tensor
 from .elementwise import KERNEL_CHARS, quiet
 
@@ -25,9 +25,9 @@ def raw_operands(op: str, input: Any, other: Any) -> tuple[Any, Any]:
     if isinstance(a, np.ndarray) and a.dtype is not dtype:
         a = a.astype(dtype)
     if isinstance(b, np.ndarray) or not isinstance(b, int):
-        b = np.asarray(b, dtype)
+        b = backend.asarray(b, dtype)
     elif not isinstance(a, np.ndarray) or dtype.kind == "f":
-        a, b = np.asarray(a, dtype), np.asarray(b, dtype)
+        a, b = backend.asarray(a, dtype), backend.asarray(b, dtype)
     return a, b
 
 
@@ -44,9 +44,9 @@ def _compare(op: str, ufunc: Any, input: Any, other: Any) -> Tensor:
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     a = input._data
     if isinstance(other, Tensor) and other._data.shape == a.shape and other._data.dtype is a.dtype:
-        return Tensor(np.asarray(ufunc(a, other._data)))
+        return Tensor(backend.asarray(ufunc(a, other._data)))
     if (type(other) is float or type(other) is int) and a.dtype.char in KERNEL_CHARS:
-        return Tensor(np.asarray(ufunc(a, np.asarray(other, a.dtype))))
+        return Tensor(backend.asarray(ufunc(a, backend.asarray(other, a.dtype))))
     return broadcast(op, ufunc, *raw_operands(op, input, other))
 
 
@@ -102,27 +102,27 @@ def as_operator(function: Callable[[Tensor, Any], Tensor]) -> Callable[[Tensor, 
 
 def isnan(input: Tensor) -> Tensor:
     """Whether an element is NaN."""
-    return Tensor(np.asarray(np.isnan(input._data)))
+    return Tensor(backend.asarray(np.isnan(input._data)))
 
 
 def isinf(input: Tensor) -> Tensor:
     """Whether an element is infinite."""
-    return Tensor(np.asarray(np.isinf(input._data)))
+    return Tensor(backend.asarray(np.isinf(input._data)))
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Whether an element is neither infinite nor NaN."""
-    return Tensor(np.asarray(np.isfinite(input._data)))
+    return Tensor(backend.asarray(np.isfinite(input._data)))
 
 
 def isposinf(input: Tensor) -> Tensor:
     """Whether an element is infinity."""
-    return Tensor(np.asarray(input._data == np.inf))
+    return Tensor(backend.asarray(input._data == np.inf))
 
 
 def isneginf(input: Tensor) -> Tensor:
     """Whether an element is minus infinity."""
-    return Tensor(np.asarray(input._data == -np.inf))
+    return Tensor(backend.asarray(input._data == -np.inf))
 
 
 # -- Equality within a tolerance, and as a whole ----------------------------------------------------------------

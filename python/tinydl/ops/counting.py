@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..creation import require_tensor
 from ..dtypes import FLOATS
 from ..tensor import Tensor
@@ -86,7 +87,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     rest, found = indices._data.astype(np.int64), []
     for size in sizes[::-1]:
         rest, place = np.divmod(rest, size)
-        found.append(Tensor(np.asarray(place)))
+        found.append(Tensor(backend.asarray(place)))
     return tuple(found[::-1])
 
 
@@ -99,5 +100,5 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin: got no tensor, wanted one at least")
-    these, those = (x._data if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements))
-    return Tensor(np.asarray(np.isin(these, those, assume_unique, invert)))
+    these, those = (x._data if isinstance(x, Tensor) else backend.asarray(x) for x in (elements, test_elements))
+    return Tensor(backend.asarray(np.isin(these, those, assume_unique, invert)))

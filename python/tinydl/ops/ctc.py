@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_floating, check_tensors
@@ -106,7 +107,7 @@ def _reached(before: Array, skips: Array) -> Array:
 
 def _lengths(name: str, given: Lengths, batch: int) -> Array:
     """One length for each sequence, as int64."""
-    found = np.asarray(given._data if isinstance(given, Tensor) else given)
+    found = backend.asarray(given._data if isinstance(given, Tensor) else given)
     if found.size and found.dtype.kind not in "iu":
         raise TypeError(f"ctc_loss: got {name} of dtype {found.dtype}, wanted integers")
     if found.size != batch or found.ndim > 1:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
@@ -86,7 +87,7 @@ class Svd(Function):
         k = s.shape[-1]
         inner = np.zeros((*s.shape, k), s.dtype) if grad_s is None else grad_s[..., None] * np.eye(k, dtype=s.dtype)
         if grad_u is None and grad_vh is None:
-            return np.asarray(u @ inner @ vh)
+            return backend.asarray(u @ inner @ vh)
         squares = s * s
         e = squares[..., None, :] - squares[..., :, None] + np.eye(k, dtype=s.dtype)
         du, dv = _or_zeros(None if grad_u is None else grad_u[..., :k], u), _t(vh) * 0
@@ -100,7 +101,7 @@ class Svd(Function):
                 out = out + ((du - u @ (_t(u) @ du)) / s[..., None, :]) @ vh
             if vh.shape[-1] > k:
                 out = out + (u / s[..., None, :]) @ _t(dv - _t(vh) @ (vh @ dv))
-        return np.asarray(out)
+        return backend.asarray(out)
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
@@ -143,7 +144,7 @@ class EighFunction(Function):
             e = values[..., None, :] - values[..., :, None] + one
             with np.errstate(divide="ignore", invalid="ignore"):
                 inner = inner + (_t(vectors) @ grad_vectors) / e * (1 - one)
-        return np.asarray(vectors @ inner @ _t(vectors))
+        return backend.asarray(vectors @ inner @ _t(vectors))
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
@@ -198,7 +199,7 @@ def _through_qr(q: Array, r: Array, dq: Array, dr: Array) -> Array:
     m = r @ _t(dr) - _t(dq) @ q
     lower = np.tril(m, -1)
     inner = dq + q @ (np.tril(m) + _t(lower))
-    return np.asarray(_t(lapack("linalg.qr", np.linalg.solve, r, _t(inner))))
+    return backend.asarray(_t(lapack("linalg.qr", np.linalg.solve, r, _t(inner))))
 
 
 def qr(A: Tensor, mode: str = "reduced") -> QR:
@@ -231,7 +232,7 @@ class Cholesky(Function):
         p = np.tril(_t(lower) @ grad) * (1 - np.eye(lower.shape[-1], dtype=lower.dtype) / 2)
         upper = _t(lower)
         s = np.linalg.solve(upper, _t(np.linalg.solve(upper, _t(p))))
-        return np.asarray((s + _t(s)) / 2, lower.dtype)
+        return backend.asarray((s + _t(s)) / 2, lower.dtype)
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:

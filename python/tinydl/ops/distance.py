@@ -22,7 +22,7 @@ from .solve import inv
 
 def _sign(x: Array) -> Array:
     """-1, 0 or 1; 0 for NaN, as PyTorch has it in gradients."""
-    return np.asarray(np.subtract(x > 0, x < 0, dtype=x.dtype))
+    return backend.asarray(np.subtract(x > 0, x < 0, dtype=x.dtype))
 
 
 class VectorNorm(_Reduction):
@@ -44,14 +44,14 @@ class VectorNorm(_Reduction):
         if p == 2:
             y = kernels.sqrt(kernels.sum(kernels.mul(x, x), self.axes, self.keepdim))
         elif np.isinf(p):
-            y = (kernels.amax if p > 0 else kernels.amin)(np.asarray(np.abs(x)), self.axes, self.keepdim)
+            y = (kernels.amax if p > 0 else kernels.amin)(backend.asarray(np.abs(x)), self.axes, self.keepdim)
         elif p == 0:
-            y = np.asarray(np.count_nonzero(x, axis=self.axes, keepdims=self.keepdim), x.dtype)
+            y = backend.asarray(np.count_nonzero(x, axis=self.axes, keepdims=self.keepdim), x.dtype)
         elif p == 1:
-            y = kernels.sum(np.asarray(np.abs(x)), self.axes, self.keepdim)
+            y = kernels.sum(backend.asarray(np.abs(x)), self.axes, self.keepdim)
         else:
-            powers = quiet(np.power, np.abs(x), np.asarray(p, x.dtype))
-            y = quiet(np.power, kernels.sum(powers, self.axes, self.keepdim), np.asarray(1 / p, x.dtype))
+            powers = quiet(np.power, np.abs(x), backend.asarray(p, x.dtype))
+            y = quiet(np.power, kernels.sum(powers, self.axes, self.keepdim), backend.asarray(1 / p, x.dtype))
         self.save(x, y)
         return y  # type: ignore[no-any-return]
 
@@ -73,18 +73,18 @@ class VectorNorm(_Reduction):
     def through_extreme(self, x: Array, y: Array, grad: Array) -> Array:
         chosen = (np.abs(x) == y) | (np.isnan(x) & np.isnan(y))
         ties = np.count_nonzero(chosen, axis=self.axes, keepdims=True)
-        return np.asarray(self.spread(grad) / ties * _sign(x) * chosen, x.dtype)
+        return backend.asarray(self.spread(grad) / ties * _sign(x) * chosen, x.dtype)
 
     def through_power(self, x: Array, y: Array, grad: Array) -> Array:
         p = self.p
         with np.errstate(all="ignore"):
-            powers = np.power(np.abs(x), np.asarray(p - 1, x.dtype))
+            powers = np.power(np.abs(x), backend.asarray(p - 1, x.dtype))
             if p < 1:
                 powers[x == 0] = 0
-                scale = grad * np.power(y, np.asarray(1 - p, x.dtype))
+                scale = grad * np.power(y, backend.asarray(1 - p, x.dtype))
             else:
-                scale = np.where(y == 0, np.zeros((), x.dtype), grad / np.power(y, np.asarray(p - 1, x.dtype)))
-            return np.asarray(_sign(x) * powers * self.spread(scale), x.dtype)
+                scale = np.where(y == 0, np.zeros((), x.dtype), grad / np.power(y, backend.asarray(p - 1, x.dtype)))
+            return backend.asarray(_sign(x) * powers * self.spread(scale), x.dtype)
 
 
 def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any) -> Tensor:
@@ -173,7 +173,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
         s = svdvals(A)
         largest, smallest = s.select(-1, 0), s.select(-1, -1)
         return div(smallest, largest) if p == -2 else div(largest, smallest)
-    singular = np.asarray(np.linalg.slogdet(A._data)[0] == 0)
+    singular = backend.asarray(np.linalg.slogdet(A._data)[0] == 0)
     regular = where(Tensor(singular[..., None, None]), Tensor(np.eye(A.shape[-1], dtype=A.dtype)), A)
     return mul(matrix_norm(regular, p), matrix_norm(inv(regular), p)).masked_fill(Tensor(singular), np.inf)
 
@@ -197,7 +197,7 @@ class AtLeast(Function):
 
     def forward(self, x: Array) -> Array:
         self.keep = x >= self.bound
-        return np.asarray(np.maximum(x, np.asarray(self.bound, x.dtype)))
+        return backend.asarray(np.maximum(x, backend.asarray(self.bound, x.dtype)))
 
     def backward(self, grad: Array) -> Array:
         return grad if self.straight else np.where(self.keep, grad, np.zeros((), grad.dtype))

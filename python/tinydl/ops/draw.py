@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, dtypes, sampling
+from .. import backend, creation, dtypes, sampling
 from ..random import Generator
 from ..tensor import Tensor
 from .inplace import replace
@@ -54,7 +54,7 @@ def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Gen
     if not std > 0:
         raise ValueError(f"log_normal_: got the standard deviation {std}, wanted more than 0")
     drawn = creation.normal(self.shape, mean, std, dtypes.float64, generator)._data
-    return replace("log_normal_", self, Tensor(np.asarray(np.exp(drawn), self.dtype)))
+    return replace("log_normal_", self, Tensor(backend.asarray(np.exp(drawn), self.dtype)))
 
 
 def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:

@@ -43,6 +43,27 @@ def cast(input: Tensor, dtype: np.dtype[Any]) -> Tensor:
     return out
 
 
+class Move(Function):
+    """A copy on another device; the gradient moves back."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def forward(self, x: Array) -> Array:
+        self.before = backend.device_of(x)
+        return backend.place(x, self.device)
+
+    def backward(self, grad: Array) -> Array:
+        return backend.place(grad, self.before)
+
+
+def move(input: Tensor, device: str) -> Tensor:
+    """The tensor on another device; the tensor itself where it is there already."""
+    if backend.lies_on(input._data, device):
+        return input
+    return Move(device).apply(input)  # type: ignore[no-any-return]
+
+
 def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
     """Both operands as tensors of the dtype that PyTorch's promotion gives them."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -52,9 +73,11 @@ def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
         return cast(a, dtype), cast(b, dtype)
     if type(b) is float or type(b) is int:  # the usual case, without the general rules
         if isinstance(a, Tensor) and a._data.dtype.char in KERNEL_CHARS:
-            return a, Tensor(np.asarray(b, a._data.dtype))
+            return a, Tensor(
+                np.asarray(b, a._data.dtype) if type(a._data) is np.ndarray else backend.scalar(b, a._data)
+            )
     elif (type(a) is float or type(a) is int) and isinstance(b, Tensor) and b._data.dtype.char in KERNEL_CHARS:
-        return Tensor(np.asarray(a, b._data.dtype)), b
+        return Tensor(np.asarray(a, b._data.dtype) if type(b._data) is np.ndarray else backend.scalar(a, b._data)), b
     raw_a = a._data if isinstance(a, Tensor) else a
     raw_b = b._data if isinstance(b, Tensor) else b
     dtype = dtypes.result_type(raw_a, raw_b)
@@ -66,9 +89,9 @@ def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
         return cast(value, dtype)
     if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
         try:
-            return Tensor(np.asarray(value, dtype=dtype))
+            return Tensor(backend.asarray(value, dtype=dtype))
         except OverflowError:  # an integer beyond the dtype's range wraps round
-            return Tensor(np.asarray(value).astype(dtype))
+            return Tensor(backend.asarray(value).astype(dtype))
     raise TypeError(f"got an operand of type {type(value).__name__}, wanted a tensor, an array or a number")
 
 
@@ -94,7 +117,7 @@ def float_operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
 def quiet(function: Any, *arrays: Array) -> Array:
     """NumPy's function without its warnings: as in PyTorch, 1/0 is infinity and nothing is printed."""
     with np.errstate(all="ignore"):
-        return np.asarray(function(*arrays))
+        return backend.asarray(function(*arrays))
 
 
 class Binary(Function):
@@ -211,7 +234,7 @@ def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
         raise TypeError(f"{op}: got alpha of type {type(alpha).__name__}, wanted a number")
     if value._data.dtype.kind in "iub" and not isinstance(alpha, int):
         raise TypeError(f"{op}: got alpha={alpha} for integers, wanted an integer")
-    return mul(value, Tensor(np.asarray(alpha, value._data.dtype)))
+    return mul(value, Tensor(backend.asarray(alpha, value._data.dtype)))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
@@ -337,7 +360,7 @@ class Sqrt(Unary):
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        half = kernels.mul(grad, np.asarray(0.5, grad.dtype))
+        half = kernels.mul(grad, backend.asarray(0.5, grad.dtype))
         return kernels.div(half, self.saved[0])  # type: ignore[no-any-return]
 
 
@@ -353,7 +376,7 @@ class Erf(Unary):
         kernels = backend.of(grad)
         (x,) = self.saved
         bell = kernels.exp(kernels.neg(kernels.mul(x, x)))
-        return kernels.mul(grad, kernels.mul(bell, np.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
+        return kernels.mul(grad, kernels.mul(bell, backend.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
 
 
 def apply_float(op: str, function: Function, input: Tensor) -> Tensor:
@@ -376,7 +399,7 @@ def neg(input: Tensor) -> Tensor:
     """y = -x."""
     if input._data.dtype.kind in "iub":
         refuse_bool("neg", input)
-        return Tensor(np.asarray(-input._data))
+        return Tensor(backend.asarray(-input._data))
     return apply_float("neg", Neg(), input)
 
 
@@ -395,7 +418,7 @@ def abs(input: Tensor) -> Tensor:
     """
     if input._data.dtype.kind in "iub":
         refuse_bool("abs", input)
-        return Tensor(np.asarray(np.abs(input._data)))
+        return Tensor(backend.asarray(np.abs(input._data)))
     return apply_float("abs", Abs(), input)
 
 

@@ -87,13 +87,13 @@ class Logit(ByNumpy):
 
     def value(self, x: Array) -> Any:
         """The logarithm of the odds."""
-        z = x if self.eps is None else np.clip(x, np.asarray(self.eps, x.dtype), np.asarray(1 - self.eps, x.dtype))
+        z = x if self.eps is None else np.clip(x, x.dtype.type(self.eps), x.dtype.type(1 - self.eps))
         return np.log(z / (1 - z))
 
     def slope(self, x: Array, y: Array) -> Any:
         low, high = (0, 1) if self.eps is None else (self.eps, 1 - self.eps)
         outside = np.nan if self.eps is None else 0
-        return np.where((x < low) | (x > high), np.asarray(outside, x.dtype), 1 / (x * (1 - x)))
+        return np.where((x < low) | (x > high), backend.asarray(outside, x.dtype), 1 / (x * (1 - x)))
 
 
 class Xlogy(BinaryByNumpy):

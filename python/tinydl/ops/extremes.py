@@ -44,7 +44,7 @@ class ExtremeOfAll(Extreme):
         if not np.isnan(y):
             return super().backward(grad)
         nan = np.isnan(x)
-        return np.where(nan, grad / np.asarray(np.count_nonzero(nan), grad.dtype), np.zeros((), grad.dtype))
+        return np.where(nan, grad / backend.asarray(np.count_nonzero(nan), grad.dtype), np.zeros((), grad.dtype))
 
 
 class Choose(Function):
@@ -86,7 +86,7 @@ class ChooseExtreme(Choose):
 def choose(input: Tensor, axis: int, indices: Array, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The elements at `indices` (of size 1 along the axis unless keepdim), and the indices as a tensor."""
     values: Tensor = Choose(axis, indices, keepdim).apply(input)
-    return values, Tensor(np.asarray(indices if keepdim else indices.squeeze(axis), dtype=np.int64))
+    return values, Tensor(backend.asarray(indices if keepdim else indices.squeeze(axis), dtype=np.int64))
 
 
 def check_choice(op: str, input: Tensor, axes: tuple[int, ...]) -> None:
@@ -104,7 +104,7 @@ def _extreme(op: str, kernel: str, function: type[Extreme], input: Tensor, dim: 
     if dtypes.is_floating_point(input.dtype):
         return apply_float(op, function(kernel, axes, keepdim), input)
     ufunc: Any = np.max if kernel == "amax" else np.min
-    return Tensor(np.asarray(ufunc(input._data, axis=axes, keepdims=keepdim)))
+    return Tensor(backend.asarray(ufunc(input._data, axis=axes, keepdims=keepdim)))
 
 
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
@@ -200,7 +200,7 @@ def _arg(op: str, find: Any, input: Tensor, dim: int | None, keepdim: bool) -> T
         axis = None
     if (input.numel() if axis is None else input.shape[axis]) == 0:
         raise IndexError(f"{op}: nothing to choose from in shape {input.shape} along dim {dim}")
-    return Tensor(np.asarray(find(input._data, axis=axis, keepdims=keepdim), dtype=np.int64))
+    return Tensor(backend.asarray(find(input._data, axis=axis, keepdims=keepdim), dtype=np.int64))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:

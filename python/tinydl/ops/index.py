@@ -191,7 +191,7 @@ class IndexAdd(Function):
         return backend.of(x).add(x, added) if x.dtype.char in KERNEL_CHARS else x + added
 
     def scaled(self, array: Array) -> Array:
-        return array if self.alpha == 1 else array * np.asarray(self.alpha, array.dtype)
+        return array if self.alpha == 1 else array * backend.asarray(self.alpha, array.dtype)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         return grad, self.scaled(take(grad, self.index, self.axis, False)) if self.needs[1] else None
@@ -305,7 +305,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
         return reshape(index_fill(reshape(input, 1), dim, index, value), ())
     (axis,) = axes_of("index_fill", dim, input.ndim)
     array = check_range("index_fill", array, input.shape[axis], wrap=True)
-    filler = cast(value, input.dtype) if isinstance(value, Tensor) else Tensor(np.asarray(value).astype(input.dtype))
+    filler = cast(value if isinstance(value, Tensor) else Tensor(backend.asarray(value)), input.dtype)
     return IndexCopy(axis, array).apply(input, filler)  # type: ignore[no-any-return]
 
 
@@ -332,7 +332,7 @@ def repeat_interleave(
         input, dim = reshape(input, -1), 0
     (axis,) = axes_of("repeat_interleave", dim, input.ndim) or (0,)
     input = _vector(input)
-    times = index_of("repeat_interleave", repeats) if isinstance(repeats, Tensor) else np.asarray(repeats)
+    times = index_of("repeat_interleave", repeats) if isinstance(repeats, Tensor) else backend.asarray(repeats)
     size = input.shape[axis]
     if times.ndim > 1 or times.size not in (1, size):
         raise ValueError(f"repeat_interleave: got repeats of shape {times.shape} for an axis of size {size}")

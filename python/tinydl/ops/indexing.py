@@ -74,7 +74,7 @@ class Pick(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return np.asarray(x[self.key])
+        return backend.asarray(x[self.key])
 
     def backward(self, grad: Array) -> Array:
         out = np.zeros(self.shape, grad.dtype)
@@ -172,11 +172,11 @@ def _plain(part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part._data
     elif isinstance(part, bool | np.bool_):
-        return np.asarray(part)
+        return backend.asarray(part)
     elif isinstance(part, int | np.integer):
         return int(part)
     elif isinstance(part, Sequence) and not isinstance(part, str):
-        part = np.asarray(part) if len(part) else np.zeros(0, np.int64)
+        part = backend.asarray(part) if len(part) else np.zeros(0, np.int64)
     if not isinstance(part, np.ndarray):
         raise IndexError(
             f"getitem: got an index of type {type(part).__name__}, wanted integers, slices, ..., None, or arrays of "
@@ -301,7 +301,7 @@ def _value(input: Tensor, value: Any, by_arrays: bool) -> Tensor:
             raise TypeError(f"setitem: got values of dtype {value.dtype} for indices of a tensor of {input.dtype}")
         return cast(value, input.dtype)
     if isinstance(value, np.ndarray | np.number | np.bool_ | int | float):
-        return Tensor(np.asarray(value).astype(input.dtype))
+        return Tensor(backend.asarray(value).astype(input.dtype))
     raise TypeError(f"setitem: got a value of type {type(value).__name__}, wanted a tensor, an array or a number")
 
 

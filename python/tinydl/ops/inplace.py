@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function, is_grad_enabled
 from ..autograd.function import order
 from ..tensor import Tensor
@@ -130,7 +131,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     if self.requires_grad:
         raise RuntimeError("apply_: the tensor requires a gradient; use detach()")
     values = [callable(x) for x in self._data.ravel().tolist()]
-    return replace("apply_", self, Tensor(np.asarray(values, self.dtype).reshape(self.shape)))
+    return replace("apply_", self, Tensor(backend.asarray(values, self.dtype).reshape(self.shape)))
 
 
 def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
@@ -139,7 +140,7 @@ def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Te
         raise RuntimeError("map_: a tensor requires a gradient; use detach()")
     pairs = zip(self._data.ravel().tolist(), other.expand(self.shape)._data.ravel().tolist(), strict=True)
     values = [callable(x, y) for x, y in pairs]
-    return replace("map_", self, Tensor(np.asarray(values, self.dtype).reshape(self.shape)))
+    return replace("map_", self, Tensor(backend.asarray(values, self.dtype).reshape(self.shape)))
 
 
 def zero_(target: Tensor) -> Tensor:
@@ -150,7 +151,7 @@ def zero_(target: Tensor) -> Tensor:
 def fill_(target: Tensor, value: float) -> Tensor:
     """Set every element to `value`, in place; a gradient does not flow further back."""
     try:
-        filled = np.asarray(value, target.dtype)
+        filled = backend.asarray(value, target.dtype)
     except OverflowError:
         raise ValueError(f"fill_: the dtype {target.dtype} does not hold {value}") from None
     return replace("fill_", target, Tensor(filled).expand(target.shape))
@@ -162,7 +163,7 @@ def copy_(target: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:
     `non_blocking` has no effect: a copy between arrays of the CPU always waits.
     """
     if not isinstance(other, Tensor):
-        other = Tensor(np.asarray(other))
+        other = Tensor(backend.asarray(other))
     try:
         wide = other.expand(target.shape)
     except ValueError:

@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, creation, dtypes
 from ..dtypes import finfo, iinfo
 from ..tensor import Tensor
-from .elementwise import cast
+from .elementwise import cast, move
 
 __all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_nonzero", "is_same_size", "is_tensor", "numel"]
 
@@ -112,34 +112,36 @@ def nbytes(self: Tensor) -> int:
 
 
 def data_ptr(self: Tensor) -> int:
-    """The address of the first element."""
-    return self._data.ctypes.data
+    """The address of the first element, in the memory of its device."""
+    data: Any = self._data
+    return data.ctypes.data if backend.is_on_host(data) else int(data.data.ptr)
 
 
 def is_cuda(self: Tensor) -> bool:
-    """False."""
-    return False
+    """Whether the elements live on a GPU."""
+    return backend.device_of(self._data).type == "cuda"
 
 
 def is_cpu(self: Tensor) -> bool:
-    """True."""
-    return True
+    """Whether the elements live on the CPU."""
+    return backend.is_on_host(self._data)
 
 
 def get_device(self: Tensor) -> int:
-    """-1, which stands for the CPU."""
-    return -1
+    """The GPU's number; -1 stands for the CPU."""
+    return -1 if backend.is_on_host(self._data) else backend.device_of(self._data).index or 0
 
 
 def cpu(self: Tensor) -> Tensor:
-    """The tensor itself, whose elements live on the CPU."""
-    return self
+    """The tensor on the CPU, itself where it is there."""
+    return move(self, "cpu")
 
 
 def cuda(self: Tensor, device: Any = None) -> Tensor:
-    """ValueError: this build has no such device."""
-    backend.check_device("cuda")
-    return self
+    """The tensor on a GPU ("cuda", or its number); ValueError where there is none."""
+    name = f"cuda:{device}" if type(device) is int else device or "cuda"
+    backend.check_device(name)
+    return move(self, name)
 
 
 def type_(self: Tensor, dtype: Any = None) -> str | Tensor:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import elementwise
@@ -22,7 +23,7 @@ class _AtLeast(Function):
         self.bound = bound
 
     def forward(self, x: Array) -> Array:
-        return np.asarray(np.maximum(x, np.asarray(self.bound, x.dtype)))
+        return backend.asarray(np.maximum(x, backend.asarray(self.bound, x.dtype)))
 
     def backward(self, grad: Array) -> Array:
         return grad
@@ -77,12 +78,12 @@ class _Stirling(Function):
         self.save(t)
         safe = np.where(t > 1, t, t.dtype.type(2))
         y = safe * np.log(safe) - safe + t.dtype.type(0.5) * np.log(2 * np.pi * safe).astype(t.dtype)
-        return np.asarray(np.where(t > 1, y, t.dtype.type(0)))
+        return backend.asarray(np.where(t > 1, y, t.dtype.type(0)))
 
     def backward(self, grad: Array) -> Array:
         (t,) = self.saved
         safe = np.where(t > 1, t, t.dtype.type(2))
-        return np.asarray(np.where(t > 1, grad * (np.log(safe) + t.dtype.type(0.5) / safe), t.dtype.type(0)))
+        return backend.asarray(np.where(t > 1, grad * (np.log(safe) + t.dtype.type(0.5) / safe), t.dtype.type(0)))
 
 
 def poisson_nll_loss(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..tensor import Tensor
 from .comparison import broadcast
 from .elementwise import Operand, operands
@@ -35,7 +36,7 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
 
 def logical_not(input: Tensor) -> Tensor:
     """Whether an element is false (zero)."""
-    return Tensor(np.asarray(np.logical_not(input._data)))
+    return Tensor(backend.asarray(np.logical_not(input._data)))
 
 
 def _bitwise(op: str, ufunc: Any, input: Operand, other: Operand, dtypes: str = "iub") -> Tensor:
@@ -70,7 +71,7 @@ def bitwise_not(input: Tensor) -> Tensor:
     """~input: every bit turned round; for bools the logical not."""
     if input._data.dtype.kind not in "iub":
         raise TypeError(f"bitwise_not: got dtype {input.dtype}, wanted integers or bools")
-    return Tensor(np.asarray(np.invert(input._data)))
+    return Tensor(backend.asarray(np.invert(input._data)))
 
 
 def bitwise_left_shift(input: Operand, other: Operand) -> Tensor:

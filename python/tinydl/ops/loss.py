@@ -83,10 +83,10 @@ class CrossEntropy(Function):
         wide = [
             np.expand_dims(np.broadcast_to(a, rows), axis) for a in (maxima.reshape(rows), sums.reshape(rows), scale)
         ]
-        hit = np.asarray(1 - self.label_smoothing, x.dtype)
+        hit = backend.asarray(1 - self.label_smoothing, x.dtype)
         if weight is not None:
             hit = (hit * weight).reshape(-1, *(1,) * (x.ndim - axis - 1))
-        return np.asarray((wide[0] - x + np.log(wide[1])) * wide[2] * hit, x.dtype)
+        return backend.asarray((wide[0] - x + np.log(wide[1])) * wide[2] * hit, x.dtype)
 
 
 def cross_entropy(

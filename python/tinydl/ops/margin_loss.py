@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import elementwise
@@ -23,7 +23,7 @@ from .selection import where
 
 def _mask_loss(mask: Array, losses: Tensor) -> Tensor:
     """The losses where the mask is set, else 0."""
-    return where(Tensor(np.asarray(mask)), losses, 0.0)
+    return where(Tensor(backend.asarray(mask)), losses, 0.0)
 
 
 def _ramp(x: Tensor) -> Tensor:
@@ -208,15 +208,15 @@ class _MultiMargin(Function):
     def _slack(self, x: Array) -> Array:
         slack: Array = x.dtype.type(self.margin) - np.take_along_axis(x, self.labels, 1) + x
         np.put_along_axis(slack, self.labels, 0, 1)
-        return np.asarray(np.maximum(slack, 0))
+        return backend.asarray(np.maximum(slack, 0))
 
     def _scale(self, x: Array) -> Array:
         weight = np.ones_like(self.labels, x.dtype) if self.weight is None else self.weight[self.labels]
-        return np.asarray(weight / x.dtype.type(x.shape[1]))
+        return backend.asarray(weight / x.dtype.type(x.shape[1]))
 
     def forward(self, x: Array) -> Array:
         self.save(x)
-        return np.asarray((self._slack(x) ** self.p * self._scale(x)).sum(1), x.dtype)
+        return backend.asarray((self._slack(x) ** self.p * self._scale(x)).sum(1), x.dtype)
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
@@ -290,11 +290,11 @@ class _MultiLabelMargin(Function):
         scores = np.take_along_axis(x, np.where(self.valid, self.labels, 0), 1)
         slack = np.maximum(1 - (scores[:, :, None] - x[:, None, :]), 0)
         meant = self.valid[:, :, None] & self.others[:, None, :]
-        return np.asarray(np.where(meant, slack, x.dtype.type(0)))
+        return backend.asarray(np.where(meant, slack, x.dtype.type(0)))
 
     def forward(self, x: Array) -> Array:
         self.save(x)
-        return np.asarray(self._slack(x).sum((1, 2)) / max(x.shape[1], 1), x.dtype)
+        return backend.asarray(self._slack(x).sum((1, 2)) / max(x.shape[1], 1), x.dtype)
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved

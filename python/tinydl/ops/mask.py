@@ -32,7 +32,7 @@ def fill(x: Array, mask: Array, value: float) -> Array:
     """x with `value` where the mask, broadcast with it, is true."""
     if x.dtype.char in KERNEL_CHARS:
         return backend.of(x).masked_fill(x, mask, value)  # type: ignore[no-any-return]
-    return np.where(mask, np.asarray(value).astype(x.dtype), x)
+    return np.where(mask, backend.asarray(value).astype(x.dtype), x)
 
 
 class MaskedFill(Function):
@@ -171,8 +171,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     x = input._data
     if as_tuple:
-        return tuple([Tensor(np.asarray(a, np.int64)) for a in np.nonzero(x if x.ndim else x.reshape(1))])
-    return Tensor(np.asarray(np.argwhere(x), np.int64))
+        return tuple([Tensor(backend.asarray(a, np.int64)) for a in np.nonzero(x if x.ndim else x.reshape(1))])
+    return Tensor(backend.asarray(np.argwhere(x), np.int64))
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class VectorMatmul(Function):
         self.save(a, b)
         c: Array = _product(_row(a), _column(b))
         c = c if b.ndim > 1 else c[..., 0]
-        return c if a.ndim > 1 else np.asarray(c[..., 0, :] if b.ndim > 1 else c[..., 0])
+        return c if a.ndim > 1 else backend.asarray(c[..., 0, :] if b.ndim > 1 else c[..., 0])
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         a, b = self.saved
@@ -160,7 +160,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input.ndim == 0 or other.ndim == 0:
         raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
     if not dtypes.is_floating_point(input.dtype):
-        return Tensor(np.asarray(np.matmul(input._data, other._data)))
+        return Tensor(backend.asarray(np.matmul(input._data, other._data)))
     if input._data.dtype.char == "e":  # float16 is multiplied in float32
         return matmul(input.to(dtypes.float32), other.to(dtypes.float32)).to(input.dtype)
     columns, rows = input.shape[-1], other.shape[-2 if other.ndim > 1 else 0]
@@ -175,7 +175,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 def rmatmul(input: Tensor, other: Array) -> Tensor:
     """`array @ tensor`."""
-    return matmul(Tensor(np.asarray(other)), input)
+    return matmul(Tensor(backend.asarray(other)), input)
 
 
 def _unfused_linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:

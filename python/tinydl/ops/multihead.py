@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import creation, dtypes
+from .. import backend, creation, dtypes
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
 from .attention import scaled_dot_product_attention
@@ -162,7 +162,7 @@ def _added(mask: Tensor, dtype: np.dtype) -> Tensor:
     """A mask as numbers to add: minus infinity for True."""
     if mask.dtype != dtypes.bool:
         return mask
-    numbers: Array = np.where(mask._data, np.asarray(-math.inf, dtype), np.asarray(0, dtype))
+    numbers: Array = np.where(mask._data, backend.asarray(-math.inf, dtype), backend.asarray(0, dtype))
     return Tensor(numbers)
 
 

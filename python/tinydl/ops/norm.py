@@ -303,13 +303,13 @@ class LocalResponseNorm(Function):
         d = self.k + self.scale * self._neighbours(x * x, self.size // 2)
         d = d.astype(x.dtype, copy=False)
         self.save(x, d)
-        return np.asarray(x * d**-self.beta)
+        return backend.asarray(x * d**-self.beta)
 
     def backward(self, grad: Array) -> Array:
         x, d = self.saved
         power = d**-self.beta
         around = self._neighbours(grad * x * power / d, (self.size - 1) // 2)
-        return np.asarray(grad * power - (2 * self.scale * self.beta) * x * around).astype(x.dtype, copy=False)
+        return backend.asarray(grad * power - (2 * self.scale * self.beta) * x * around).astype(x.dtype, copy=False)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 0.0001, beta: float = 0.75, k: float = 1.0) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
@@ -25,7 +25,7 @@ def _median_places(x: Array, axis: int, skip_nan: bool) -> Array:
     order = _sorted_places(x, axis)
     nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     count = np.count_nonzero(~nan, axis=axis, keepdims=True) if skip_nan else x.shape[axis]
-    middle = np.maximum(np.broadcast_to((np.asarray(count) - 1) // 2, [*_without(x.shape, axis)]), 0)
+    middle = np.maximum(np.broadcast_to((backend.asarray(count) - 1) // 2, [*_without(x.shape, axis)]), 0)
     places = np.take_along_axis(order, middle, axis)
     return places if skip_nan else np.where(nan.any(axis, keepdims=True), nan.argmax(axis, keepdims=True), places)
 
@@ -44,15 +44,15 @@ class MedianOfAll(ExtremeOfAll):
 
     def forward(self, x: Array) -> Array:
         flat = x.reshape(-1)
-        y = flat[_median_places(flat, 0, self.skip_nan)[0]] if x.size else np.asarray(np.nan, x.dtype)
-        self.save(x, np.asarray(y))
+        y = flat[_median_places(flat, 0, self.skip_nan)[0]] if x.size else backend.asarray(np.nan, x.dtype)
+        self.save(x, backend.asarray(y))
         self.axes = tuple(range(x.ndim))
-        return np.asarray(y)
+        return backend.asarray(y)
 
     def backward(self, grad: Array) -> Array:
         x, y = self.saved
         equal = np.isnan(x) if np.isnan(y) else x == y
-        share = np.asarray(grad / max(np.count_nonzero(equal), 1), grad.dtype)
+        share = backend.asarray(grad / max(np.count_nonzero(equal), 1), grad.dtype)
         return np.where(equal, share, np.zeros((), grad.dtype))
 
 
@@ -128,7 +128,7 @@ class Quantile(Function):
             rank = self.q * np.maximum(np.count_nonzero(~nan, axis=-1, keepdims=True) - 1, 0).astype(x.dtype)
         else:  # a NaN is sorted to the end, and is the result
             end = x.shape[-1] - 1
-            rank = np.where(nan.any(-1, keepdims=True), np.asarray(end, x.dtype), self.q * np.asarray(end, x.dtype))
+            rank = np.where(nan.any(-1, keepdims=True), x.dtype.type(end), self.q * x.dtype.type(end))
         below, above, weight = self.neighbours(rank)
         self.shape = x.shape
         self.places = np.take_along_axis(order, below, -1), np.take_along_axis(order, above, -1)
@@ -166,7 +166,7 @@ def _quantile(
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     if isinstance(q, Tensor) and q.dtype != input.dtype:
         raise TypeError(f"{op}: got q of dtype {q.dtype} for an input of dtype {input.dtype}")
-    levels = q._data if isinstance(q, Tensor) else np.asarray(q, np.float64)
+    levels = q._data if isinstance(q, Tensor) else backend.asarray(q, np.float64)
     if levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
         raise ValueError(f"{op}: got q={levels.tolist()}, wanted a number in [0, 1] or a vector of them")
     if interpolation not in INTERPOLATIONS:

@@ -37,7 +37,7 @@ def pad_array(x: Array, sides: Sides, value: float) -> Array:
         return backend.of(x).pad(x, before, after, value)  # type: ignore[no-any-return]
     kept = x[tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True)])]
     wide = [(max(a, 0), max(b, 0)) for a, b in sides]
-    return np.pad(kept, wide, constant_values=np.asarray(value).astype(x.dtype))
+    return np.pad(kept, wide, constant_values=backend.asarray(value).astype(x.dtype))
 
 
 def _source(mode: str, size: int, before: int, after: int) -> Array:

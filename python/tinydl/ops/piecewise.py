@@ -33,7 +33,7 @@ class Hardsigmoid(ByNumpy):
         return np.minimum(np.maximum(x + 3, 0), 6) / 6
 
     def slope(self, x: Array, y: Array) -> Any:
-        return np.where((x > -3) & (x < 3), np.asarray(1 / 6, x.dtype), np.zeros((), x.dtype))
+        return np.where((x > -3) & (x < 3), backend.asarray(1 / 6, x.dtype), np.zeros((), x.dtype))
 
 
 class Hardswish(ByNumpy):
@@ -57,7 +57,7 @@ class Threshold(ByNumpy):
 
     def value(self, x: Array) -> Any:
         """x above the threshold."""
-        return np.where(x <= self.threshold, np.asarray(self.constant, x.dtype), x)
+        return np.where(x <= self.threshold, backend.asarray(self.constant, x.dtype), x)
 
     def slope(self, x: Array, y: Array) -> Any:
         return np.where(x <= self.threshold, np.zeros((), x.dtype), np.ones((), x.dtype))
@@ -71,7 +71,7 @@ class Shrink(ByNumpy):
 
     def value(self, x: Array) -> Any:
         """Zero in the middle."""
-        step = np.asarray(self.step, x.dtype)
+        step = backend.asarray(self.step, x.dtype)
         return np.where(self.inside(x), np.zeros((), x.dtype), np.where(x > 0, x - step, x + step))
 
     def slope(self, x: Array, y: Array) -> Any:
@@ -79,7 +79,7 @@ class Shrink(ByNumpy):
 
     def inside(self, x: Array) -> Any:
         """Where |x| <= lambda."""
-        lambd = np.asarray(self.lambd, x.dtype)
+        lambd = backend.asarray(self.lambd, x.dtype)
         return (x >= -lambd) & (x <= lambd)
 
 

@@ -90,7 +90,7 @@ class MaxPool2d(Function):
             + tap[d] * dilation[d]
             for d in range(2)
         )
-        return np.asarray(h * self.size[1] + w)
+        return backend.asarray(h * self.size[1] + w)
 
 
 class MaxPool1d(_OfSignals, MaxPool2d):

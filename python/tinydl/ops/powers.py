@@ -27,7 +27,7 @@ def _power(x: Array, exponent: float) -> Array:
     elif exponent in (-1, -0.5):
         y = kernels.div(np.ones((), x.dtype), x if exponent == -1 else kernels.sqrt(x))
     else:
-        y = quiet(np.power, x, np.asarray(exponent, x.dtype))
+        y = quiet(np.power, x, backend.asarray(exponent, x.dtype))
     return y
 
 
@@ -46,7 +46,7 @@ class Pow(Function):
         if self.exponent == 0:
             return np.zeros_like(grad)
         kernels = backend.of(grad)
-        slope = kernels.mul(_power(x, self.exponent - 1), np.asarray(self.exponent, x.dtype))
+        slope = kernels.mul(_power(x, self.exponent - 1), backend.asarray(self.exponent, x.dtype))
         return kernels.mul(grad, slope)  # type: ignore[no-any-return]
 
 
@@ -73,7 +73,7 @@ class Rsqrt(Function):
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        half = kernels.mul(_power(self.saved[0], 3), np.asarray(-0.5, grad.dtype))
+        half = kernels.mul(_power(self.saved[0], 3), backend.asarray(-0.5, grad.dtype))
         return kernels.mul(grad, half)  # type: ignore[no-any-return]
 
 
@@ -92,7 +92,7 @@ class Hypot(BinaryByNumpy):
 def _integer_power(a: Array, b: Array) -> Array:
     """a^b for integers; a negative b gives 0 but for a = 1 and a = -1, as the quotient 1/a^|b| rounds."""
     if b.dtype.kind != "i" or not (b < 0).any():
-        return np.asarray(np.power(a, b))
+        return backend.asarray(np.power(a, b))
     unit = np.where(np.abs(a) == 1, np.power(a, np.abs(b)), np.zeros((), a.dtype))
     return np.where(b < 0, unit, np.power(a, np.maximum(b, 0)))
 
@@ -114,7 +114,7 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
             if exponent < 0:
                 raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
             dtype = dtypes.result_type(data, exponent)
-            return Tensor(np.asarray(np.power(data, np.asarray(exponent, dtype))).astype(dtype))
+            return Tensor(backend.asarray(np.power(data, backend.asarray(exponent, dtype))).astype(dtype))
         return apply_float("pow", Pow(exponent), input)
     a, b = operands(input, exponent)
     if a._data.dtype.kind in "iub":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..creation import as_tensor
 from ..tensor import Tensor
 from .elementwise import cast
@@ -33,7 +34,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Any, accumulate:
 def _put_add(input: Tensor, indices: tuple[Any, ...], values: Any) -> Tensor:
     arrays: list[Any] = []
     for index in indices:
-        array = np.asarray(index)
+        array = backend.asarray(index)
         arrays += list(array.nonzero()) if array.dtype == bool else [array]
     if not arrays or len(arrays) > input.ndim:
         raise IndexError(f"index_put_: got {len(arrays)} indices for shape {input.shape}")

@@ -29,10 +29,10 @@ class Flip(Function):
         self.axes = axes
 
     def forward(self, x: Array) -> Array:
-        return np.asarray(np.flip(x, self.axes)).copy(order="K")  # of a 0-d array, flip makes a scalar
+        return backend.asarray(np.flip(x, self.axes)).copy(order="K")  # of a 0-d array, flip makes a scalar
 
     def backward(self, grad: Array) -> Array:
-        return np.asarray(np.flip(grad, self.axes))
+        return backend.asarray(np.flip(grad, self.axes))
 
 
 class Roll(Function):
@@ -135,7 +135,7 @@ class Repeat(Function):
         if grad.dtype.char in KERNEL_CHARS and pairs.ndim <= 16:  # what the kernels' layouts hold
             total: Array = backend.of(grad).sum(pairs, axes, False)
         else:
-            total = np.asarray(pairs.sum(axis=axes))
+            total = backend.asarray(pairs.sum(axis=axes))
         return total.reshape(self.shape)
 
 

@@ -94,7 +94,7 @@ class Mean(_Reduction):
 
     def backward(self, grad: Array) -> Array:
         count = int(np.prod([self.shape[d] for d in self.axes], dtype=np.int64))
-        return self.spread(backend.of(grad).div(grad, np.asarray(count, grad.dtype)))
+        return self.spread(backend.of(grad).div(grad, backend.asarray(count, grad.dtype)))
 
 
 class NanSum(Sum):
@@ -114,7 +114,7 @@ class Prod(_Reduction):
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
         with np.errstate(all="ignore"):
-            y = np.asarray(np.prod(x, axis=self.axes, keepdims=self.keepdim, dtype=x.dtype))
+            y = backend.asarray(np.prod(x, axis=self.axes, keepdims=self.keepdim, dtype=x.dtype))
         self.save(x, y)
         return y
 
@@ -122,7 +122,7 @@ class Prod(_Reduction):
         x, y = self.saved
         with np.errstate(all="ignore"):
             others = self.spread(y) / x if np.all(x) else self.products_of_others(x)
-            return np.asarray(self.spread(grad) * others)
+            return backend.asarray(self.spread(grad) * others)
 
     def products_of_others(self, x: Array) -> Array:
         """For each element the product of those before it and of those behind it."""
@@ -152,7 +152,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
         return Sum(axes, keepdim).apply(input)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(input.dtype):
         kind = np.int64 if dtype is None else input.dtype
-        return Tensor(np.asarray(np.sum(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
+        return Tensor(backend.asarray(np.sum(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
     return sum(input.to(dtypes.float32), dim, keepdim).to(input.dtype)  # float16 and bfloat16 are summed in float32
 
 
@@ -206,7 +206,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
         input = input.to(dtype)
     axes = axes_of("nanmean", dim, input.ndim)
     count = np.count_nonzero(~np.isnan(input._data), axis=axes, keepdims=keepdim)
-    return nansum(input, axes, keepdim) / Tensor(np.asarray(count, input.dtype))
+    return nansum(input, axes, keepdim) / Tensor(backend.asarray(count, input.dtype))
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -223,7 +223,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     axes = tuple(range(input.ndim)) if dim is None else (axis_of("prod", dim, input.ndim),)[: input.ndim]
     if not dtypes.is_floating_point(input.dtype):
         kind = np.int64 if dtype is None else input.dtype
-        return Tensor(np.asarray(np.prod(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
+        return Tensor(backend.asarray(np.prod(input._data, axis=axes, keepdims=keepdim, dtype=kind)))
     if input._data.dtype not in dtypes.FLOATS:
         return prod(input.to(dtypes.float32), dim, keepdim).to(input.dtype)
     return Prod(axes, keepdim).apply(input)  # type: ignore[no-any-return]
@@ -231,7 +231,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 
 def _truth(op: str, ufunc: Any, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     axes = () if dim == () else axes_of(op, dim, input.ndim)
-    out = np.asarray(ufunc(input._data.astype(bool), axis=axes, keepdims=keepdim and bool(input.ndim)))
+    out = backend.asarray(ufunc(input._data.astype(bool), axis=axes, keepdims=keepdim and bool(input.ndim)))
     return Tensor(out.astype(np.uint8) if input._data.dtype == np.uint8 else out)
 
 
@@ -259,4 +259,4 @@ def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
     tensor([1, 2])
     """
     axes = axes_of("count_nonzero", dim, input.ndim)
-    return Tensor(np.asarray(np.count_nonzero(input._data, axis=axes), dtype=np.int64))
+    return Tensor(backend.asarray(np.count_nonzero(input._data, axis=axes), dtype=np.int64))

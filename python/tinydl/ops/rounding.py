@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
@@ -54,7 +54,7 @@ def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1, elementwise; 0 for NaN."""
     data = input._data
     if data.dtype.kind in "iub":
-        return Tensor(data.copy(order="K") if data.dtype.char == "?" else np.asarray(np.sign(data)))
+        return Tensor(data.copy(order="K") if data.dtype.char == "?" else backend.asarray(np.sign(data)))
     return apply_float("sign", Step(_sign), input)
 
 
@@ -67,7 +67,7 @@ class Heaviside(Function):
     """y = 0, v or 1 where x is below, at or above 0."""
 
     def forward(self, x: Array, values: Array) -> Array:
-        return np.asarray(np.where(x == 0, values, (x > 0).astype(x.dtype)))
+        return backend.asarray(np.where(x == 0, values, (x > 0).astype(x.dtype)))
 
     def backward(self, grad: Array) -> Array:
         raise RuntimeError("heaviside: the step function has no gradient; detach its input")
@@ -90,7 +90,7 @@ def signbit(input: Tensor) -> Tensor:
     """Whether the sign bit is set (also -0 has it), elementwise."""
     data = input._data
     return Tensor(
-        np.asarray(
+        backend.asarray(
             np.zeros(data.shape, np.bool_)
             if data.dtype.kind in "ub"
             else data < 0
@@ -133,7 +133,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 def _round_decimals(x: Array, decimals: int) -> Any:
-    scale = np.asarray(10.0 ** np.abs(decimals), x.dtype)
+    scale = backend.asarray(10.0 ** np.abs(decimals), x.dtype)
     return np.round(x * scale) / scale if decimals > 0 else np.round(x / scale) * scale
 
 

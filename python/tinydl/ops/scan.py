@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
@@ -23,7 +23,7 @@ def _running(ufunc: Any, x: Array, axis: int, backwards: bool = False) -> Array:
         wide = np.flip(wide, axis)
     with np.errstate(all="ignore"):
         out = ufunc.accumulate(wide, axis=axis)
-    return np.asarray(np.flip(out, axis) if backwards else out)
+    return backend.asarray(np.flip(out, axis) if backwards else out)
 
 
 class Cumsum(Function):
@@ -85,7 +85,7 @@ class LogCumsumExp(Function):
             with np.errstate(all="ignore"):
                 log = np.log(part.astype(np.float64)) - y
                 parts.append(np.exp(_running(np.logaddexp, log, self.axis, backwards=True) + x))
-        return np.asarray(parts[0] - parts[1], grad.dtype)
+        return backend.asarray(parts[0] - parts[1], grad.dtype)
 
 
 class Diff(Function):
@@ -127,7 +127,7 @@ def _along(op: str, function: Callable[[int], Function], ufunc: Any, input: Tens
     if dtypes.is_floating_point(input.dtype):
         return apply_float(op, function(axis), input)
     kind = np.dtype(np.int64) if dtype is None else input.dtype
-    return Tensor(np.asarray(ufunc.accumulate(input._data, axis=axis, dtype=kind)))
+    return Tensor(backend.asarray(ufunc.accumulate(input._data, axis=axis, dtype=kind)))
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import quiet
@@ -76,7 +77,7 @@ class ScatterReduce(Scatter):
             return x.copy(order="K")
         top, bottom = (np.inf, -np.inf) if x.dtype.kind not in "iu" else (np.iinfo(x.dtype).max, np.iinfo(x.dtype).min)
         nothing = {"sum": 0, "mean": 0, "prod": 1, "amax": bottom, "amin": top}[self.reduce]
-        return put(x, self.index, np.asarray(nothing, x.dtype), self.axis)
+        return put(x, self.index, backend.asarray(nothing, x.dtype), self.axis)
 
     def combined(self, x: Array, src: Array) -> Array:
         """The reduction, before a mean's division."""

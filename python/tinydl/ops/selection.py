@@ -51,7 +51,7 @@ class NanToNum(Function):
     def forward(self, x: Array) -> Array:
         self.save(x)
         nan, posinf, neginf = self.values
-        return np.asarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
+        return backend.asarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved

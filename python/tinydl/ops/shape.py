@@ -268,7 +268,7 @@ def view(input: Tensor, *size: Any) -> Tensor:
     """
     if len(size) != 1 or not isinstance(size[0], np.dtype | type | str):
         return views.reshape(input, *size)
-    dtype = backend.conversion((size[0],))
+    dtype, _ = backend.conversion((size[0],))
     try:
         out = Tensor(input._data.view(dtype))
     except ValueError:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .decomposition import check_matrix, eigvalsh, lapack, svdvals
@@ -45,7 +46,7 @@ class Inv(Function):
 
     def backward(self, grad: Array) -> Array:
         y = _t(self.saved[0])
-        return np.asarray(-(y @ grad @ y))
+        return backend.asarray(-(y @ grad @ y))
 
 
 def inv(A: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class Solve(Function):
     def backward(self, grad: Array) -> tuple[Array | None, Array]:
         a, x = self.saved
         db = np.linalg.solve(_t(a), grad)
-        da = sum_to(np.asarray(-(db @ _t(x))), self.shapes[0]) if self.needs[0] else None
+        da = sum_to(backend.asarray(-(db @ _t(x))), self.shapes[0]) if self.needs[0] else None
         return da, sum_to(db, self.shapes[1])
 
 
@@ -121,13 +122,13 @@ class Det(Function):
 
     def forward(self, a: Array) -> Array:
         self.save(a)
-        return np.asarray(lapack("linalg.det", np.linalg.det, a))
+        return backend.asarray(lapack("linalg.det", np.linalg.det, a))
 
     def backward(self, grad: Array) -> Array:
         u, s, vh = lapack("linalg.det", np.linalg.svd, self.saved[0])
         others = np.where(np.eye(s.shape[-1], dtype=bool), np.ones((), s.dtype), s[..., None, :]).prod(-1)
         scale = np.linalg.det(u) * np.linalg.det(vh) * grad
-        return np.asarray((u * others[..., None, :]) @ vh * scale[..., None, None])
+        return backend.asarray((u * others[..., None, :]) @ vh * scale[..., None, None])
 
 
 def det(A: Tensor) -> Tensor:
@@ -147,13 +148,13 @@ class SlogdetFunction(Function):
     def forward(self, a: Array) -> tuple[Array, Array]:
         self.save(a)
         sign, logabsdet = lapack("linalg.slogdet", np.linalg.slogdet, a)
-        return np.asarray(sign), np.asarray(logabsdet)
+        return backend.asarray(sign), backend.asarray(logabsdet)
 
     def backward(self, grad_sign: Array | None, grad: Array | None) -> Array:
         (a,) = self.saved
         if grad is None:
             return np.zeros_like(a)
-        return np.asarray(_t(lapack("linalg.slogdet", np.linalg.inv, a)) * grad[..., None, None])
+        return backend.asarray(_t(lapack("linalg.slogdet", np.linalg.inv, a)) * grad[..., None, None])
 
 
 def slogdet(A: Tensor) -> Slogdet:
@@ -173,7 +174,7 @@ class Pinv(Function):
         u, s, vh = lapack("linalg.pinv", np.linalg.svd, a, full_matrices=False)
         with np.errstate(divide="ignore"):
             inverted = np.where(s > self.cut, 1 / s, np.zeros((), s.dtype))
-        p = np.asarray(_t(vh) @ (inverted[..., None] * _t(u)))
+        p = backend.asarray(_t(vh) @ (inverted[..., None] * _t(u)))
         self.save(a, p)
         return p
 
@@ -185,7 +186,7 @@ class Pinv(Function):
 def _through_pinv(a: Array, p: Array, grad: Array) -> Array:
     pt, gt = _t(p), _t(grad)
     left, right = gt @ p @ pt, pt @ p @ gt
-    return np.asarray(-(pt @ grad @ pt) + left - a @ (p @ left) + right - (right @ p) @ a)
+    return backend.asarray(-(pt @ grad @ pt) + left - a @ (p @ left) + right - (right @ p) @ a)
 
 
 def _tolerance(A: Tensor, s: Array, atol: Any, rtol: Any) -> Array:
@@ -194,7 +195,7 @@ def _tolerance(A: Tensor, s: Array, atol: Any, rtol: Any) -> Array:
     if rtol is None:
         rtol = np.finfo(A.dtype).eps * max(A.shape[-2:]) if atol is None or np.all(atol == 0) else 0.0
     largest = s.max(-1, initial=0)
-    return np.asarray(np.maximum(0.0 if atol is None else atol, np.asarray(rtol) * largest))
+    return backend.asarray(np.maximum(0.0 if atol is None else atol, backend.asarray(rtol) * largest))
 
 
 def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
@@ -212,7 +213,7 @@ def matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: boo
     check_matrix("linalg.matrix_rank", square=hermitian, A=A)
     values = eigvalsh(A) if hermitian else svdvals(A)
     s = np.abs(values._data)
-    return Tensor(np.asarray(np.count_nonzero(s > _tolerance(A, s, atol, rtol)[..., None], axis=-1), np.int64))
+    return Tensor(backend.asarray(np.count_nonzero(s > _tolerance(A, s, atol, rtol)[..., None], axis=-1), np.int64))
 
 
 class LeastSquares(Function):
@@ -235,7 +236,7 @@ class LeastSquares(Function):
         a, b = self.saved
         p = np.linalg.pinv(a)
         da = sum_to(_through_pinv(a, p, grad @ _t(b)), a.shape) if self.needs[0] else None
-        return da, sum_to(np.asarray(_t(p) @ grad), b.shape)
+        return da, sum_to(backend.asarray(_t(p) @ grad), b.shape)
 
 
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
@@ -258,7 +259,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     empty = np.zeros(0, A.dtype)
     if vector:
         solution = solution.squeeze(-1)
-    return Lstsq(solution, Tensor(empty), Tensor(np.asarray(function.rank)), Tensor(empty.copy()))
+    return Lstsq(solution, Tensor(empty), Tensor(backend.asarray(function.rank)), Tensor(empty.copy()))
 
 
 def matrix_power(A: Tensor, n: int) -> Tensor:

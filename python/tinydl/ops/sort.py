@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..tensor import Array, Tensor
 from .index import Gather, index_of
 from .indexing import check_range
@@ -125,9 +126,9 @@ def unique(
     inverse = inverse.reshape(x.shape if dim is None else (x.shape[dim],))
     out = [Tensor(values)]
     if return_inverse:
-        out.append(Tensor(np.asarray(inverse, np.int64)))
+        out.append(Tensor(backend.asarray(inverse, np.int64)))
     if return_counts:
-        out.append(Tensor(np.asarray(counts, np.int64)))
+        out.append(Tensor(backend.asarray(counts, np.int64)))
     return out[0] if len(out) == 1 else tuple(out)
 
 
@@ -187,7 +188,7 @@ def searchsorted(
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ValueError(f"searchsorted: got side={side!r} and right={right}, wanted 'left' or 'right' alone")
     where: Any = "right" if right or side == "right" else "left"
-    rows, values = sorted_sequence._data, input._data if isinstance(input, Tensor) else np.asarray(input)
+    rows, values = sorted_sequence._data, input._data if isinstance(input, Tensor) else backend.asarray(input)
     if rows.ndim == 0:
         raise ValueError("searchsorted: got a sequence without axes")
     if sorter is not None:
@@ -197,7 +198,7 @@ def searchsorted(
         rows = np.take_along_axis(rows, places, -1)
     dtype = np.int32 if out_int32 else np.int64
     if rows.ndim == 1:
-        return Tensor(np.asarray(np.searchsorted(rows, values, where), dtype))
+        return Tensor(backend.asarray(np.searchsorted(rows, values, where), dtype))
     if values.shape[:-1] != rows.shape[:-1]:
         raise ValueError(f"searchsorted: sequences of shape {rows.shape} do not fit values of shape {values.shape}")
     out = np.empty(values.shape, dtype)

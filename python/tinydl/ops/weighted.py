@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..tensor import Tensor
 from .elementwise import add, div, mul, operands, refuse_bool, sub
 from .selection import where
@@ -31,7 +31,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     span = sub(end, input)
     if not isinstance(weight, Tensor):
         return add(input, mul(span, weight)) if weight < 0.5 else sub(end, mul(span, 1 - weight))
-    near = Tensor(np.asarray(np.abs(weight._data) < 0.5))
+    near = Tensor(backend.asarray(np.abs(weight._data) < 0.5))
     return where(near, add(input, mul(span, weight)), sub(end, mul(span, sub(1, weight))))
 
 
