@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -61,6 +61,7 @@ __all__ = [
     "conversion",
     "detected_isa",
     "device_of",
+    "empty",
     "empty_cache",
     "float32_matmul_precision",
     "is_on_host",
@@ -70,6 +71,7 @@ __all__ = [
     "num_threads",
     "numpy_of",
     "of",
+    "ones",
     "place",
     "reset_peak_memory",
     "scalar",
@@ -80,10 +82,12 @@ __all__ = [
     "set_tile_threshold",
     "start_trace",
     "stop_trace",
+    "takes",
     "tile_threshold",
     "to_host",
     "use_isa",
     "use_threads",
+    "zeros",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -108,6 +112,12 @@ _homes: dict[type, Home] = {np.ndarray: _CPU_HOME}  # by the arrays' type
 def of(array: Array) -> ModuleType:
     """The extension module whose kernels take `array`."""
     return _homes.get(type(array), _CPU_HOME).kernels
+
+
+def takes(array: Array) -> bool:
+    """Whether kernels compute in the array's dtype: float32 and float64, on a GPU float16 and bfloat16 too."""
+    char = array.dtype.char
+    return char in "fd" or (char in "eE" and not is_on_host(array) and array.dtype.itemsize == 2)
 
 
 def numpy_of(array: Array) -> Any:
@@ -175,6 +185,21 @@ def asarray(value: Any, dtype: Any = None) -> Array:
         return np.asarray(value, dtype)
     moved: Array = value if dtype is None else value.astype(dtype, copy=False)
     return moved
+
+
+def zeros(shape: int | Sequence[int], like: Array) -> Array:
+    """Zeros of `like`'s dtype, where it lies."""
+    return numpy_of(like).zeros(shape, like.dtype)  # type: ignore[no-any-return]
+
+
+def ones(shape: int | Sequence[int], like: Array) -> Array:
+    """Ones of `like`'s dtype, where it lies."""
+    return numpy_of(like).ones(shape, like.dtype)  # type: ignore[no-any-return]
+
+
+def empty(shape: int | Sequence[int], like: Array) -> Array:
+    """Uninitialised elements of `like`'s dtype, where it lies."""
+    return numpy_of(like).empty(shape, like.dtype)  # type: ignore[no-any-return]
 
 
 def scalar(value: Any, like: Array, dtype: Any = None) -> Array:

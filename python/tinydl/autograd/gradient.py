@@ -31,7 +31,7 @@ def hooked(hooks: dict[int, Any], grad: Array) -> Array:
 
 def add(a: Array, b: Array) -> Array:
     """The sum of two gradients."""
-    total: Array = backend.of(a).add(a, b) if a.dtype.char in "fd" else a + b
+    total: Array = backend.of(a).add(a, b) if backend.takes(a) else a + b
     return total
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from .. import backend, creation, nn
 from ..autograd import is_grad_enabled
-from ..ops.elementwise import KERNEL_CHARS
 from ..ops.random import dropout
 from ..ops.recurrent import recurrent
 from ..tensor import Array, Tensor
@@ -96,7 +95,7 @@ class LSTMText(LanguageModel):
             return self.head(h), (h, c)
         _check_ids(ids)
         self._check_state(ids, state)
-        if ids.shape[1:] == (1,) and not is_grad_enabled() and state[0].dtype.char in KERNEL_CHARS:
+        if ids.shape[1:] == (1,) and not is_grad_enabled() and backend.takes(state[0]._data):
             return self._next(ids._data[:, 0], state[0]._data, state[1]._data)
         _, h, c = recurrent("lstm", self._embedded(ids), *[*_parameters(self.lstm), *state])
         return self.head(h), (h, c)

@@ -49,7 +49,7 @@ def _divides(size: Pair, input: Pair) -> bool:
 def _images(op: str, input: Tensor) -> Tensor:
     """A batch of images of float32 or float64 with at least one channel."""
     images = batched(op, input)
-    if images._data.dtype.char not in "fd":
+    if not backend.takes(images._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     if images.shape[1] < 1:
         raise ValueError(f"{op}: an input of shape {input.shape} has no channels")
@@ -185,7 +185,7 @@ class AdaptiveMaxPool2d(Function):
 
     def backward(self, grad: Array) -> Array:
         n, channels = self.input[:2]
-        planes = np.zeros((n * channels, self.input[2] * self.input[3]), grad.dtype)
+        planes = backend.zeros((n * channels, self.input[2] * self.input[3]), grad)
         rows = np.arange(n * channels)[:, None]
         count = self.size[0] * self.size[1]
         winners = self.winners.reshape(n * channels, count)

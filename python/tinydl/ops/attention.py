@@ -10,7 +10,7 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..random import default_generator
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .index import repeat_interleave
 from .matmul import check_operands
 from .reduce import sum_to
@@ -54,7 +54,7 @@ class Attention(Function):
         q, k, v, mask, o, lse = self.saved
         group = q.shape[1] // max(k.shape[1], 1)
         four = (1,) * (4 - mask.ndim) + mask.shape
-        out = np.zeros(four, q.dtype)
+        out = backend.zeros(four, q)
         full = (*q.shape[:3], k.shape[2])
         factors, terms = self._dropped(full, q.dtype), np.broadcast_to(mask, full)
         for b in range(full[0]):
@@ -195,7 +195,7 @@ def scaled_dot_product_attention(
     """
     _check(query, key, value, attn_mask, dropout_p)
     dtype = query.dtype
-    if query._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(query._data):
         query, key, value = (cast(t, dtypes.float32) for t in (query, key, value))
     if scale is None:
         scale = query.shape[-1] ** -0.5 if query.shape[-1] else 1.0

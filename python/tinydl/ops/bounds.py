@@ -11,7 +11,7 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .by_numpy import BinaryByNumpy
-from .elementwise import KERNEL_CHARS, Binary, apply_binary, apply_float, cast, is_half, quiet, tensor_operands
+from .elementwise import Binary, apply_binary, apply_float, cast, is_half, quiet, tensor_operands
 from .reduce import sum_to
 
 
@@ -19,7 +19,7 @@ class Maximum(Binary):
     """y = max(a, b); the gradient goes to the larger, half to each of two equals."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).maximum(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.maximum, a, b)
+        return backend.of(a).maximum(a, b) if backend.takes(a) else quiet(np.maximum, a, b)
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
         self.save(a, b)
@@ -37,7 +37,7 @@ class Minimum(Maximum):
     """y = min(a, b); the gradient goes to the smaller, half to each of two equals."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).minimum(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.minimum, a, b)
+        return backend.of(a).minimum(a, b) if backend.takes(a) else quiet(np.minimum, a, b)
 
     def grad_a(self, grad: Array) -> Array:
         a, b = self.saved
@@ -100,7 +100,7 @@ class ClampTensor(Function):
         equal = np.False_ if low is None or high is None else high == low
         sources = inside, below & ~(crossed | equal), above | crossed
         return tuple(
-            sum_to(np.where(source, grad, np.zeros((), grad.dtype)), array.shape) if needed else None
+            sum_to(np.where(source, grad, grad.dtype.type(0)), array.shape) if needed else None
             for source, array, needed in zip(sources, self.saved, self.needs, strict=True)
         )
 
@@ -148,7 +148,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     for bound in (min, max):
         if bound is not None and not isinstance(bound, int | float | np.number):
             raise TypeError(f"clamp: got a bound of type {type(bound).__name__}, wanted a number or a tensor")
-    wide = isinstance(input, Tensor) and input._data.dtype.char in KERNEL_CHARS
+    wide = isinstance(input, Tensor) and backend.takes(input._data)
     dtype = input._data.dtype if wide else _bounded_dtype(input._data, min, max)
     if dtype.char == "?":
         raise TypeError("clamp: got bools, wanted numbers")

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend, dtypes
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, quiet
+from .elementwise import quiet
 
 _COMPARABLE = (Tensor, np.ndarray, int, float, np.number, np.bool_)
 
@@ -45,7 +45,7 @@ def _compare(op: str, ufunc: Any, input: Any, other: Any) -> Tensor:
     a = input._data
     if isinstance(other, Tensor) and other._data.shape == a.shape and other._data.dtype is a.dtype:
         return Tensor(backend.asarray(ufunc(a, other._data)))
-    if (type(other) is float or type(other) is int) and a.dtype.char in KERNEL_CHARS:
+    if (type(other) is float or type(other) is int) and backend.takes(a):
         return Tensor(backend.asarray(ufunc(a, backend.asarray(other, a.dtype))))
     return broadcast(op, ufunc, *raw_operands(op, input, other))
 

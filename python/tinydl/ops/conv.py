@@ -124,7 +124,7 @@ def check_activation(op: str, activation: str | None) -> None:
 def check_signals(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, options: Any, groups: int) -> None:
     """ValueError unless signals, filters (O, C / groups, K) and bias (O,) fit; TypeError for other dtypes."""
     (stride,), (before, after), (dilation,) = options
-    if input._data.dtype.char not in "fd":
+    if not backend.takes(input._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     if input.ndim not in (2, 3):
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, L) or (C, L)")

@@ -6,8 +6,6 @@ convolution's with the two images exchanged.
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
@@ -42,7 +40,7 @@ class ConvTranspose2d(Function):
         if self.extra == (0, 0):
             y = transposed(self.lift(x), self.lift(weight), shape, *self.options, bias)
         else:
-            y = np.zeros(shape, x.dtype)
+            y = backend.zeros(shape, x)
             y[self.reached()] = transposed(self.lift(x), self.lift(weight), y[self.reached()].shape, *self.options)
             if bias is not None:
                 y += bias[:, None, None]
@@ -115,7 +113,7 @@ def _apply(
 def _check(op: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
     """ValueError unless the shapes fit; TypeError for other dtypes than one of float32 and float64."""
     check_operands(op, input, weight, bias)
-    if input._data.dtype.char not in "fd":
+    if not backend.takes(input._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     names = "H, W" if axes == 2 else "L"
     if input.ndim not in (axes + 1, axes + 2):

@@ -48,7 +48,7 @@ def check_matrix(op: str, square: bool = False, **matrices: Any) -> None:
     check_tensors(op, **matrices)
     dtypes = {t._data.dtype for t in matrices.values()}
     for name, t in matrices.items():
-        if t._data.dtype.char not in "fd" or len(dtypes) > 1:
+        if not backend.takes(t._data) or len(dtypes) > 1:
             raise TypeError(f"{op}: {name} has dtype {t.dtype}, wanted float32 or float64, and one for all")
         if t._data.ndim < 2 or (square and t._data.shape[-1] != t._data.shape[-2]):
             wanted = "square matrices" if square else "a matrix"
@@ -85,7 +85,7 @@ class Svd(Function):
     def backward(self, grad_u: Array | None, grad_s: Array | None, grad_vh: Array | None) -> Array:
         u, s, vh = self.saved
         k = s.shape[-1]
-        inner = np.zeros((*s.shape, k), s.dtype) if grad_s is None else grad_s[..., None] * np.eye(k, dtype=s.dtype)
+        inner = backend.zeros((*s.shape, k), s) if grad_s is None else grad_s[..., None] * np.eye(k, dtype=s.dtype)
         if grad_u is None and grad_vh is None:
             return backend.asarray(u @ inner @ vh)
         squares = s * s
@@ -175,7 +175,7 @@ class Qr(Function):
     def forward(self, a: Array) -> tuple[Array, Array]:
         if self.mode == "r":
             r = lapack("linalg.qr", np.linalg.qr, a, "r")
-            return np.zeros(0, a.dtype), r
+            return backend.zeros(0, a), r
         q, r = lapack("linalg.qr", np.linalg.qr, a, self.mode)
         self.save(a, q, r)
         return q, r

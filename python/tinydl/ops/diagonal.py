@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .reduce import axis_of
@@ -38,7 +39,7 @@ class Diagonal(Function):
         return _diagonal_of(x, *self.place)
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         _diagonal_of(out, *self.place)[...] = grad
         return out
 
@@ -54,7 +55,7 @@ class DiagEmbed(Function):
         shape = [*x.shape[:-1]]
         for axis in sorted(self.place[1:]):
             shape.insert(axis, n)
-        out = np.zeros(shape, x.dtype)
+        out = backend.zeros(shape, x)
         _diagonal_of(out, *self.place)[...] = x
         return out
 

@@ -12,7 +12,7 @@ from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
 from .decomposition import check_matrix, svdvals
-from .elementwise import KERNEL_CHARS, add, apply_float, cast, div, mul, operands, quiet, sub
+from .elementwise import add, apply_float, cast, div, mul, operands, quiet, sub
 from .extremes import amax, amin
 from .reduce import Dim, _Reduction, axes_of
 from .reduce import sum as sum_over
@@ -60,7 +60,7 @@ class VectorNorm(_Reduction):
         kernels = backend.of(x)
         p = self.p
         if p == 2:
-            scale = np.where(y == 0, np.zeros((), x.dtype), kernels.div(grad, y))
+            scale = np.where(y == 0, x.dtype.type(0), kernels.div(grad, y))
             return kernels.mul(x, self.spread(scale))  # type: ignore[no-any-return]
         if p == 0:
             return np.zeros_like(x)
@@ -83,7 +83,7 @@ class VectorNorm(_Reduction):
                 powers[x == 0] = 0
                 scale = grad * np.power(y, backend.asarray(1 - p, x.dtype))
             else:
-                scale = np.where(y == 0, np.zeros((), x.dtype), grad / np.power(y, backend.asarray(p - 1, x.dtype)))
+                scale = np.where(y == 0, x.dtype.type(0), grad / np.power(y, backend.asarray(p - 1, x.dtype)))
             return backend.asarray(_sign(x) * powers * self.spread(scale), x.dtype)
 
 
@@ -98,7 +98,7 @@ def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any)
     if (p < 0 or p == np.inf) and 0 in [input.shape[d] for d in axes]:
         raise ValueError(f"{op}: the norm of order {p} of no elements is undefined; got shape {input.shape}")
     function = VectorNorm(p, axes, keepdim)
-    if input._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(input._data):
         return function.apply(input)
     return apply_float(op, function, input)
 
@@ -168,7 +168,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
     """
     check_matrix("linalg.cond", square=p not in (None, 2, -2), A=A)
     if 0 in A.shape[-2:]:
-        return Tensor(np.zeros(A.shape[:-2], A.dtype))
+        return Tensor(backend.zeros(A.shape[:-2], A._data))
     if p in (None, 2, -2):
         s = svdvals(A)
         largest, smallest = s.select(-1, 0), s.select(-1, -1)
@@ -200,7 +200,7 @@ class AtLeast(Function):
         return backend.asarray(np.maximum(x, backend.asarray(self.bound, x.dtype)))
 
     def backward(self, grad: Array) -> Array:
-        return grad if self.straight else np.where(self.keep, grad, np.zeros((), grad.dtype))
+        return grad if self.straight else np.where(self.keep, grad, grad.dtype.type(0))
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Tensor:

@@ -13,8 +13,6 @@ from .reduce import sum_to
 
 Operand = Tensor | Array | float
 
-KERNEL_CHARS = "fd"  # float32 and float64; NumPy computes the other dtypes
-
 
 # -- Operands ---------------------------------------------------------------------------------------------------
 
@@ -72,11 +70,11 @@ def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
         dtype = dtypes.result_type(a._data, b._data)
         return cast(a, dtype), cast(b, dtype)
     if type(b) is float or type(b) is int:  # the usual case, without the general rules
-        if isinstance(a, Tensor) and a._data.dtype.char in KERNEL_CHARS:
+        if isinstance(a, Tensor) and backend.takes(a._data):
             return a, Tensor(
                 np.asarray(b, a._data.dtype) if type(a._data) is np.ndarray else backend.scalar(b, a._data)
             )
-    elif (type(a) is float or type(a) is int) and isinstance(b, Tensor) and b._data.dtype.char in KERNEL_CHARS:
+    elif (type(a) is float or type(a) is int) and isinstance(b, Tensor) and backend.takes(b._data):
         return Tensor(np.asarray(a, b._data.dtype) if type(b._data) is np.ndarray else backend.scalar(a, b._data)), b
     raw_a = a._data if isinstance(a, Tensor) else a
     raw_b = b._data if isinstance(b, Tensor) else b
@@ -158,14 +156,14 @@ class Add(Binary):
     """y = a + b."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).add(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.add, a, b)
+        return backend.of(a).add(a, b) if backend.takes(a) else quiet(np.add, a, b)
 
 
 class Sub(Binary):
     """y = a - b."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).sub(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.subtract, a, b)
+        return backend.of(a).sub(a, b) if backend.takes(a) else quiet(np.subtract, a, b)
 
     def grad_b(self, grad: Array) -> Array:
         return backend.of(grad).neg(grad)  # type: ignore[no-any-return]
@@ -175,7 +173,7 @@ class Mul(Binary):
     """y = a b; dy/da = b, dy/db = a."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).mul(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.multiply, a, b)
+        return backend.of(a).mul(a, b) if backend.takes(a) else quiet(np.multiply, a, b)
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)
@@ -191,7 +189,7 @@ class Div(Binary):
     """y = a / b; dy/da = 1/b, dy/db = -a/b^2 = -y/b."""
 
     def compute(self, a: Array, b: Array) -> Array:
-        return backend.of(a).div(a, b) if a.dtype.char in KERNEL_CHARS else quiet(np.divide, a, b)
+        return backend.of(a).div(a, b) if backend.takes(a) else quiet(np.divide, a, b)
 
     def save_for(self, a: Array, b: Array, y: Array) -> None:
         self.save(b, y if self.needs[1] else None)
@@ -266,8 +264,8 @@ def apply_binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
 
 
 def is_half(input: Tensor) -> bool:
-    """Whether the dtype is float16 or bfloat16, which no kernel computes in."""
-    return input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input._data.dtype)
+    """Whether the dtype is float16 or bfloat16, which the CPU's kernels do not compute in."""
+    return not backend.takes(input._data) and dtypes.is_floating_point(input._data.dtype)
 
 
 def true_divide(input: Operand, other: Operand) -> Tensor:
@@ -383,7 +381,7 @@ def apply_float(op: str, function: Function, input: Tensor) -> Tensor:
     """The function of a tensor: integers become float32, float16 and bfloat16 compute in it."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    if input._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(input._data):
         return function.apply(input)  # type: ignore[no-any-return]
     wide: Tensor = function.apply(cast(input, dtypes.float32))
     return cast(wide, input.dtype) if is_half(input) else wide

@@ -7,7 +7,7 @@ import numpy as np
 from .. import backend, creation, dtypes
 from ..autograd import Function, is_grad_enabled
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, apply_float, mul
+from .elementwise import apply_float, mul
 from .index import index_add, index_of, vector_of
 from .inplace import bump
 from .scatter import scatter_reduce
@@ -106,7 +106,7 @@ def embedding(
         _check_rows("embedding", index, weight.shape[0])
         renormalise(weight, index, max_norm, norm_type)
     function = Embedding(index, padding, scale_grad_by_freq)
-    if weight._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(weight._data):
         return function.apply(weight)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(weight.dtype):
         _check_rows("embedding", index, weight.shape[0])

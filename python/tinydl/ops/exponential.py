@@ -102,10 +102,10 @@ class Xlogy(BinaryByNumpy):
     @staticmethod
     def value(a: Array, b: Array) -> Any:
         """The product, with 0 ln 0 = 0."""
-        return np.where((a == 0) & ~np.isnan(b), np.zeros((), a.dtype), a * np.log(b))
+        return np.where((a == 0) & ~np.isnan(b), a.dtype.type(0), a * np.log(b))
 
     def slope_a(self, a: Array, b: Array, y: Array) -> Any:
-        return np.where((a == 0) & (b <= 0), np.zeros((), a.dtype), np.log(b))
+        return np.where((a == 0) & (b <= 0), a.dtype.type(0), np.log(b))
 
     def slope_b(self, a: Array, b: Array, y: Array) -> Any:
         return a / b

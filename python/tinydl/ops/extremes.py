@@ -10,7 +10,7 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
-from .elementwise import KERNEL_CHARS, apply_float
+from .elementwise import apply_float
 from .reduce import Dim, axes_of, axis_of
 
 
@@ -44,7 +44,7 @@ class ExtremeOfAll(Extreme):
         if not np.isnan(y):
             return super().backward(grad)
         nan = np.isnan(x)
-        return np.where(nan, grad / backend.asarray(np.count_nonzero(nan), grad.dtype), np.zeros((), grad.dtype))
+        return np.where(nan, grad / backend.asarray(np.count_nonzero(nan), grad.dtype), grad.dtype.type(0))
 
 
 class Choose(Function):
@@ -61,7 +61,7 @@ class Choose(Function):
         return y if self.keepdim else y.squeeze(self.axis)
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         if self.indices.shape[self.axis] == 1:
             np.put_along_axis(out, self.indices, grad if self.keepdim else np.expand_dims(grad, self.axis), self.axis)
             return out
@@ -99,7 +99,7 @@ def check_choice(op: str, input: Tensor, axes: tuple[int, ...]) -> None:
 def _extreme(op: str, kernel: str, function: type[Extreme], input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     axes = axes_of(op, dim, input.ndim)
     check_choice(op, input, axes)
-    if input._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(input._data):
         return function(kernel, axes, keepdim).apply(input)  # type: ignore[no-any-return]
     if dtypes.is_floating_point(input.dtype):
         return apply_float(op, function(kernel, axes, keepdim), input)
@@ -149,7 +149,7 @@ def _along(op: str, kernel: str, find: Any, input: Tensor, dim: Any, keepdim: bo
         input, keepdim = input.reshape(1), False
     check_choice(op, input, (axis,))
     indices = find(input._data, axis=axis, keepdims=True)
-    if input._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(input._data):
         return choose(input, axis, indices, keepdim)
     values: Tensor = ChooseExtreme(kernel, axis, indices, keepdim).apply(input)
     return values, Tensor(indices if keepdim else indices.squeeze(axis))

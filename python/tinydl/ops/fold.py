@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import sizes
@@ -53,7 +54,7 @@ def _to_images(columns: Array, size: Pair, geometry: Geometry) -> Array:
     counts = _patches("fold", size, geometry)
     n, channels = columns.shape[0], columns.shape[1] // (kernel[0] * kernel[1])
     patches = columns.reshape(n, channels, *kernel, *counts)
-    padded = np.zeros((n, channels, size[0] + 2 * down, size[1] + 2 * across), columns.dtype)
+    padded = backend.zeros((n, channels, size[0] + 2 * down, size[1] + 2 * across), columns)
     for r in range(kernel[0]):
         for s in range(kernel[1]):
             rows = slice(r * dilation[0], r * dilation[0] + (counts[0] - 1) * stride[0] + 1, stride[0])
@@ -102,7 +103,7 @@ def _geometry(op: str, kernel_size: Size, dilation: Size, padding: Size, stride:
 def _check_float(op: str, input: Tensor) -> None:
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    if input._data.dtype.char not in "fd":
+    if not backend.takes(input._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .indexing import Take, check_range, take, take_backward
 from .reduce import axes_of, sum_to
 from .view import expand, reshape
@@ -52,12 +52,12 @@ class Gather(Function):
         index = self.index
         if self.needs[0]:
             self.index = index.copy()
-        return gather_arrays(x, index, self.axis) if index.size else np.empty(index.shape, x.dtype)
+        return gather_arrays(x, index, self.axis) if index.size else backend.empty(index.shape, x)
 
     def backward(self, grad: Array) -> Array:
         if not grad.size:
-            return np.zeros(self.shape, grad.dtype)
-        return add_at(np.zeros(self.shape, grad.dtype), self.index, grad, self.axis)
+            return backend.zeros(self.shape, grad)
+        return add_at(backend.zeros(self.shape, grad), self.index, grad, self.axis)
 
 
 def part_of(x: Array, index: Array, axis: int | None = None) -> Array:
@@ -67,14 +67,14 @@ def part_of(x: Array, index: Array, axis: int | None = None) -> Array:
 
 def gather_arrays(x: Array, index: Array, axis: int) -> Array:
     """y[p] = x[p, but index[p] along the axis]; IndexError where an index is out of range."""
-    if x.dtype.char in KERNEL_CHARS:
+    if backend.takes(x):
         return backend.of(x).gather(x, index, axis)  # type: ignore[no-any-return]
     return np.take_along_axis(part_of(x, index, axis), check_range("gather", index, x.shape[axis]), axis)
 
 
 def add_at(x: Array, index: Array, src: Array, axis: int) -> Array:
     """A copy of x with src[p] added to [p, but index[p] along the axis]; IndexError where an index is out of range."""
-    if x.dtype.char in KERNEL_CHARS:
+    if backend.takes(x):
         return backend.of(x).scatter_add(x, index, src, axis)  # type: ignore[no-any-return]
     y = x.copy(order="K")
     places = np.indices(index.shape, sparse=True)
@@ -188,7 +188,7 @@ class IndexAdd(Function):
 
     def forward(self, x: Array, source: Array) -> Array:
         added = take_backward(self.scaled(source), self.index, self.axis, x.shape[self.axis], False)
-        return backend.of(x).add(x, added) if x.dtype.char in KERNEL_CHARS else x + added
+        return backend.of(x).add(x, added) if backend.takes(x) else x + added
 
     def scaled(self, array: Array) -> Array:
         return array if self.alpha == 1 else array * backend.asarray(self.alpha, array.dtype)

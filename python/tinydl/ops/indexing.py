@@ -15,7 +15,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function, is_grad_enabled
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .inplace import bump, check_writable, replace
 from .reduce import sum_to
 
@@ -36,7 +36,7 @@ class View(Function):
         return x[self.key]  # type: ignore[no-any-return]
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         out[self.key] = grad
         return out
 
@@ -77,7 +77,7 @@ class Pick(Function):
         return backend.asarray(x[self.key])
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         np.add.at(out, self.key, grad)
         return out
 
@@ -110,14 +110,14 @@ class SetIndex(Function):
 
 def take(x: Array, index: Array, axis: int, wrap: bool) -> Array:
     """The slices of x at the flattened index along an axis; IndexError where one is out of range."""
-    if x.dtype.char in KERNEL_CHARS:
+    if backend.takes(x):
         return backend.of(x).take(x, index, axis, wrap)  # type: ignore[no-any-return]
     return np.take(x, check_range("take", index.reshape(-1), x.shape[axis], wrap), axis)
 
 
 def take_backward(grad: Array, index: Array, axis: int, size: int, wrap: bool) -> Array:
     """Zeros with `size` places along an axis, to which the slices of grad are added at `index`."""
-    if grad.dtype.char in KERNEL_CHARS:
+    if backend.takes(grad):
         return backend.of(grad).take_backward(grad, index, axis, size, wrap)  # type: ignore[no-any-return]
     out = np.zeros(
         (size, *grad.shape[:axis], *grad.shape[axis + 1 :]), np.float32 if grad.dtype.kind in "fV" else grad.dtype

@@ -12,7 +12,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .reduce import axes_of
 from .view import reshape
 
@@ -21,7 +21,7 @@ Tensors = Sequence[Tensor]
 
 def join(arrays: tuple[Array, ...], axis: int) -> Array:
     """The arrays one after the other along an axis."""
-    if arrays[0].dtype.char in KERNEL_CHARS:
+    if backend.takes(arrays[0]):
         return backend.of(arrays[0]).cat(arrays, axis)  # type: ignore[no-any-return]
     return np.concatenate(arrays, axis)
 
@@ -349,7 +349,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     width, before, rows = sum(b.shape[1] for b in blocks), 0, []
     for block in blocks:
         height, own = block.shape
-        sides = [np.zeros((height, n), block.dtype) for n in (before, width - before - own)]
+        sides = [backend.zeros((height, n), block._data) for n in (before, width - before - own)]
         rows.append(cat([Tensor(sides[0]), block, Tensor(sides[1])], 1))
         before += own
     return cat(rows, 0) if rows else Tensor(np.zeros((1, 0), np.float32))

@@ -11,7 +11,7 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
-from .elementwise import KERNEL_CHARS, cast, operands
+from .elementwise import cast, operands
 from .reduce import mean, sum
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -142,7 +142,7 @@ def cross_entropy(
         if ignore_index >= 0:
             raise ValueError(f"cross_entropy: ignore_index={ignore_index} needs class indices, got probabilities")
         input, target = operands(input, target)
-    if input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input.dtype):
+    if not backend.takes(input._data) and dtypes.is_floating_point(input.dtype):
         return _half(cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing)
     return CrossEntropy(reduction, ignore_index, label_smoothing).apply(input, target, weight)  # type: ignore[no-any-return]
 
@@ -195,6 +195,6 @@ def nll_loss(
     check_tensors("nll_loss", input=input, target=target)
     check_weight("nll_loss", weight)
     reduction = reduction_of("nll_loss", reduction, size_average, reduce)
-    if input._data.dtype.char not in KERNEL_CHARS and dtypes.is_floating_point(input.dtype):
+    if not backend.takes(input._data) and dtypes.is_floating_point(input.dtype):
         return _half(nll_loss, input, target, weight, ignore_index, reduction)
     return NllLoss(reduction, ignore_index).apply(input, target, weight)  # type: ignore[no-any-return]

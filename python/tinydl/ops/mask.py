@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .reduce import sum_to
 
 
@@ -30,7 +30,7 @@ def _common(op: str, x: Array, mask: Array) -> tuple[int, ...]:
 
 def fill(x: Array, mask: Array, value: float) -> Array:
     """x with `value` where the mask, broadcast with it, is true."""
-    if x.dtype.char in KERNEL_CHARS:
+    if backend.takes(x):
         return backend.of(x).masked_fill(x, mask, value)  # type: ignore[no-any-return]
     return np.where(mask, backend.asarray(value).astype(x.dtype), x)
 
@@ -78,7 +78,7 @@ class MaskedSelect(Function):
         return np.broadcast_to(x, self.mask.shape)[self.mask]
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.mask.shape, grad.dtype)
+        out = backend.zeros(self.mask.shape, grad)
         out[self.mask] = grad
         return sum_to(out, self.shape)
 
@@ -100,7 +100,7 @@ class MaskedScatter(Function):
         source_grad = None
         if self.needs[1]:
             used = grad[self.mask]
-            source_grad = np.zeros(int(np.prod(self.source_shape, dtype=np.int64)), grad.dtype)
+            source_grad = backend.zeros(int(np.prod(self.source_shape, dtype=np.int64)), grad)
             source_grad[: used.size] = used
             source_grad = source_grad.reshape(self.source_shape)
         return dx, source_grad

@@ -9,7 +9,6 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS
 from .reduce import sum_to
 
 PRODUCT_CHARS = "fdE"  # NumPy's letters of the dtypes that products are computed of: float32, float64, bfloat16
@@ -30,7 +29,7 @@ def _t(x: Array) -> Array:
 def _product(a: Array, b: Array, bias: Array | None = None, activation: str | None = None) -> Array:
     """activation(A B + bias) of arrays in float32, float64 or bfloat16."""
     kernels = backend.of(a)
-    if a.dtype.char in KERNEL_CHARS:
+    if backend.takes(a):
         return kernels.matmul(a, b, bias, activation or "none")  # type: ignore[no-any-return]
     wide = None if bias is None else bias.astype(np.float32)
     bits: Array = kernels.matmul_bfloat16(a.view(np.uint16), b.view(np.uint16), wide, activation or "none")
@@ -39,7 +38,7 @@ def _product(a: Array, b: Array, bias: Array | None = None, activation: str | No
 
 def _wide(x: Array) -> Array:
     """The array in a dtype that every kernel takes."""
-    return x if x.dtype.char in KERNEL_CHARS else x.astype(np.float32)
+    return x if backend.takes(x) else x.astype(np.float32)
 
 
 class Matmul(Function):

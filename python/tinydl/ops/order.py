@@ -53,7 +53,7 @@ class MedianOfAll(ExtremeOfAll):
         x, y = self.saved
         equal = np.isnan(x) if np.isnan(y) else x == y
         share = backend.asarray(grad / max(np.count_nonzero(equal), 1), grad.dtype)
-        return np.where(equal, share, np.zeros((), grad.dtype))
+        return np.where(equal, share, grad.dtype.type(0))
 
 
 def _prepared(op: str, input: Tensor, dim: Any, keepdim: bool) -> tuple[Tensor, int, bool]:
@@ -151,7 +151,7 @@ class Quantile(Function):
         return below, above, np.where(weight > 0, 0.5, 0.0) if self.interpolation == "midpoint" else weight
 
     def backward(self, grad: Array) -> Array:
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         index: list[Array] = list(np.indices(grad.shape, sparse=True))
         for places, weight in zip(self.places, (1 - self.weight, self.weight), strict=True):
             index[-1] = places

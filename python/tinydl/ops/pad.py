@@ -10,7 +10,6 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS
 from .indexing import Take
 
 Sides = list[tuple[int, int]]
@@ -32,7 +31,7 @@ class ConstantPad(Function):
 
 def pad_array(x: Array, sides: Sides, value: float) -> Array:
     """x with `value` around it; `sides` has the paddings before and after each axis, which cut if negative."""
-    if x.dtype.char in KERNEL_CHARS:
+    if backend.takes(x):
         before, after = [side[0] for side in sides], [side[1] for side in sides]
         return backend.of(x).pad(x, before, after, value)  # type: ignore[no-any-return]
     kept = x[tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True)])]

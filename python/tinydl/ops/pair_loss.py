@@ -13,7 +13,7 @@ from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import reduce
 from .arguments import check_floating, check_tensors
-from .elementwise import KERNEL_CHARS, cast, operands
+from .elementwise import cast, operands
 from .loss import check_weight, reduced, reduction_of
 from .view import expand
 
@@ -59,7 +59,7 @@ def _apply(function: PairLoss, *tensors: Tensor | None) -> Tensor:
     """The loss; float16 and bfloat16 compute in float32."""
     input = tensors[0]
     assert input is not None
-    if input._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(input._data):
         return function.apply(*tensors)  # type: ignore[no-any-return]
     wide = [None if t is None else cast(t, dtypes.float32) for t in tensors]
     return cast(function.apply(*wide), input.dtype)
@@ -70,7 +70,7 @@ def broadcast_pair(op: str, input: Tensor, target: Tensor, warned: bool = True) 
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors(op, input=input, target=target)
     a, b = input._data, target._data
-    if a.shape == b.shape and a.dtype is b.dtype and a.dtype.char in KERNEL_CHARS:
+    if a.shape == b.shape and a.dtype is b.dtype and backend.takes(a):
         return input, target
     if a.shape != b.shape:
         try:
@@ -88,7 +88,7 @@ def broadcast_pair(op: str, input: Tensor, target: Tensor, warned: bool = True) 
             )
         input, target = expand(input, shape), expand(target, shape)
     input, target = operands(input, target)
-    if input._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(input._data):
         check_floating(op, input)
     return input, target
 
@@ -273,7 +273,7 @@ def binary_cross_entropy(
 
 
 def _kernel_dtype(tensor: Tensor) -> np.dtype[Any]:
-    return tensor._data.dtype if tensor._data.dtype.char in KERNEL_CHARS else dtypes.float32
+    return tensor._data.dtype if backend.takes(tensor._data) else dtypes.float32
 
 
 def binary_cross_entropy_with_logits(

@@ -33,7 +33,7 @@ class Hardsigmoid(ByNumpy):
         return np.minimum(np.maximum(x + 3, 0), 6) / 6
 
     def slope(self, x: Array, y: Array) -> Any:
-        return np.where((x > -3) & (x < 3), backend.asarray(1 / 6, x.dtype), np.zeros((), x.dtype))
+        return np.where((x > -3) & (x < 3), backend.asarray(1 / 6, x.dtype), x.dtype.type(0))
 
 
 class Hardswish(ByNumpy):
@@ -60,7 +60,7 @@ class Threshold(ByNumpy):
         return np.where(x <= self.threshold, backend.asarray(self.constant, x.dtype), x)
 
     def slope(self, x: Array, y: Array) -> Any:
-        return np.where(x <= self.threshold, np.zeros((), x.dtype), np.ones((), x.dtype))
+        return np.where(x <= self.threshold, x.dtype.type(0), x.dtype.type(1))
 
 
 class Shrink(ByNumpy):
@@ -72,7 +72,7 @@ class Shrink(ByNumpy):
     def value(self, x: Array) -> Any:
         """Zero in the middle."""
         step = backend.asarray(self.step, x.dtype)
-        return np.where(self.inside(x), np.zeros((), x.dtype), np.where(x > 0, x - step, x + step))
+        return np.where(self.inside(x), x.dtype.type(0), np.where(x > 0, x - step, x + step))
 
     def slope(self, x: Array, y: Array) -> Any:
         return (~self.inside(x)).astype(x.dtype)

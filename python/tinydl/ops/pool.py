@@ -32,7 +32,7 @@ def batched_signals(op: str, input: Tensor) -> Tensor:
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if input.ndim not in (2, 3):
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, L) or (C, L)")
-    if input._data.dtype.char not in "fd":
+    if not backend.takes(input._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     return input if input.ndim == 3 else input.unsqueeze(0)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 
 
 def _check_dim(op: str, dim: int) -> None:
@@ -54,7 +54,7 @@ class Rotary(Function):
 
     def _turned(self, x: Array, sin: Array) -> Array:
         even, odd = x[..., 0::2], x[..., 1::2]
-        out = np.empty(x.shape, x.dtype)
+        out = backend.empty(x.shape, x)
         out[..., 0::2] = even * self.cos - odd * sin
         out[..., 1::2] = even * sin + odd * self.cos
         return out
@@ -98,7 +98,7 @@ def rotary(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
     if x.ndim < 2:
         raise ValueError(f"rotary: got x of shape {x.shape}, wanted (..., length, features)")
     _check_dim("rotary", x.shape[-1])
-    if x._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(x._data):
         return cast(rotary(cast(x, dtypes.float32), positions, base), x.dtype)
     try:
         fits = np.broadcast_shapes(positions.shape, x.shape[:-1]) == x.shape[:-1]

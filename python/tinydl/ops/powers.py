@@ -56,10 +56,10 @@ class PowTensor(BinaryByNumpy):
     value: Any = np.power
 
     def slope_a(self, a: Array, b: Array, y: Array) -> Any:
-        return np.where(b == 0, np.zeros((), a.dtype), b * np.power(a, b - 1))
+        return np.where(b == 0, a.dtype.type(0), b * np.power(a, b - 1))
 
     def slope_b(self, a: Array, b: Array, y: Array) -> Any:
-        return np.where((a == 0) & (b >= 0), np.zeros((), a.dtype), y * np.log(a))
+        return np.where((a == 0) & (b >= 0), a.dtype.type(0), y * np.log(a))
 
 
 class Rsqrt(Function):
@@ -93,7 +93,7 @@ def _integer_power(a: Array, b: Array) -> Array:
     """a^b for integers; a negative b gives 0 but for a = 1 and a = -1, as the quotient 1/a^|b| rounds."""
     if b.dtype.kind != "i" or not (b < 0).any():
         return backend.asarray(np.power(a, b))
-    unit = np.where(np.abs(a) == 1, np.power(a, np.abs(b)), np.zeros((), a.dtype))
+    unit = np.where(np.abs(a) == 1, np.power(a, np.abs(b)), a.dtype.type(0))
     return np.where(b < 0, unit, np.power(a, np.maximum(b, 0)))
 
 
@@ -186,4 +186,4 @@ def linalg_vander(x: Tensor, N: int | None = None) -> Tensor:
         x = cast(x, dtypes.int64)
     count = x.shape[-1] if N is None else N
     columns = [pow(x, i) for i in range(count)]
-    return stack(columns, -1) if columns else Tensor(np.empty((*x.shape, 0), x.dtype))
+    return stack(columns, -1) if columns else Tensor(backend.empty((*x.shape, 0), x._data))

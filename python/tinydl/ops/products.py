@@ -103,7 +103,7 @@ class Ignored(Function):
         return product
 
     def backward(self, grad: Array) -> tuple[Array, Array]:
-        return grad, np.zeros(self.shape, grad.dtype)
+        return grad, backend.zeros(self.shape, grad)
 
 
 class AddMM(Function):

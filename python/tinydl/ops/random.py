@@ -94,7 +94,7 @@ class _Noise(Function):
     def forward(self, x: Array) -> Array:
         shape = x.shape[:2] + (1,) * (x.ndim - 2) if self.by_channel else x.shape
         seed, offset = self.generator.reserve(math.prod(shape))
-        _, mask = backend.of(x).dropout(np.ones(shape, x.dtype), self.p, seed, offset)
+        _, mask = backend.of(x).dropout(backend.ones(shape, x), self.p, seed, offset)
         scale, shift = self.factors(mask.astype(x.dtype))
         self.save(scale)
         y: Array = backend.of(x).mul(x, scale)

@@ -13,7 +13,6 @@ from ..autograd import Function
 from ..creation import shape_from
 from ..tensor import Array, Tensor
 from . import view as views
-from .elementwise import KERNEL_CHARS
 from .reduce import axes_of
 
 Shape = tuple[int, ...]
@@ -132,7 +131,7 @@ class Repeat(Function):
         sizes = (1,) * (len(self.counts) - len(self.shape)) + self.shape
         pairs = grad.reshape([n for pair in zip(self.counts, sizes, strict=True) for n in pair])
         axes = tuple(range(0, pairs.ndim, 2))
-        if grad.dtype.char in KERNEL_CHARS and pairs.ndim <= 16:  # what the kernels' layouts hold
+        if backend.takes(grad) and pairs.ndim <= 16:  # what the kernels' layouts hold
             total: Array = backend.of(grad).sum(pairs, axes, False)
         else:
             total = backend.asarray(pairs.sum(axis=axes))

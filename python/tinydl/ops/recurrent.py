@@ -7,7 +7,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast
+from .elementwise import cast
 from .join import stack
 from .matmul import check_operands, linear
 from .selection import where
@@ -173,7 +173,7 @@ def recurrent(
         [("bias", bias), ("recurrent_bias", recurrent_bias), ("h0", h0), ("c0", c0), ("mask", mask)],
         batch_first,
     )
-    if input._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(input._data):
         wide = [None if t is None else cast(t, np.dtype(np.float32)) for t in (*operands, mask)]
         out = recurrent(cell, *wide[:7], reverse=reverse, valid=valid, mask=wide[7], batch_first=batch_first)  # type: ignore[arg-type]
         return tuple(cast(t, input.dtype) for t in out)

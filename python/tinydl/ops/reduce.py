@@ -55,7 +55,7 @@ def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
         return array
     extra = array.ndim - len(shape)
     axes = tuple(d for d in range(array.ndim) if d < extra or (shape[d - extra] == 1 and array.shape[d] != 1))
-    if array.dtype.char not in "fd":  # float16 and bfloat16
+    if not backend.takes(array):  # float16 and bfloat16
         return array.sum(axes, np.float32, keepdims=True).astype(array.dtype).reshape(shape)  # type: ignore[no-any-return]
     return backend.of(array).sum(array, axes, True).reshape(shape)  # type: ignore[no-any-return]
 
@@ -102,10 +102,10 @@ class NanSum(Sum):
 
     def forward(self, x: Array) -> Array:
         self.numbers = ~np.isnan(x)
-        return super().forward(np.where(self.numbers, x, np.zeros((), x.dtype)))
+        return super().forward(np.where(self.numbers, x, x.dtype.type(0)))
 
     def backward(self, grad: Array) -> Array:
-        return np.where(self.numbers, self.spread(grad), np.zeros((), grad.dtype))
+        return np.where(self.numbers, self.spread(grad), grad.dtype.type(0))
 
 
 class Prod(_Reduction):
@@ -128,7 +128,7 @@ class Prod(_Reduction):
         """For each element the product of those before it and of those behind it."""
         whole = len(self.axes) == x.ndim
         rows = x.reshape(1, -1) if whole else np.moveaxis(x, self.axes[0], -1)
-        ones = np.ones((*rows.shape[:-1], 1), x.dtype)
+        ones = backend.ones((*rows.shape[:-1], 1), x)
         before = np.cumprod(np.concatenate([ones, rows[..., :-1]], -1), -1, dtype=x.dtype)
         behind = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], -1), -1, dtype=x.dtype)[..., ::-1]
         out = before * behind
@@ -148,7 +148,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     if dtype is not None:
         input = input.to(dtype)
     axes = axes_of("sum", dim, input.ndim)
-    if input._data.dtype.char in "fd":
+    if backend.takes(input._data):
         return Sum(axes, keepdim).apply(input)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(input.dtype):
         kind = np.int64 if dtype is None else input.dtype
@@ -170,7 +170,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
         if not dtypes.is_floating_point(dtypes.wanted("mean", dtype)):
             raise TypeError(f"mean: got dtype={dtype}, wanted a floating-point dtype")
         input = input.to(dtype)
-    if input._data.dtype.char in "fd":
+    if backend.takes(input._data):
         return Mean(axes_of("mean", dim, input.ndim), keepdim).apply(input)  # type: ignore[no-any-return]
     if not dtypes.is_floating_point(input.dtype):
         raise TypeError(f"mean: got dtype {input.dtype}, wanted a floating-point dtype")

@@ -47,7 +47,7 @@ def _step(op: str, value: Any, input: Tensor) -> Tensor:
 
 
 def _sign(x: Array) -> Any:
-    return np.where(np.isnan(x), np.zeros((), x.dtype), np.sign(x))
+    return np.where(np.isnan(x), x.dtype.type(0), np.sign(x))
 
 
 def sign(input: Tensor) -> Tensor:

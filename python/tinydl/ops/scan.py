@@ -58,7 +58,7 @@ class Cumprod(Function):
         x, y = self.saved
         zeros = np.cumsum(x == 0, axis=self.axis)
         first = (zeros == 1) & (x == 0)
-        others = np.where(first, np.ones((), x.dtype), x)
+        others = np.where(first, x.dtype.type(1), x)
         rest = _running(np.multiply, others, self.axis)
         with np.errstate(all="ignore"):
             before = _running(np.add, grad * y, self.axis, backwards=True) / others
@@ -107,7 +107,7 @@ class Diff(Function):
         if length > sum(self.lengths):  # more differences than elements: nothing came out
             shape = list(grad.shape)
             shape[self.axis] = sum(self.lengths)
-            grad = np.zeros(shape, grad.dtype)
+            grad = backend.zeros(shape, grad)
         else:
             edge = [(0, 0)] * grad.ndim
             edge[self.axis] = (1, 1)

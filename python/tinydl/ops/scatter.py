@@ -39,7 +39,7 @@ class Scatter(Function):
 
     def src_grad(self, grad: Array) -> Array:
         """What the source gets: the gradient at the places it was put to, 0 where it was not used."""
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         part_of(out, self.index)[...] = gather_arrays(grad, self.index, self.axis)
         return out
 
@@ -124,7 +124,7 @@ class ScatterReduce(Scatter):
         alone = (used == 0) & (zeros[self.at()] == 1)
         others = self.combined(x, np.where(alone, 1, used).astype(x.dtype))
         quotient = (grad * y)[self.at()] / np.where(used == 0, 1, used)
-        dsrc = np.zeros(self.shape, grad.dtype)
+        dsrc = backend.zeros(self.shape, grad)
         part_of(dsrc, self.index)[...] = np.where(alone, (grad * others)[self.at()], quotient)
         return dx, dsrc
 
@@ -134,9 +134,9 @@ class ScatterReduce(Scatter):
         sharers = mine.astype(grad.dtype)
         np.add.at(sharers, self.at(), theirs.astype(grad.dtype))
         share = quiet(np.divide, grad, sharers)
-        dsrc = np.zeros(self.shape, grad.dtype)
+        dsrc = backend.zeros(self.shape, grad)
         part_of(dsrc, self.index)[...] = np.where(theirs, share[self.at()], 0)
-        return np.where(mine, share, np.zeros((), grad.dtype)), dsrc
+        return np.where(mine, share, grad.dtype.type(0)), dsrc
 
 
 def _prepared(op: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> tuple[int, Array]:

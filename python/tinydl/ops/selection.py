@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, Operand, apply_float, cast, is_half, operands
+from .elementwise import Operand, apply_float, cast, is_half, operands
 from .reduce import sum_to
 
 
@@ -34,7 +34,7 @@ class Where(Function):
 
 
 def _choose(condition: Array, a: Array, b: Array) -> Array:
-    if a.dtype.char in KERNEL_CHARS:
+    if backend.takes(a):
         return backend.of(a).where(condition, a, b)  # type: ignore[no-any-return]
     try:
         return np.where(condition, a, b)
@@ -55,7 +55,7 @@ class NanToNum(Function):
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
-        return np.where(np.isfinite(x), grad, np.zeros((), grad.dtype))
+        return np.where(np.isfinite(x), grad, grad.dtype.type(0))
 
 
 def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Tensor:

@@ -185,7 +185,7 @@ class Unfold(Function):
 
     def backward(self, grad: Array) -> Array:
         axis, size, step = self.window
-        out = np.zeros(self.shape, grad.dtype)
+        out = backend.zeros(self.shape, grad)
         reach = (grad.shape[axis] - 1) * step + 1
         for k in range(size):
             out[(slice(None),) * axis + (slice(k, k + reach, step),)] += grad[..., k]

@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, creation, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, cast, div, neg
+from .elementwise import cast, div, neg
 from .reduce import axes_of
 
 
@@ -50,7 +50,7 @@ def _along(op: str, function: type[Softmax] | type[LogSoftmax], input: Tensor, d
         raise TypeError(f"{op}: got dim {dim!r}, wanted one integer")
     if dtype is not None:
         input = cast(input, dtypes.wanted(op, dtype))
-    if input._data.dtype.char not in KERNEL_CHARS:
+    if not backend.takes(input._data):
         return _half(op, function, input, dim)
     if input.ndim == 0:
         axes_of(op, dim, 0)

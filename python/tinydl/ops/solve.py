@@ -126,7 +126,7 @@ class Det(Function):
 
     def backward(self, grad: Array) -> Array:
         u, s, vh = lapack("linalg.det", np.linalg.svd, self.saved[0])
-        others = np.where(np.eye(s.shape[-1], dtype=bool), np.ones((), s.dtype), s[..., None, :]).prod(-1)
+        others = np.where(np.eye(s.shape[-1], dtype=bool), s.dtype.type(1), s[..., None, :]).prod(-1)
         scale = np.linalg.det(u) * np.linalg.det(vh) * grad
         return backend.asarray((u * others[..., None, :]) @ vh * scale[..., None, None])
 
@@ -173,7 +173,7 @@ class Pinv(Function):
     def forward(self, a: Array) -> Array:
         u, s, vh = lapack("linalg.pinv", np.linalg.svd, a, full_matrices=False)
         with np.errstate(divide="ignore"):
-            inverted = np.where(s > self.cut, 1 / s, np.zeros((), s.dtype))
+            inverted = np.where(s > self.cut, 1 / s, s.dtype.type(0))
         p = backend.asarray(_t(vh) @ (inverted[..., None] * _t(u)))
         self.save(a, p)
         return p
@@ -225,7 +225,7 @@ class LeastSquares(Function):
     def forward(self, a: Array, b: Array) -> Array:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         wide_a, wide_b = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
-        x = np.empty((*batch, a.shape[-1], b.shape[-1]), a.dtype)
+        x = backend.empty((*batch, a.shape[-1], b.shape[-1]), a)
         self.rank = np.empty(batch, np.int64)
         for i in np.ndindex(batch):
             x[i], _, self.rank[i], _ = lapack("linalg.lstsq", np.linalg.lstsq, wide_a[i], wide_b[i], rcond=self.cut)
@@ -256,7 +256,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     m, n = A.shape[-2:]
     function = LeastSquares(float(np.finfo(A.dtype).eps * max(m, n)) if rcond is None else rcond)
     solution = function.apply(A, columns)
-    empty = np.zeros(0, A.dtype)
+    empty = backend.zeros(0, A._data)
     if vector:
         solution = solution.squeeze(-1)
     return Lstsq(solution, Tensor(empty), Tensor(backend.asarray(function.rank)), Tensor(empty.copy()))

@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import KERNEL_CHARS, apply_float, cast
+from .elementwise import apply_float, cast
 from .reduce import Dim, _Reduction, axes_of
 
 
@@ -44,7 +44,7 @@ class Var(_Reduction):
             left = count - self.correction
             if root is not None:
                 half = kernels.div(kernels.mul(grad, backend.asarray(0.5, x.dtype)), root)
-                grad = np.where(root == 0, np.zeros((), x.dtype), half)
+                grad = np.where(root == 0, x.dtype.type(0), half)
             grad = kernels.mul(grad, backend.asarray(2 / left if left else np.inf, x.dtype))
             centre, factor = self.align(mean), self.align(grad)
             out = kernels.var_backward(x, centre, factor)
@@ -70,7 +70,7 @@ def _deviation(
     elif unbiased is not None:
         raise TypeError(f"{op}: got unbiased={unbiased} and correction={correction}, wanted one of them")
     function = Var(axes_of(op, dim, input.ndim), keepdim, correction, op.startswith("std"), pair)
-    if input._data.dtype.char in KERNEL_CHARS:
+    if backend.takes(input._data):
         return function.apply(input)
     if not dtypes.is_floating_point(input.dtype):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted a floating-point dtype")
@@ -148,7 +148,7 @@ class LogSumExp(_Reduction):
         if x.size == 0:
             return kernels.log(kernels.sum(x, self.axes, self.keepdim))  # type: ignore[no-any-return]
         top = kernels.amax(x, self.axes, True)
-        top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
+        top = np.where(np.isfinite(top), top, x.dtype.type(0))
         total = kernels.sum(kernels.exp(kernels.sub(x, top)), self.axes, True)
         y: Array = kernels.add(kernels.log(total), top)
         out = y if self.keepdim else y.squeeze(self.axes)
@@ -158,7 +158,7 @@ class LogSumExp(_Reduction):
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
         if not self.saved:
-            return np.zeros(self.shape, grad.dtype)
+            return backend.zeros(self.shape, grad)
         x, y = self.saved
         share = kernels.exp(kernels.sub(x, self.spread(y)))
         return kernels.mul(self.spread(grad), share)  # type: ignore[no-any-return]

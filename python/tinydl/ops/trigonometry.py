@@ -131,11 +131,11 @@ class Atan2(BinaryByNumpy):
 
     def slope_a(self, a: Array, b: Array, y: Array) -> Any:
         squared = a * a + b * b
-        return np.where(squared == 0, np.zeros((), a.dtype), b / squared)
+        return np.where(squared == 0, a.dtype.type(0), b / squared)
 
     def slope_b(self, a: Array, b: Array, y: Array) -> Any:
         squared = a * a + b * b
-        return np.where(squared == 0, np.zeros((), a.dtype), -a / squared)
+        return np.where(squared == 0, a.dtype.type(0), -a / squared)
 
 
 def sin(input: Tensor) -> Tensor:

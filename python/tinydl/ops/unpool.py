@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import sizes
@@ -48,7 +49,7 @@ def _unpool(
     for name, value in (("input", input), ("indices", indices)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{op}: got {name} of type {type(value).__name__}, wanted a tensor")
-    if input._data.dtype.char not in "fd" or indices.dtype != np.int64:
+    if not backend.takes(input._data) or indices.dtype != np.int64:
         raise TypeError(f"{op}: got dtypes {input.dtype} and {indices.dtype}, wanted float32 or float64, and int64")
     if input.ndim not in (axes + 1, axes + 2) or indices.shape != input.shape:
         raise ValueError(
