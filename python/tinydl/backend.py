@@ -65,6 +65,7 @@ __all__ = [
     "empty_cache",
     "float32_matmul_precision",
     "is_on_host",
+    "is_writeable",
     "isa",
     "lies_on",
     "memory_stats",
@@ -185,6 +186,11 @@ def asarray(value: Any, dtype: Any = None) -> Array:
         return np.asarray(value, dtype)
     moved: Array = value if dtype is None else value.astype(dtype, copy=False)
     return moved
+
+
+def is_writeable(array: Array) -> bool:
+    """Whether elements can be changed: NumPy's arrays know, those of a GPU always can."""
+    return not is_on_host(array) or array.flags.writeable
 
 
 def zeros(shape: int | Sequence[int], like: Array) -> Array:

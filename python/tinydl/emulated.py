@@ -33,12 +33,13 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     array(3)
     """
 
-    __slots__ = ("_host", "_memory")
+    __slots__ = ("_base", "_host", "_memory")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: Any, memory: Memory | None = None) -> None:
         self._host = np.asarray(host)
         self._memory = memory
+        self._base: ndarray | None = None
 
     def get(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array."""
@@ -51,8 +52,13 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def base(self) -> Any:
-        """What owns the memory, where this is a view."""
-        return self._host.base
+        """The array whose memory this one views, or None."""
+        return self._base
+
+    @property
+    def flags(self) -> Any:
+        """How the elements lie; a GPU's arrays can always be written to, and say nothing about it."""
+        return _Flags(self._host)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` instead.")
@@ -67,10 +73,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._host, name)
-        return _method(value) if callable(value) else _wrapped(value)
+        if not callable(value):
+            return _wrapped(value, (self,))
+        return lambda *args, **kwargs: _call(value, args, kwargs, self)
 
     def __getitem__(self, index: Any) -> Any:
-        return _call(self._host.__getitem__, (index,), {})
+        return _call(self._host.__getitem__, (index,), {}, self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _call(self._host.__setitem__, (index, value), {})
@@ -94,16 +102,30 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return repr(self._host)
 
 
+class _Flags:
+    def __init__(self, host: Any) -> None:
+        self.c_contiguous, self.f_contiguous = host.flags.c_contiguous, host.flags.f_contiguous
+        self.owndata = host.flags.owndata
+
+
 class _Pointer:
     def __init__(self, ptr: int) -> None:
         self.ptr = ptr
 
 
-def _wrapped(value: Any) -> Any:
+def _wrapped(value: Any, owners: Any = ()) -> Any:
+    """NumPy's result as a device's; `owners` are the arrays that it may be a view of."""
     if isinstance(value, np.ndarray | np.generic):
-        return ndarray(value)
-    if isinstance(value, tuple | list):
-        return type(value)(map(_wrapped, value)) if type(value) in (tuple, list) else value
+        out = ndarray(value)
+        for owner in owners:
+            if isinstance(owner, ndarray) and value.base is not None:
+                if value is owner._host:
+                    return owner
+                if value.base is owner._host or value.base is owner._host.base:
+                    out._base = owner if owner._base is None else owner._base
+        return out
+    if type(value) in (tuple, list):
+        return type(value)(_wrapped(item, owners) for item in value)
     return value
 
 
@@ -117,13 +139,10 @@ def _host_of(value: Any) -> Any:
     return value
 
 
-def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    args = [_host_of(value) for value in args]
-    return _wrapped(function(*args, **{name: _host_of(value) for name, value in kwargs.items()}))
-
-
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: _call(function, args, kwargs)
+def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any], owner: Any = None) -> Any:
+    hosts = [_host_of(value) for value in args]
+    out = function(*hosts, **{name: _host_of(value) for name, value in kwargs.items()})
+    return _wrapped(out, (owner, *args))
 
 
 # -- NumPy's functions that make arrays -------------------------------------------------------------------------

@@ -79,8 +79,19 @@ def load(f: File, map_location: Any = None, *, weights_only: bool | None = None)
             raise TypeError(f"load: got map_location={map_location!r}, wanted 'cpu'")
     name, tensors, metadata = _read(f)
     if "format" not in metadata or "state" not in metadata:  # somebody else's
-        return {key: Tensor(array) for key, array in tensors.items()}
-    return _state(name, tensors, metadata, as_tensors=True)
+        state: Any = {key: Tensor(array) for key, array in tensors.items()}
+    else:
+        state = _state(name, tensors, metadata, as_tensors=True)
+    return _moved(state, map_location) if isinstance(map_location, str) else state
+
+
+def _moved(value: Any, device: str) -> Any:
+    """A state whose tensors lie on a device."""
+    if isinstance(value, Tensor):
+        return Tensor(backend.place(value._data, device), value.requires_grad)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    return type(value)(_moved(item, device) for item in value) if type(value) in (list, tuple) else value
 
 
 def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -263,7 +274,7 @@ def _pack(op: str, value: Any, name: str, tensors: dict[str, Array]) -> Any:
                 raise TypeError(f"{op}: {name or 'the state'} is an array of dtype object; wanted arrays of numbers")
             tensors[name] = value.astype(value.dtype.newbyteorder("="), copy=False)
             return {_ARRAY: name}
-        tensors[name] = value._data
+        tensors[name] = backend.to_host(value._data)
         return {_TENSOR: name, "requires_grad": True} if value.requires_grad else {_TENSOR: name}
     if isinstance(value, np.generic):
         value = value.item()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..tensor import Array, Tensor
 from .parameter import Parameter
 
@@ -75,7 +76,7 @@ def load(root: Module, given: Mapping[str, Any], strict: bool, assign: bool) -> 
             problems.append(
                 f"size mismatch for {name}: the state dict has shape {array.shape}, the model {tensor.shape}"
             )
-        if not tensor._data.flags.writeable:
+        if not backend.is_writeable(tensor._data):
             problems.append(f"{name} is read-only")
     if problems:
         raise ValueError(f"Error(s) in loading state_dict for {type(root).__name__}:\n\t" + "\n\t".join(problems))
@@ -100,7 +101,8 @@ def _places(root: Module) -> tuple[dict[str, Place], dict[str, Module]]:
 
 
 def _copy(place: Place, array: Array) -> None:
-    np.copyto(place.tensor._data, array, casting="unsafe")
+    to = place.tensor._data
+    np.copyto(to, backend.place(array, backend.device_of(to)), casting="unsafe")
     place.tensor._version[0] += 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..autograd import enable_grad
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
@@ -79,7 +80,7 @@ class Optimizer:
                 raise ValueError(f"{self._name}: parameter {index} was made by an operation; only leaves can change")
             if id(p) in used:
                 raise ValueError(f"{self._name}: parameter {index} appears twice")
-            if not p._data.flags.writeable:
+            if not backend.is_writeable(p._data):
                 raise ValueError(f"{self._name}: parameter {index} is read-only, or repeats elements; pass a clone()")
             used.add(id(p))
         group = {**self.defaults, **param_group, "params": params}
@@ -206,11 +207,11 @@ class Optimizer:
             return None
         if key in self._numbers:
             return int(float(value)) if key == "step" else float(value)
-        array = np.asarray(value._data if isinstance(value, Tensor) else value)
+        array = backend.asarray(value._data if isinstance(value, Tensor) else value)
         if array.shape != p.shape:
             raise ValueError(f"load_state_dict: {key} of parameter {number} has shape {array.shape}, wanted {p.shape}")
         out = np.empty_like(p._data)
-        out[...] = array
+        out[...] = backend.place(array, backend.device_of(out))
         return Tensor(out)
 
     # -- Hooks -----------------------------------------------------------------------------------------------
@@ -289,6 +290,8 @@ class Optimizer:
             state = self.state[p]
             if state.get(key) is None:
                 state[key] = Tensor(np.full_like(p._data, fill))
+            elif type(state[key]._data) is not type(p._data):  # the parameter has moved to another device since
+                state[key] = Tensor(backend.place(state[key]._data, backend.device_of(p._data)))
             arrays.append(state[key]._data)
         return arrays
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..creation import as_tensor
 from ..tensor import Tensor
 from ..utils.data import DataLoader, TensorDataset
@@ -178,7 +179,9 @@ def arrays_of(outputs: Any) -> Any:
     """The arrays of a tensor, or of several in a list or dictionary."""
     if isinstance(outputs, Mapping):
         return {name: arrays_of(each) for name, each in outputs.items()}
-    return [arrays_of(each) for each in outputs] if isinstance(outputs, list | tuple) else outputs._data
+    if isinstance(outputs, list | tuple):
+        return [arrays_of(each) for each in outputs]
+    return backend.to_host(outputs._data)
 
 
 def joined(batches: Sequence[Any]) -> Any:

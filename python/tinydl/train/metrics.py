@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..tensor import Array, Tensor
 
 __all__ = ["Accuracy", "MeanLoss", "Metric", "Scores", "spread"]
@@ -150,9 +151,9 @@ class Scores:
         """Count a batch: its mean loss, the model's outputs, and (targets,) or (targets, weights)."""
         self.loss.add(loss, len(wanted[0]))
         for metric in self.metrics:
-            metric.update(outputs._data, wanted[0]._data)
+            metric.update(*map(_on_host, (outputs, wanted[0])))
         for metric in self.weighted:
-            metric.update(outputs._data, *(tensor._data for tensor in wanted))
+            metric.update(*map(_on_host, (outputs, *wanted)))
 
     def logs(self) -> dict[str, float]:
         """All results by name; "weighted_" before that of a weighted metric whose name is taken."""
@@ -162,3 +163,7 @@ class Scores:
         for metric in self.weighted:
             logs[f"weighted_{metric.name}" if metric.name in logs else metric.name] = metric.result()
         return logs
+
+
+def _on_host(tensor: Tensor) -> Array:
+    return backend.to_host(tensor._data)

@@ -75,6 +75,9 @@ class Trainer:
         scores: Scores | None = None,
     ) -> None:
         backend.check_device(device)
+        self.device = device
+        if device is not None:
+            model.to(device=device)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
@@ -202,7 +205,7 @@ class Trainer:
 
     def train_step(self, batch: Any) -> int:
         """One step on a batch, which `scores` count; returns how many samples it has."""
-        inputs, *wanted = parts("fit", batch)
+        inputs, *wanted = self._placed(parts("fit", batch))
         self.optimizer.zero_grad()
         outputs = self.forward(inputs)
         loss = self.loss(outputs, *wanted)  # type: ignore[misc]
@@ -210,6 +213,16 @@ class Trainer:
         self.optimizer.step()
         self.scores.add(loss.item(), outputs, wanted)
         return samples(wanted[0])
+
+    def _placed(self, value: Any) -> Any:
+        """A batch with its tensors on the trainer's device."""
+        if self.device is None:
+            return value
+        if isinstance(value, Tensor):
+            return value.to(device=self.device)
+        if isinstance(value, Mapping):
+            return {name: self._placed(item) for name, item in value.items()}
+        return [self._placed(item) for item in value] if isinstance(value, list | tuple) else value
 
     # -- Using the model --------------------------------------------------------------------------------------
 
@@ -247,7 +260,7 @@ class Trainer:
 
     def test_step(self, batch: Any, scores: Scores) -> None:
         """Let scores count a batch, in the model's present mode."""
-        inputs, *wanted = parts("evaluate", batch)
+        inputs, *wanted = self._placed(parts("evaluate", batch))
         outputs = self.forward(inputs)
         scores.add(self.loss(outputs, *wanted).item(), outputs, wanted)  # type: ignore[misc]
 
@@ -267,7 +280,7 @@ class Trainer:
             for number, batch in enumerate(loader):
                 for hook in before:
                     hook(number, {})
-                outputs.append(arrays_of(self.model(inputs_of(batch))))
+                outputs.append(arrays_of(self.model(self._placed(inputs_of(batch)))))
                 for hook in after:
                     hook(number, {"outputs": outputs[-1]})
             if not outputs:

@@ -187,7 +187,7 @@ def _change(grads: list[Tensor], kernel: str, value: float, otherwise: Callable[
 
 
 def _replace(grad: Tensor, array: Array) -> None:
-    if grad._data.flags.writeable:
+    if backend.is_writeable(grad._data):
         grad._data[...] = array
     else:
         grad._data = array
