@@ -23,8 +23,8 @@ struct IndexKernels {
   void (*take_backward)(int64_t outer, int64_t size, int64_t count, int64_t inner, const T* dy, const int64_t* index,
                         T* y);
 
-  // The next two check the indices as they read them: false where one was out of range (and taken as 0). The axis has
-  // `size` > 0 places.
+  // The next two check the indices as they read them: false where one was out of range (and taken as 0); on a GPU true,
+  // where the kernel reports it. The axis has `size` > 0 places.
 
   // y[p] = x[p but index[p] along the axis]; the nest's operands are x (whose stride along the axis is 0), index, y
   bool (*gather)(const LoopNest& nest, int64_t size, int64_t axis_stride, const T* x, const int64_t* index, T* y);

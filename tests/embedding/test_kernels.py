@@ -1,5 +1,6 @@
 """The embedding kernels against NumPy loops in float64."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,16 +31,16 @@ def gradient(grad, index, rows, padding, by_frequency):
     shape=st.lists(st.sampled_from([0, 1, 2, 5, 9]), max_size=3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_forward_and_backward(dtype, rows, width, shape, seed):
+def test_forward_and_backward(kernels, dtype, rows, width, shape, seed):
     rng = np.random.default_rng(seed)
     weight, index = normal(rng, (rows, width), dtype), rng.integers(0, rows, shape)
     grad = normal(rng, (*index.shape, width), dtype)
     padding, by_frequency = int(rng.integers(-1, rows)), bool(rng.integers(2))
     expected, scale = gradient(grad, index, rows, padding, by_frequency)
     for _, view in layouts(weight):
-        assert _cpu.embedding(view, index).tobytes() == weight[index].tobytes()
+        assert kernels.embedding(view, index).tobytes() == weight[index].tobytes()
     for (_, view), (_, grad_view) in zip(layouts(index), layouts(grad), strict=False):
-        got = _cpu.embedding_backward(grad_view, view.astype(np.int32), rows, padding, by_frequency)
+        got = kernels.embedding_backward(grad_view, view.astype(np.int32), rows, padding, by_frequency)
         assert_close(got, expected, "embedding", length=index.size + 1, scale=scale)
 
 
@@ -58,22 +59,47 @@ def test_tiers_and_threads(isa, rng):
     assert not got[4].any()
 
 
-def test_wrong_calls():
+@pytest.mark.parametrize("width", [8, 13])
+def test_sums_are_added_in_order(kernels, width, rng):
+    index, grad = rng.integers(0, 50, 200), normal(rng, (200, width))
+    expected = np.zeros((50, width), np.float32)
+    for row, dy in zip(index, grad, strict=True):
+        expected[row] += dy
+    assert np.array_equal(kernels.embedding_backward(grad, index, 50, -1, False), expected)
+    expected[7] = 0
+    assert np.array_equal(kernels.embedding_backward(grad, index, 50, 7, False), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(("count", "width"), [(20, 16), (90, 16), (90, 5)])
+def test_halves_are_copied_whole_and_summed_as_float32(gpu_kernels, dtype, count, width, rng):
+    weight, grad = normal(rng, (11, width)).astype(dtype), normal(rng, (count, width)).astype(dtype)
+    index = rng.integers(0, 11, count)
+    assert gpu_kernels.embedding(weight, index).tobytes() == weight[index].tobytes()
+    for options in ((-1, False), (3, True)):
+        expected = gpu_kernels.embedding_backward(grad.astype(np.float32), index, 11, *options)
+        got = gpu_kernels.embedding_backward(grad, index, 11, *options)
+        assert got.tobytes() == expected.astype(dtype).tobytes()
+
+
+def test_wrong_calls(kernels):
     weight = np.ones((5, 3), np.float32)
     grad = np.ones((2, 3), np.float32)
     for bad in (5, -1, 2**63 - 1, -(2**63)):
         index = np.array([0, bad])
         with pytest.raises(IndexError, match=f"embedding: index {bad} is out of range for size 5"):
-            _cpu.embedding(weight, index)
+            kernels.embedding(weight, index)
+            kernels.embedding(weight, index[:1])  # where a GPU's report arrives after the call
         with pytest.raises(IndexError, match=f"index {bad} is out of range"):
-            _cpu.embedding_backward(grad, index, 5, -1, False)
+            kernels.embedding_backward(grad, index, 5, -1, False)
+            kernels.embedding(weight, index[:1])
     wrong = [
-        (ValueError, "num_embeddings", lambda: _cpu.embedding(weight[0], np.array([0]))),
-        (TypeError, "integer indices", lambda: _cpu.embedding(weight, np.array([0.0]))),
-        (TypeError, "float32 or float64", lambda: _cpu.embedding(weight.astype(np.int64), np.array([0]))),
-        (ValueError, "axes", lambda: _cpu.embedding_backward(grad[0], np.array([0, 1]), 5, -1, False)),
-        (ValueError, "padding 5", lambda: _cpu.embedding_backward(grad, np.array([0, 1]), 5, 5, False)),
-        (ValueError, "axis 0 is not 1", lambda: _cpu.embedding_backward(grad, np.array([0]), 5, -1, False)),
+        (ValueError, "num_embeddings", lambda: kernels.embedding(weight[0], np.array([0]))),
+        (TypeError, "integer indices", lambda: kernels.embedding(weight, np.array([0.0]))),
+        (TypeError, "wanted float32", lambda: kernels.embedding(weight.astype(np.int64), np.array([0]))),
+        (ValueError, "axes", lambda: kernels.embedding_backward(grad[0], np.array([0, 1]), 5, -1, False)),
+        (ValueError, "padding 5", lambda: kernels.embedding_backward(grad, np.array([0, 1]), 5, 5, False)),
+        (ValueError, "axis 0 is not 1", lambda: kernels.embedding_backward(grad, np.array([0]), 5, -1, False)),
     ]
     for error, message, call in wrong:
         with pytest.raises(error, match=message):

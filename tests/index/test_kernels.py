@@ -1,5 +1,6 @@
 """The index kernels against NumPy: copies are exact, sums within the table; hostile indices; threads and tiers."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from tests.support.compare import assert_close
 from tinydl import _cpu, backend
 
 SEEDS = st.integers(0, 2**32 - 1)
+HALVES = [np.float16, ml_dtypes.bfloat16]
 FAR = (2**63 - 1, -(2**63), 2**32, -1)
 
 
@@ -39,7 +41,7 @@ def added(x, index, src, axis):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(shape=shapes(max_elements=3000).filter(len), seed=SEEDS)
-def test_take_and_its_gradient(dtype, shape, seed):
+def test_take_and_its_gradient(kernels, dtype, shape, seed):
     rng, x, axis, index = drawn(seed, shape, dtype)
     grad = normal(rng, (*shape[:axis], index.size, *shape[axis + 1 :]), dtype)
     zeros = np.zeros(shape, np.float64)
@@ -47,15 +49,15 @@ def test_take_and_its_gradient(dtype, shape, seed):
     expected, scale = added(zeros, wide, grad, axis)
     signed = np.where(rng.random(index.size) < 0.5, index, index - shape[axis])
     for (_, view), (_, grad_view) in zip(layouts(x), layouts(grad), strict=True):
-        same(_cpu.take(view, index, axis, False), np.take(x, index, axis))
-        same(_cpu.take(view, signed, axis, True), np.take(x, index, axis))
-        got = _cpu.take_backward(grad_view, signed, axis, shape[axis], True)
+        same(kernels.take(view, index, axis, False), np.take(x, index, axis))
+        same(kernels.take(view, signed, axis, True), np.take(x, index, axis))
+        got = kernels.take_backward(grad_view, signed, axis, shape[axis], True)
         assert_close(got, expected, "index", length=index.size + 1, scale=scale)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(shape=shapes(max_elements=2000).filter(len), seed=SEEDS)
-def test_gather_and_scatter_add(dtype, shape, seed):
+def test_gather_and_scatter_add(kernels, dtype, shape, seed):
     rng, x, axis, _ = drawn(seed, shape, dtype)
     smaller = [int(rng.integers(0, n + 1)) for n in shape]
     smaller[axis] = int(rng.integers(0, 9)) if shape[axis] else 0
@@ -64,35 +66,35 @@ def test_gather_and_scatter_add(dtype, shape, seed):
     src = normal(rng, [n + 1 for n in smaller], dtype)
     expected, scale = added(x, index, src, axis)
     for (_, view), (_, places), (_, source) in zip(layouts(x), layouts(index), layouts(src), strict=True):
-        same(_cpu.gather(view, places, axis), np.take_along_axis(part, index, axis))
-        got = _cpu.scatter_add(view, places, source, axis)
+        same(kernels.gather(view, places, axis), np.take_along_axis(part, index, axis))
+        got = kernels.scatter_add(view, places, source, axis)
         assert_close(got, expected, "index", length=index.size + 1, scale=scale)
 
 
 @given(shape=shapes(max_elements=2000).filter(len), seed=SEEDS)
-def test_cat(shape, seed):
+def test_cat(kernels, shape, seed):
     rng, x, axis, _ = drawn(seed, shape)
     others = [normal(rng, (*shape[:axis], n, *shape[axis + 1 :])) for n in rng.integers(0, 20, 3)]
     for name, view in layouts(x):
         parts = (view, *[dict(layouts(a))[name] for a in others], view)
-        same(_cpu.cat(parts, axis), np.concatenate(parts, axis))
-        same(_cpu.cat(parts[1:], axis), np.concatenate(parts[1:], axis))
+        same(kernels.cat(parts, axis), np.concatenate(parts, axis))
+        same(kernels.cat(parts[1:], axis), np.concatenate(parts[1:], axis))
 
 
-def test_layouts_are_kept(rng):
+def test_layouts_are_kept(kernels, rng):
     x = normal(rng, (2, 3, 5, 7)).transpose(0, 3, 1, 2)  # channels-last
     for got in (
-        _cpu.cat((x, x[:, :2]), 1),
-        _cpu.take(x, np.arange(3), 1, False),
-        _cpu.pad(x, [0, 0, 1, 1], [0, 0, 2, 0], 0.0),
-        _cpu.masked_fill(x, x > 0, 1.0),
+        kernels.cat((x, x[:, :2]), 1),
+        kernels.take(x, np.arange(3), 1, False),
+        kernels.pad(x, [0, 0, 1, 1], [0, 0, 2, 0], 0.0),
+        kernels.masked_fill(x, x > 0, 1.0),
     ):
         assert got.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(shape=shapes(max_elements=2000).filter(len), seed=SEEDS)
-def test_pad(dtype, shape, seed):
+def test_pad(kernels, dtype, shape, seed):
     rng = np.random.default_rng(seed)
     x = normal(rng, shape, dtype)
     sides = [(int(a), int(b)) for a, b in rng.integers(-2, 4, (len(shape), 2)) * rng.integers(0, 2, (len(shape), 1))]
@@ -103,18 +105,18 @@ def test_pad(dtype, shape, seed):
     if 0 not in expected.shape and 0 not in kept.shape:
         expected[inner] = kept
     for _, view in layouts(x):
-        same(_cpu.pad(view, [a for a, _ in sides], [b for _, b in sides], 7.0), expected)
+        same(kernels.pad(view, [a for a, _ in sides], [b for _, b in sides], 7.0), expected)
 
 
 @given(shape=shapes(max_elements=2000), seed=SEEDS)
-def test_masked_fill(shape, seed):
+def test_masked_fill(kernels, shape, seed):
     rng = np.random.default_rng(seed)
     x = normal(rng, shape)
     mask = normal(rng, [1 if rng.random() < 0.3 else n for n in shape[int(rng.integers(len(shape) + 1)) :]]) < 0
     mask = np.asarray(mask)
     for (_, view), (_, hidden) in zip(layouts(x), layouts(np.broadcast_to(mask, shape)), strict=True):
-        same(_cpu.masked_fill(view, hidden, -np.inf), np.where(mask, np.float32(-np.inf), x))
-        same(_cpu.masked_fill(view, mask, -np.inf), np.where(mask, np.float32(-np.inf), x))
+        same(kernels.masked_fill(view, hidden, -np.inf), np.where(mask, np.float32(-np.inf), x))
+        same(kernels.masked_fill(view, mask, -np.inf), np.where(mask, np.float32(-np.inf), x))
 
 
 def large_calls(rng):
@@ -152,37 +154,84 @@ def test_bits_do_not_depend_on_threads_or_tiers(rng):
                         assert expected.setdefault(name, bits) == bits, (name, isa, threads)
 
 
-def test_tiers(isa, rng):
+def test_tiers(kernels, isa, rng):
     x, index = normal(rng, (7, 5, 33)), rng.integers(0, 7, 40)
     src = normal(rng, (40, 5, 33))
     wide = np.broadcast_to(index[:, None, None], src.shape)
-    same(_cpu.take(x, index, 0, False), x[index])
+    same(kernels.take(x, index, 0, False), x[index])
     expected, scale = added(np.zeros((7, 5, 33), np.float32), wide, src, 0)
-    assert_close(_cpu.take_backward(src, index, 0, 7, False), expected, "index", length=40, scale=scale)
+    assert_close(kernels.take_backward(src, index, 0, 7, False), expected, "index", length=40, scale=scale)
     expected, scale = added(x, wide, src, 0)
-    assert_close(_cpu.scatter_add(x, wide, src, 0), expected, "index", length=40, scale=scale)
-    same(_cpu.gather(x, wide, 0), np.take_along_axis(x, wide, 0))
-    same(_cpu.cat((x, src), 0), np.concatenate((x, src)))
-    same(_cpu.pad(x, [1, 0, 2], [0, 3, 1], 2.0), np.pad(x, ((1, 0), (0, 3), (2, 1)), constant_values=2))
-    same(_cpu.masked_fill(x, x > 0, 2.0), np.where(x > 0, np.float32(2), x))
+    assert_close(kernels.scatter_add(x, wide, src, 0), expected, "index", length=40, scale=scale)
+    same(kernels.gather(x, wide, 0), np.take_along_axis(x, wide, 0))
+    same(kernels.cat((x, src), 0), np.concatenate((x, src)))
+    same(kernels.pad(x, [1, 0, 2], [0, 3, 1], 2.0), np.pad(x, ((1, 0), (0, 3), (2, 1)), constant_values=2))
+    same(kernels.masked_fill(x, x > 0, 2.0), np.where(x > 0, np.float32(2), x))
+
+
+def in_order(x, index, src):
+    """scatter_add along axis 0 of two, in the order of src and in the precision of x."""
+    total = x.copy()
+    for k in range(len(index)):
+        for i in range(x.shape[1]):
+            total[index[k, i], i] += src[k, i]
+    return total
+
+
+@pytest.mark.parametrize(("size", "count"), [(3, 65), (300, 500), (70_000, 100), (5, 2500)])
+def test_sums_are_added_in_order(kernels, size, count, rng):
+    """Lists that take one tile or several, and one digit of the sort or three."""
+    index = rng.integers(0, size, count)
+    index[: count // 3] = size // 2  # which many share
+    for inner in (1, 8):
+        src, x = normal(rng, (count, inner)), normal(rng, (size, inner))
+        wide = np.repeat(index[:, None], inner, 1)
+        got = kernels.take_backward(src, index, 0, size, False)
+        assert np.array_equal(got, in_order(np.zeros_like(x), wide, src))
+        assert np.array_equal(kernels.scatter_add(x, wide, src, 0), in_order(x, wide, src))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", [(7, 64), (5, 3, 33)])
+def test_halves_are_copied_whole_and_summed_as_float32(gpu_kernels, dtype, shape, rng):
+    x, index = normal(rng, shape).astype(dtype), rng.integers(0, shape[0], 90)
+    src = normal(rng, (90, *shape[1:])).astype(dtype)
+    wide = np.broadcast_to(index.reshape(-1, *[1] * (len(shape) - 1)), src.shape)
+    same(gpu_kernels.take(x, index, 0, False), x[index])
+    same(gpu_kernels.gather(x, wide, 0), np.take_along_axis(x, wide, 0))
+    same(gpu_kernels.cat((x, src, x[:1]), 0), np.concatenate((x, src, x[:1])))
+    same(gpu_kernels.cat((x, x[..., :8]), -1 + len(shape)), np.concatenate((x, x[..., :8]), -1))
+    none = [0] * (len(shape) - 1)
+    for sides in ((1, 2), (8, 0), (-8, 16)):
+        got = gpu_kernels.pad(x, [*none, sides[0]], [*none, sides[1]], 2.0)
+        same(got, gpu_kernels.pad(x.astype(np.float32), [*none, sides[0]], [*none, sides[1]], 2.0).astype(dtype))
+    same(gpu_kernels.masked_fill(x, x > 0, -np.inf), np.where(x > 0, dtype(-np.inf), x))
+    for count in (9, 90):
+        part, grad, at = wide[:count], src[:count], index[:count]
+        expected = gpu_kernels.take_backward(grad.astype(np.float32), at, 0, shape[0], False)
+        same(gpu_kernels.take_backward(grad, at, 0, shape[0], False), expected.astype(dtype))
+        expected = gpu_kernels.scatter_add(x.astype(np.float32), part, grad.astype(np.float32), 0)
+        same(gpu_kernels.scatter_add(x, part, grad, 0), expected.astype(dtype))
 
 
 @pytest.mark.parametrize("bad", [5, *FAR])
-def test_indices_out_of_range(bad):
+def test_indices_out_of_range(kernels, bad):
     x, index = np.ones((5, 3), np.float32), np.array([0, 4, bad])
     square = np.array([[0, 4, 0], [0, 0, bad]])
     for call in (
-        lambda: _cpu.take(x, index, 0, False),
-        lambda: _cpu.take_backward(np.ones((3, 3), np.float32), index, 0, 5, False),
-        lambda: _cpu.gather(x, square, 0),
-        lambda: _cpu.scatter_add(x, square, x, 0),
+        lambda: kernels.take(x, index, 0, False),
+        lambda: kernels.take_backward(np.ones((3, 3), np.float32), index, 0, 5, False),
+        lambda: kernels.gather(x, square, 0),
+        lambda: kernels.scatter_add(x, square, x, 0),
     ):
         with pytest.raises(IndexError, match=f"index {bad} is out of range for size 5"):
             call()
+            kernels.take(x, index[:1], 0, False)  # where a GPU's report arrives after the call
     with pytest.raises(IndexError, match="index -6 is out of range for size 5"):
-        _cpu.take(x, np.array([-6]), 0, True)
+        kernels.take(x, np.array([-6]), 0, True)
+        kernels.take(x, index[:1], 0, False)
     with pytest.raises(IndexError, match="size 0"):
-        _cpu.take(x[:0], np.array([0]), 0, True)
+        kernels.take(x[:0], np.array([0]), 0, True)
     assert x.tolist() == [[1.0] * 3] * 5
 
 
@@ -202,38 +251,47 @@ def test_the_first_index_out_of_range_is_named(axis, isa):
             call()
 
 
-def test_indices_of_every_kind(rng):
+def test_indices_of_every_kind(kernels, rng):
     x = normal(rng, (5, 3))
-    for dtype in (np.int8, np.uint8, np.int32, np.int64, np.uint64, np.longlong, ">i8"):
-        assert np.array_equal(_cpu.take(x, np.array([4, 0, 2], dtype), 0, False), x[[4, 0, 2]])
+    for dtype in (np.int8, np.uint8, np.int32, np.int64, np.uint64, np.longlong):
+        assert np.array_equal(kernels.take(x, np.array([4, 0, 2], dtype), 0, False), x[[4, 0, 2]])
+
+
+def test_too_much_memory():
+    with pytest.raises(MemoryError, match="alloc"):
+        _cpu.pad(np.ones((2, 3), np.float32), [2**61, 0], [0, 0], 0.0)
+
+
+def test_indices_of_foreign_bytes_or_alignment(rng):
+    x = normal(rng, (5, 3))
+    assert np.array_equal(_cpu.take(x, np.array([4, 0, 2], ">i8"), 0, False), x[[4, 0, 2]])
     packed = np.zeros(3, np.dtype([("a", "u1"), ("b", "<i8")]))["b"]
     assert np.array_equal(_cpu.take(x, packed, 0, False), x[[0, 0, 0]])
 
 
-def test_wrong_calls():
+def test_wrong_calls(kernels):
     x = np.ones((2, 3), np.float32)
     one = np.zeros((1, 1), np.int64)
     wrong = [
-        (TypeError, "integer indices", lambda: _cpu.take(x, np.array([0.5]), 0, False)),
-        (TypeError, "float32 or float64", lambda: _cpu.take(x.astype(np.int32), np.array([0]), 0, False)),
-        (ValueError, "axis 2 is out of range", lambda: _cpu.take(x, np.array([0]), 2, False)),
-        (ValueError, "axis -1 is out of range", lambda: _cpu.gather(x, one, -1)),
-        (ValueError, "got 2 indices", lambda: _cpu.take_backward(x, np.array([0, 1]), 1, 5, False)),
-        (ValueError, "index of 1 axes", lambda: _cpu.gather(x, np.zeros(1, np.int64), 0)),
-        (ValueError, "larger than", lambda: _cpu.gather(x, np.zeros((1, 4), np.int64), 0)),
-        (ValueError, "larger than the source", lambda: _cpu.scatter_add(x, np.zeros((2, 3), np.int64), x[:1], 0)),
-        (TypeError, "wanted one", lambda: _cpu.scatter_add(x, one, x.astype(np.float64), 0)),
-        (TypeError, "something else than arrays", lambda: _cpu.cat((x, [1.0]), 0)),
-        (ValueError, "no tensors", lambda: _cpu.cat((), 0)),
-        (ValueError, "may differ only along axis 0", lambda: _cpu.cat((x, x[:, :2]), 0)),
-        (ValueError, "may differ only", lambda: _cpu.cat((x, x[0]), 0)),
-        (TypeError, "wanted one", lambda: _cpu.cat((x, x.astype(np.float64)), 0)),
-        (ValueError, "paddings -2 and -1 of axis 0", lambda: _cpu.pad(x, [-2, 0], [-1, 0], 0.0)),
-        (ValueError, "out of range for shape", lambda: _cpu.pad(x, [2**63 - 1, 0], [0, 0], 0.0)),
-        (MemoryError, "alloc", lambda: _cpu.pad(x, [2**61, 0], [0, 0], 0.0)),
-        (ValueError, "got 1 and 2 paddings", lambda: _cpu.pad(x, [1], [0, 0], 0.0)),
-        (TypeError, "bool", lambda: _cpu.masked_fill(x, one, 0.0)),
-        (ValueError, "do not broadcast", lambda: _cpu.masked_fill(x, np.ones(2, bool), 0.0)),
+        (TypeError, "integer indices", lambda: kernels.take(x, np.array([0.5]), 0, False)),
+        (TypeError, "wanted float32", lambda: kernels.take(x.astype(np.int32), np.array([0]), 0, False)),
+        (ValueError, "axis 2 is out of range", lambda: kernels.take(x, np.array([0]), 2, False)),
+        (ValueError, "axis -1 is out of range", lambda: kernels.gather(x, one, -1)),
+        (ValueError, "got 2 indices", lambda: kernels.take_backward(x, np.array([0, 1]), 1, 5, False)),
+        (ValueError, "index of 1 axes", lambda: kernels.gather(x, np.zeros(1, np.int64), 0)),
+        (ValueError, "larger than", lambda: kernels.gather(x, np.zeros((1, 4), np.int64), 0)),
+        (ValueError, "larger than the source", lambda: kernels.scatter_add(x, np.zeros((2, 3), np.int64), x[:1], 0)),
+        (TypeError, "wanted one", lambda: kernels.scatter_add(x, one, x.astype(np.float64), 0)),
+        (TypeError, "something else than arrays", lambda: kernels.cat((x, [1.0]), 0)),
+        (ValueError, "no tensors", lambda: kernels.cat((), 0)),
+        (ValueError, "may differ only along axis 0", lambda: kernels.cat((x, x[:, :2]), 0)),
+        (ValueError, "may differ only", lambda: kernels.cat((x, x[0]), 0)),
+        (TypeError, "wanted one", lambda: kernels.cat((x, x.astype(np.float64)), 0)),
+        (ValueError, "paddings -2 and -1 of axis 0", lambda: kernels.pad(x, [-2, 0], [-1, 0], 0.0)),
+        (ValueError, "out of range for shape", lambda: kernels.pad(x, [2**63 - 1, 0], [0, 0], 0.0)),
+        (ValueError, "got 1 and 2 paddings", lambda: kernels.pad(x, [1], [0, 0], 0.0)),
+        (TypeError, "bool", lambda: kernels.masked_fill(x, one, 0.0)),
+        (ValueError, "do not broadcast", lambda: kernels.masked_fill(x, np.ones(2, bool), 0.0)),
     ]
     for error, message, call in wrong:
         with pytest.raises(error, match=message):

@@ -38,6 +38,7 @@ inline void __syncthreads(const char* file = __builtin_FILE(), int line = __buil
 }
 inline void __syncwarp(unsigned mask = 0xffffffffu) { tinydl::emulation::exchange(mask, nullptr, 0); }
 inline void __threadfence() {}
+inline void __threadfence_system() {}
 
 // -- Warp shuffles and votes: every lane lays out its value, and reads that of another.
 
@@ -66,6 +67,15 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = warpSize) {
   return values->template read<T>(from < (lane & ~(width - 1)) ? lane : from);
 }
 
+// The lanes whose value has the bits of this lane's.
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value) {
+  const auto* values = tinydl::emulation::exchange(mask, &value, sizeof value);
+  unsigned same = 0;
+  for (int lane = 0; lane < warpSize; ++lane)
+    if (mask >> lane & 1 && values->template read<T>(lane) == value) same |= 1u << lane;
+  return same;
+}
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
   const auto* values = tinydl::emulation::exchange(mask, &predicate, sizeof predicate);
   unsigned votes = 0;
@@ -109,5 +119,10 @@ inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigne
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32); }
+// Products and sums that are never fused.
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
