@@ -1,4 +1,4 @@
-// Random numbers that depend on (seed, offset, position) alone: not on tier, threads or how a draw is split.
+// Random numbers that depend on (seed, offset, position) alone: not on device, tier, threads or how a draw is split.
 //
 // Word i of a draw is word i % 4 of Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
 // 1, 2, 3") with the 64-bit key `seed` and the 128-bit counter offset + i / 4 (modulo 2^64; the upper half is
@@ -20,7 +20,8 @@ struct RandomKernels {
   void (*uniform)(Stream, int64_t count, float low, float high, float last, float* y);
 
   // y[i] = mean + std z_i, with (z_i, z_i+1) = sqrt(-2 ln a) (cos 2 pi b, sin 2 pi b) for even i (Box and
-  // Muller 1958), a = (word i + 1) / 2^32, b = (word i+1) / 2^32; in double, rounded once.
+  // Muller 1958), a = (word i + 1) / 2^32, b = (word i+1) / 2^32; in double, by correctly rounded operations,
+  // rounded once.
   void (*normal)(Stream, int64_t count, double mean, double std, float* y);
 
   // mask[i] = u_i >= p;  y[i] = mask[i] ? x[i] / (1 - p) : 0

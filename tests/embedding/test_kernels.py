@@ -89,10 +89,8 @@ def test_wrong_calls(kernels):
         index = np.array([0, bad])
         with pytest.raises(IndexError, match=f"embedding: index {bad} is out of range for size 5"):
             kernels.embedding(weight, index)
-            kernels.embedding(weight, index[:1])  # where a GPU's report arrives after the call
         with pytest.raises(IndexError, match=f"index {bad} is out of range"):
             kernels.embedding_backward(grad, index, 5, -1, False)
-            kernels.embedding(weight, index[:1])
     wrong = [
         (ValueError, "num_embeddings", lambda: kernels.embedding(weight[0], np.array([0]))),
         (TypeError, "integer indices", lambda: kernels.embedding(weight, np.array([0.0]))),

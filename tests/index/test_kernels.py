@@ -226,10 +226,8 @@ def test_indices_out_of_range(kernels, bad):
     ):
         with pytest.raises(IndexError, match=f"index {bad} is out of range for size 5"):
             call()
-            kernels.take(x, index[:1], 0, False)  # where a GPU's report arrives after the call
     with pytest.raises(IndexError, match="index -6 is out of range for size 5"):
         kernels.take(x, np.array([-6]), 0, True)
-        kernels.take(x, index[:1], 0, False)
     with pytest.raises(IndexError, match="size 0"):
         kernels.take(x[:0], np.array([0]), 0, True)
     assert x.tolist() == [[1.0] * 3] * 5

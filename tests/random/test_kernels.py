@@ -1,5 +1,6 @@
 """Philox, the uniform and normal numbers made of it, and dropout: bits, positions, distributions."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from tests.support.compare import assert_close
 from tinydl import _cpu, backend
 
 FLOATS = [np.float32, np.float64]
+HALVES = [np.float16, ml_dtypes.bfloat16]
 UINT64 = st.integers(0, 2**64 - 1)
 
 
@@ -40,16 +42,16 @@ def test_the_oracle_gives_the_published_vectors(counter, key, expected):
 
 
 @given(seed=UINT64, offset=UINT64, count=st.integers(0, 70))
-def test_uniform_is_philox(seed, offset, count):
-    got = _cpu.uniform(count, 0.0, 1.0, seed, offset)
+def test_uniform_is_philox(kernels, seed, offset, count):
+    got = kernels.uniform(count, 0.0, 1.0, seed, offset)
     assert got.dtype == np.float32
     assert np.array_equal(got.astype(np.float64), fractions(count, seed, offset))
 
 
 @pytest.mark.parametrize("offset", [0, 2**32 - 3, 2**64 - 5])
-def test_counters_carry_on_every_tier(isa, offset):
+def test_counters_carry_on_every_tier(kernels, isa, offset):
     seed = 0x0123456789ABCDEF
-    got = _cpu.uniform(3001, 0.0, 1.0, seed, offset)
+    got = kernels.uniform(3001, 0.0, 1.0, seed, offset)
     assert np.array_equal(got.astype(np.float64), fractions(3001, seed, offset))
 
 
@@ -83,14 +85,25 @@ def test_an_element_depends_on_its_position_alone(name, first, count):
     assert np.array_equal(draw(first + count, 5), whole[: first + count])
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 8, 9, 1025, 3001])
+def test_a_gpu_draws_the_bits_of_the_cpu(gpu_kernels, count):
+    same = lambda a, b: a.tobytes() == b.tobytes()  # noqa: E731
+    assert same(gpu_kernels.uniform(count, -1.0, 2.0, 99, 17), _cpu.uniform(count, -1.0, 2.0, 99, 17))
+    assert same(gpu_kernels.normal(count, 1.0, 3.0, 99, 17), _cpu.normal(count, 1.0, 3.0, 99, 17))
+    x = np.arange(count, dtype=np.float32)
+    for view in (x, x[1:]):  # in packs, and one by one
+        for got, expected in zip(gpu_kernels.dropout(view, 0.4, 99, 17), _cpu.dropout(view, 0.4, 99, 17), strict=True):
+            assert same(got, expected)
+
+
 # -- Uniform -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.5, 2.25), (1e6, 1e6 + 1), (-1e30, 1e30), (0.1, 0.3)])
-def test_uniform_range(isa, low, high):
+def test_uniform_range(kernels, isa, low, high):
     u = fractions(2000, 7, 3)
     low32, high32 = np.float64(np.float32(low)), np.float64(np.float32(high))
-    got = _cpu.uniform(2000, low, high, 7, 3)
+    got = kernels.uniform(2000, low, high, 7, 3)
     assert_close(got, low32 + u * (high32 - low32), "random", scale=max(abs(low32), abs(high32)))
     assert got.min() >= np.float32(low)
     assert got.max() < np.float32(high)
@@ -104,8 +117,8 @@ def test_uniform_never_rounds_up_to_high(isa):
     assert set(np.unique(wide)) == {2.0**24, 2.0**24 + 2}
 
 
-def test_uniform_of_an_empty_range_is_its_bound():
-    assert np.all(_cpu.uniform(33, 0.7, 0.7, 0, 0) == np.float32(0.7))
+def test_uniform_of_an_empty_range_is_its_bound(kernels):
+    assert np.all(kernels.uniform(33, 0.7, 0.7, 0, 0) == np.float32(0.7))
 
 
 def test_uniform_statistics():
@@ -138,12 +151,12 @@ def test_streams_of_different_seeds_are_unrelated():
 
 
 @pytest.mark.parametrize("count", [*SIZES, 2001])
-def test_normal_is_box_muller(isa, count):
+def test_normal_is_box_muller(kernels, isa, count):
     pairs = np.array(words(count + count % 2, 11, 4), np.float64).reshape(-1, 2)
     radius = np.sqrt(-2 * np.log((pairs[:, 0] + 1) / 2**32))
     angle = 2 * np.pi * pairs[:, 1] / 2**32
     z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).ravel()[:count]
-    assert_close(_cpu.normal(count, 0.5, 2.0, 11, 4), 0.5 + 2 * z, "random", scale=0.5 + 2 * np.abs(z))
+    assert_close(kernels.normal(count, 0.5, 2.0, 11, 4), 0.5 + 2 * z, "random", scale=0.5 + 2 * np.abs(z))
 
 
 def test_normal_statistics():
@@ -157,8 +170,8 @@ def test_normal_statistics():
         assert abs(np.mean(np.abs(z) < k) - p) < 4 * np.sqrt(p * (1 - p) / n)
 
 
-def test_normal_without_spread_is_the_mean():
-    assert np.all(_cpu.normal(33, 0.7, 0.0, 0, 0) == np.float32(0.7))
+def test_normal_without_spread_is_the_mean(kernels):
+    assert np.all(kernels.normal(33, 0.7, 0.0, 0, 0) == np.float32(0.7))
 
 
 # -- Dropout -------------------------------------------------------------------------------------------------
@@ -172,11 +185,11 @@ def in_memory(array):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_dropout_keeps_what_the_uniform_numbers_say(isa, dtype, p, rng):
+def test_dropout_keeps_what_the_uniform_numbers_say(kernels, isa, dtype, p, rng):
     x = normal(rng, (3, 5, 7, 17), dtype)
-    kept = _cpu.uniform(x.size, 0.0, 1.0, 3, 8) >= p
+    kept = kernels.uniform(x.size, 0.0, 1.0, 3, 8) >= p
     for name, view in layouts(x):
-        y, mask = _cpu.dropout(view, p, 3, 8)
+        y, mask = kernels.dropout(view, p, 3, 8)
         assert (y.dtype, mask.dtype, mask.shape) == (x.dtype, np.uint8, x.shape)
         if name in ("row-major", "channels-last"):
             assert y.strides == view.strides
@@ -201,14 +214,27 @@ def test_dropout_of_more_than_the_caches_hold(isa, dtype, rng):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(shape=shapes(), seed=UINT64, p=st.floats(0, 1))
-def test_dropout_gradient(dtype, shape, seed, p):
+def test_dropout_gradient(kernels, dtype, shape, seed, p):
     rng = np.random.default_rng(seed)
     x, grad = normal(rng, shape, dtype), normal(rng, shape, dtype)
-    _, mask = _cpu.dropout(x, p, seed, 0)
+    _, mask = kernels.dropout(x, p, seed, 0)
     scale = 1 / (1 - p) if p < 1 else 0.0
     expected = grad.astype(np.float64) * mask * scale
     for (_, g), (_, m) in zip(layouts(grad), reversed(list(layouts(mask))), strict=True):
-        assert_close(_cpu.dropout_backward(g, m, p), expected, "random")
+        assert_close(kernels.dropout_backward(g, m, p), expected, "random")
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("count", [64, 77])
+def test_dropout_of_halves_is_that_of_float32_rounded_once(gpu_kernels, dtype, count, rng):
+    x = normal(rng, (3, count)).astype(dtype)
+    for view in (x, x.reshape(-1)[1:]):
+        y, mask = gpu_kernels.dropout(view, 0.3, 3, 8)
+        expected, expected_mask = gpu_kernels.dropout(view.astype(np.float32), 0.3, 3, 8)
+        assert y.tobytes() == expected.astype(dtype).tobytes()
+        assert np.array_equal(mask, expected_mask)
+        expected = gpu_kernels.dropout_backward(view.astype(np.float32), mask, 0.3)
+        assert gpu_kernels.dropout_backward(view, mask, 0.3).tobytes() == expected.astype(dtype).tobytes()
 
 
 @pytest.mark.parametrize("p", [0.001, 0.2, 0.5, 0.77])
@@ -218,40 +244,40 @@ def test_dropout_rate(p):
     assert abs(mask.mean() - (1 - p)) < 4 * np.sqrt(p * (1 - p) / n)
 
 
-def test_dropped_infinities_become_zero(isa):
+def test_dropped_infinities_become_zero(kernels, isa):
     x = np.array([np.nan, np.inf, -np.inf] * 100, np.float32)
-    y, mask = _cpu.dropout(x, 0.5, 0, 0)
+    y, mask = kernels.dropout(x, 0.5, 0, 0)
     assert np.array_equal(y, np.where(mask, x, np.float32(0)), equal_nan=True)
     assert 0 < mask.sum() < mask.size
 
 
-def test_broadcast_and_empty_arrays():
-    y, mask = _cpu.dropout(np.broadcast_to(np.float32(1), (5, 7)), 0.5, 0, 0)
+def test_broadcast_and_empty_arrays(kernels):
+    y, mask = kernels.dropout(np.broadcast_to(np.float32(1), (5, 7)), 0.5, 0, 0)
     assert np.array_equal(y, 2 * mask.astype(np.float32))
-    assert _cpu.dropout(np.zeros((0, 3), np.float32), 0.5, 0, 0)[1].shape == (0, 3)
-    assert _cpu.uniform(0, 0.0, 1.0, 0, 0).shape == (0,)
+    assert kernels.dropout(np.zeros((0, 3), np.float32), 0.5, 0, 0)[1].shape == (0, 3)
+    assert kernels.uniform(0, 0.0, 1.0, 0, 0).shape == (0,)
 
 
-def test_wrong_calls():
+def test_wrong_calls(kernels):
     x, mask = np.ones((2, 3), np.float32), np.ones((2, 3), np.uint8)
     for p in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match=r"dropout: got p = .*, wanted a probability from 0 to 1"):
-            _cpu.dropout(x, p, 0, 0)
+            kernels.dropout(x, p, 0, 0)
         with pytest.raises(ValueError, match="dropout_backward: got p = "):
-            _cpu.dropout_backward(x, mask, p)
-    with pytest.raises(TypeError, match="dropout: got dtype int64, wanted float32 or float64"):
-        _cpu.dropout(np.arange(3), 0.5, 0, 0)
+            kernels.dropout_backward(x, mask, p)
+    with pytest.raises(TypeError, match="dropout: got dtype int64, wanted float32"):
+        kernels.dropout(np.arange(3), 0.5, 0, 0)
     with pytest.raises(TypeError, match="dropout_backward: got dtype float32, wanted uint8 for the mask"):
-        _cpu.dropout_backward(x, x, 0.5)
+        kernels.dropout_backward(x, x, 0.5)
     with pytest.raises(ValueError, match=r"dropout_backward: grad has shape \(2, 3\), mask \(2, 2\)"):
-        _cpu.dropout_backward(x, mask[:, :2], 0.5)
+        kernels.dropout_backward(x, mask[:, :2], 0.5)
     with pytest.raises(ValueError, match="uniform: got a count of -1, wanted at least 0"):
-        _cpu.uniform(-1, 0.0, 1.0, 0, 0)
+        kernels.uniform(-1, 0.0, 1.0, 0, 0)
     for low, high in ((1.0, 0.0), (0.0, np.inf), (np.nan, 1.0), (-3e38, 3e38)):
         with pytest.raises(ValueError, match="uniform: got the range"):
-            _cpu.uniform(1, low, high, 0, 0)
+            kernels.uniform(1, low, high, 0, 0)
     for mean, std in ((0.0, -1.0), (np.inf, 1.0), (0.0, np.nan)):
         with pytest.raises(ValueError, match="normal: got mean"):
-            _cpu.normal(1, mean, std, 0, 0)
+            kernels.normal(1, mean, std, 0, 0)
     with pytest.raises(TypeError, match="incompatible function arguments"):
-        _cpu.uniform(1, 0.0, 1.0, 2**64, 0)
+        kernels.uniform(1, 0.0, 1.0, 2**64, 0)
