@@ -1,4 +1,4 @@
-// One optimiser step over all parameters at once, in place. Denormals are treated as zero.
+// One optimiser step over all parameters at once, in place. The CPU treats denormals as zero.
 //
 // The parameters are a table of segments on one line of elements, which the threads share in blocks: many
 // small arrays cost no more than one large one. p, g and the state are dense arrays of one layout.
@@ -108,7 +108,7 @@ struct OptimizerKernels {
   // g = 0 where the step shrank;  p = p - sign(g) step;  prev = g                            (States: prev, step.)
   Step<RpropOptions> rprop;
 
-  // The sum of |g|, its Euclidean norm, or its maximum, over all segments; NaN if there is one.
+  // The sum of |g|, its Euclidean norm, or its maximum, over all segments; NaN if there is one. Waits for a GPU.
   double (*norm)(const Segment<T>* segments, int64_t count, Norm);
   void (*scale)(const Segment<T>* segments, int64_t count, double factor);  // p = factor p
   void (*clamp)(const Segment<T>* segments, int64_t count, double limit);   // p in [-limit, limit]; NaN stays

@@ -18,29 +18,29 @@ def flat(arrays):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", NORMS)
-def test_norms(isa, name, dtype, rng):
+def test_norms(kernels, isa, name, dtype, rng):
     arrays = [normal(rng, shape, dtype) for shape in SHAPES]
     expected = np.linalg.norm(flat(arrays), NORMS[name])
-    assert_close(np.float64(_cpu.total_norm(arrays, name)), expected, "optimizer", dtype=dtype)
+    assert_close(np.float64(kernels.total_norm(arrays, name)), expected, "optimizer", dtype=dtype)
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_norms_of_every_layout(name, rng):
+def test_norms_of_every_layout(kernels, name, rng):
     array = normal(rng, (3, 5, 7, 2))
     expected = np.linalg.norm(flat([array, array]), NORMS[name])
     for _, view in [*layouts(array), ("broadcast", np.broadcast_to(array, array.shape))]:
-        got = np.float64(_cpu.total_norm([array, view], name))
+        got = np.float64(kernels.total_norm([array, view], name))
         assert_close(got, expected, "optimizer", dtype=np.float32)
 
 
 @pytest.mark.parametrize("name", NORMS)
 @pytest.mark.parametrize("at", [0, 5, 8191, 8192, 19_999])
-def test_one_special_number_decides(isa, name, at):
+def test_one_special_number_decides(kernels, isa, name, at):
     array = np.ones(20_000, np.float32)
     for special in (np.nan, np.inf, -np.inf):
         array[at] = special
-        assert np.isnan(special) == np.isnan(_cpu.total_norm([array], name))
-        assert np.isfinite(special) == np.isfinite(_cpu.total_norm([array], name))
+        assert np.isnan(special) == np.isnan(kernels.total_norm([array], name))
+        assert np.isfinite(special) == np.isfinite(kernels.total_norm([array], name))
 
 
 @pytest.mark.parametrize("name", NORMS)
@@ -54,31 +54,31 @@ def test_norms_have_the_same_bits_for_any_number_of_threads(isa, name, rng):
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_nothing_has_a_norm_of_zero(name):
-    assert _cpu.total_norm([], name) == 0
-    assert _cpu.total_norm([np.zeros((0, 3), np.float32)], name) == 0
+def test_nothing_has_a_norm_of_zero(kernels, name):
+    assert kernels.total_norm([], name) == 0
+    assert kernels.total_norm([np.zeros((0, 3), np.float32)], name) == 0
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_scale_and_clamp(isa, dtype, rng):
+def test_scale_and_clamp(kernels, isa, dtype, rng):
     arrays = [normal(rng, shape, dtype) for shape in SHAPES]
     arrays[4][[7, 9]] = np.nan, -np.inf
     scaled, clamped = [a.copy() for a in arrays], [a.copy() for a in arrays]
-    _cpu.scale_all(scaled, 0.3)
-    _cpu.clamp_all(clamped, 0.5)
+    kernels.scale_all(scaled, 0.3)
+    kernels.clamp_all(clamped, 0.5)
     for a, b, c in zip(arrays, scaled, clamped, strict=True):
         assert np.array_equal(b, a * dtype(0.3), equal_nan=True)
         assert np.array_equal(c, np.clip(a, -0.5, 0.5), equal_nan=True)
 
 
-def test_dense_layouts_are_changed_in_place(rng):
+def test_dense_layouts_are_changed_in_place(kernels, rng):
     for name, view in layouts(normal(rng, (3, 5, 7, 2))):
         expected = view * np.float32(0.5)
         if name in ("strided", "reversed"):
             with pytest.raises(ValueError, match=r"scale_all: arrays\[0\] is not dense"):
-                _cpu.scale_all([view], 0.5)
+                kernels.scale_all([view], 0.5)
             continue
-        _cpu.scale_all([view], 0.5)
+        kernels.scale_all([view], 0.5)
         assert np.array_equal(view, expected)
 
 
@@ -88,7 +88,7 @@ def test_wrong_calls():
         _cpu.total_norm([one], "largest")
     with pytest.raises(TypeError, match="total_norm: "):
         _cpu.total_norm([one, np.ones(3)], "sum")
-    with pytest.raises(TypeError, match="total_norm: got dtype int64, wanted float32 or float64"):
+    with pytest.raises(TypeError, match="total_norm: got dtype int64, wanted float32"):
         _cpu.total_norm([np.ones(3, np.int64)], "sum")
     with pytest.raises(TypeError, match=r"clamp_all: arrays\[0\] is a list, wanted an array"):
         _cpu.clamp_all([[1.0]], 1.0)

@@ -2,6 +2,7 @@
 
 import platform
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from tests.support.compare import assert_close
 from tinydl import _cpu, backend
 
 FLOATS = [np.float32, np.float64]
+HALF_SHAPES = [(3, 64), (5,), (), (2, 0), (33, 17)]
 SHAPES = [(3, 5, 7, 2), (1,), (), (0, 4), (20_011,), (33, 17), (15,)]
 OPTIONS = {
     "sgd": [
@@ -48,13 +50,13 @@ IDS = [f"{name}-{'-'.join(options) or 'plain'}" for name, options in CASES]
 each_case = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 
 
-def stepper(name, params, **options):
-    return reference.Stepper(_cpu, name, params, **options)
+def stepper(kernels, name, params, **options):
+    return reference.Stepper(kernels, name, params, **options)
 
 
-def run(name, options, params, draw_grads, steps=5):
+def run(kernels, name, options, params, draw_grads, steps=5):
     """Steps both, and compares the parameters after each, and the states at the end."""
-    ours = stepper(name, params, **options)
+    ours = stepper(kernels, name, params, **options)
     theirs = [reference.RULES[name](p, **options) for p in params]
     travelled = [np.abs(p.astype(np.float64)) for p in params]
     for _ in range(steps):
@@ -74,27 +76,27 @@ def run(name, options, params, draw_grads, steps=5):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @each_case
-def test_steps_follow_the_equations(isa, name, options, dtype, rng):
+def test_steps_follow_the_equations(kernels, isa, name, options, dtype, rng):
     params = [normal(rng, shape, dtype) for shape in SHAPES]
-    run(name, options, params, lambda: [normal(rng, shape, dtype) for shape in SHAPES])
+    run(kernels, name, options, params, lambda: [normal(rng, shape, dtype) for shape in SHAPES])
 
 
 @each_case
 @given(drawn=st.lists(shapes(max_dims=3, max_elements=500), max_size=6), seed=st.integers(0, 2**32 - 1))
-def test_any_list_of_shapes(name, options, drawn, seed):
+def test_any_list_of_shapes(kernels, name, options, drawn, seed):
     rng = np.random.default_rng(seed)
     params = [normal(rng, shape) for shape in drawn]
-    run(name, options, params, lambda: [normal(rng, shape) for shape in drawn], steps=2)
+    run(kernels, name, options, params, lambda: [normal(rng, shape) for shape in drawn], steps=2)
 
 
 @each_case
-def test_layouts_of_parameters_and_gradients(name, options, rng):
+def test_layouts_of_parameters_and_gradients(kernels, name, options, rng):
     dense = [view for name, view in layouts(normal(rng, (3, 5, 7, 2))) if name not in ("strided", "reversed")]
     for param in dense:
         grads = [grad for _, grad in layouts(normal(rng, param.shape))]
         grads.append(np.broadcast_to(normal(rng, (7, 1)), param.shape))
         for grad in grads:
-            ours = run(name, options, [param], lambda grad=grad: [grad], steps=2)
+            ours = run(kernels, name, options, [param], lambda grad=grad: [grad], steps=2)
             assert ours.params[0].strides == param.strides
 
 
@@ -105,13 +107,13 @@ def test_bits_depend_on_neither_threads_nor_neighbours(isa, name, options, rng):
     results = set()
     for threads in (1, 2, 3, 5):
         with backend.use_threads(threads):
-            ours = stepper(name, params, **options)
+            ours = stepper(_cpu, name, params, **options)
             for _ in range(3):
                 ours.step(grads)
             results.add(b"".join(p.tobytes() for p in ours.params))
     alone = []
     for p, g in zip(params, grads, strict=True):
-        ours = stepper(name, [p], **options)
+        ours = stepper(_cpu, name, [p], **options)
         for _ in range(3):
             ours.step([g])
         alone.append(ours.params[0].tobytes())
@@ -119,12 +121,12 @@ def test_bits_depend_on_neither_threads_nor_neighbours(isa, name, options, rng):
 
 
 @each_case
-def test_an_element_does_not_depend_on_its_position(isa, name, options, rng):
+def test_an_element_does_not_depend_on_its_position(kernels, isa, name, options, rng):
     p, g = normal(rng, (1000,)), normal(rng, (1000,))
-    whole = stepper(name, [p], **options)
+    whole = stepper(kernels, name, [p], **options)
     whole.step([g])
     for first in (1, 3, 17):
-        part = stepper(name, [p[first:]], **options)
+        part = stepper(kernels, name, [p[first:]], **options)
         part.step([g[first:].copy()])
         assert np.array_equal(part.params[0], whole.params[0][first:])
 
@@ -140,19 +142,19 @@ def test_denormals_become_zero_within_the_step_only(isa):
 
 
 @each_case
-def test_not_a_number_stays_visible(isa, name, options):
+def test_not_a_number_stays_visible(kernels, isa, name, options):
     grad = np.ones(40, np.float32)
     grad[[3, 39]] = np.nan
-    ours = stepper(name, [np.ones(40, np.float32)], **options)
+    ours = stepper(kernels, name, [np.ones(40, np.float32)], **options)
     for _ in range(2):
         ours.step([grad])
         assert np.array_equal(np.isnan(ours.params[0]), np.isnan(grad))
         grad = np.where(np.isnan(grad), grad, np.float32(0.5))
 
 
-def test_a_variance_is_never_negative(isa):
+def test_a_variance_is_never_negative(kernels, isa):
     """Equal gradients, whose variance is the rounding error alone once the first zero is forgotten."""
-    ours = stepper("rmsprop", [np.zeros(1000, np.float32)], centered=True, alpha=0.5, eps=1e-3)
+    ours = stepper(kernels, "rmsprop", [np.zeros(1000, np.float32)], centered=True, alpha=0.5, eps=1e-3)
     grad = np.linspace(0.1, 3, 1000, dtype=np.float32)
     for _ in range(60):
         ours.step([grad])
@@ -160,58 +162,93 @@ def test_a_variance_is_never_negative(isa):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_nothing_to_update(name):
-    stepper(name, []).step([])
-    stepper(name, [np.zeros((0, 3), np.float32)]).step([np.zeros((0, 3), np.float32)])
+def test_nothing_to_update(kernels, name):
+    stepper(kernels, name, []).step([])
+    stepper(kernels, name, [np.zeros((0, 3), np.float32)]).step([np.zeros((0, 3), np.float32)])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@each_case
+def test_halves_are_stepped_as_float32_and_rounded_once(gpu_kernels, name, options, dtype, rng):
+    params = [normal(rng, shape).astype(dtype) for shape in HALF_SHAPES]
+    halves = stepper(gpu_kernels, name, params, **options)
+    wide = stepper(gpu_kernels, name, [p.astype(np.float32) for p in params], **options)
+    for arrays in halves.states.values():  # as the parameters' states have it after some steps
+        for k, state in enumerate(arrays):
+            arrays[k] = np.asarray(np.abs(normal(rng, state.shape)), dtype)
+    wide.states = {key: [a.astype(np.float32) for a in arrays] for key, arrays in halves.states.items()}
+    grads = [normal(rng, shape).astype(dtype) for shape in HALF_SHAPES]
+    for stepped in (halves, wide):
+        stepped.t = 1  # not the first
+    halves.step(grads)
+    wide.step([g.astype(np.float32) for g in grads])
+    for got, expected in zip(halves.params, wide.params, strict=True):
+        assert got.tobytes() == expected.astype(dtype).tobytes()
+    for key, arrays in halves.states.items():
+        for got, expected in zip(arrays, wide.states[key], strict=True):
+            assert got.tobytes() == expected.astype(dtype).tobytes()
+
+
+@pytest.mark.parametrize("count", [64, 65, 520])
+def test_many_small_parameters(kernels, count, rng):
+    """More than one launch of the GPU's kernel takes."""
+    shapes = [(k % 19,) for k in range(count)]
+    run(kernels, "adam", {}, [normal(rng, s) for s in shapes], lambda: [normal(rng, s) for s in shapes], steps=2)
+    arrays = [normal(rng, s) for s in shapes]
+    expected = np.linalg.norm(np.concatenate(arrays).astype(np.float64))
+    assert_close(np.float64(kernels.total_norm(arrays, "euclidean")), expected, "optimizer", dtype=np.float32)
 
 
 # -- Wrong calls ---------------------------------------------------------------------------------------------
 
 
-def sgd(params, grads, buffers=(), momentum=0.0):
-    _cpu.sgd_step(params, grads, buffers, 0.1, 1.0, momentum, 0.0, False, False, 0.0, 1.0, False)
+def sgd(kernels, params, grads, buffers=(), momentum=0.0):
+    kernels.sgd_step(params, grads, buffers, 0.1, 1.0, momentum, 0.0, False, False, 0.0, 1.0, False)
 
 
 def ones(*shape, dtype=np.float32):
     return np.ones(shape, dtype)
 
 
-def test_wrong_lists():
+def test_wrong_lists(kernels):
     with pytest.raises(ValueError, match="sgd_step: got 2 params and 1 grads"):
-        sgd([ones(3), ones(3)], [ones(3)])
+        sgd(kernels, [ones(3), ones(3)], [ones(3)])
     with pytest.raises(ValueError, match="sgd_step: got 1 params and 0 momentum_buffers"):
-        sgd([ones(3)], [ones(3)], [], momentum=0.9)
+        sgd(kernels, [ones(3)], [ones(3)], [], momentum=0.9)
     with pytest.raises(TypeError, match=r"sgd_step: grads\[1\] is a list, wanted an array"):
-        sgd([ones(3), ones(1)], [ones(3), [1.0]])
+        sgd(kernels, [ones(3), ones(1)], [ones(3), [1.0]])
     for name, rule in reference.RULES.items():
-        ours = stepper(name, [ones(3)], **({"momentum": 0.9} if "momentum" in rule.options else {}))
+        ours = stepper(kernels, name, [ones(3)], **({"momentum": 0.9} if "momentum" in rule.options else {}))
         ours.states = {key: [] for key in rule.states}
         with pytest.raises(ValueError, match=rf"{name}_step: got 1 params and 0 \w+s$"):
             ours.step([ones(3)])
 
 
-def test_wrong_shapes_and_dtypes():
+def test_wrong_shapes_and_dtypes(kernels):
     with pytest.raises(ValueError, match=r"sgd_step: grads\[0\] has shape \(3, 1\), params\[0\] \(3,\)"):
-        sgd([ones(3)], [ones(3, 1)])
+        sgd(kernels, [ones(3)], [ones(3, 1)])
     with pytest.raises(ValueError, match=r"momentum_buffers\[0\] has shape \(2,\), params\[0\] \(3,\)"):
-        sgd([ones(3)], [ones(3)], [ones(2)], momentum=0.9)
+        sgd(kernels, [ones(3)], [ones(3)], [ones(2)], momentum=0.9)
     with pytest.raises(TypeError, match=r"sgd_step: grads\[0\] has dtype float64, params\[0\] float32"):
-        sgd([ones(3)], [ones(3, dtype=np.float64)])
+        sgd(kernels, [ones(3)], [ones(3, dtype=np.float64)])
     with pytest.raises(TypeError, match=r"sgd_step: params\[1\] has dtype float64, params\[0\] float32"):
-        sgd([ones(3), ones(3, dtype=np.float64)], [ones(3)] * 2)
-    with pytest.raises(TypeError, match="sgd_step: got dtype int64, wanted float32 or float64"):
-        sgd([ones(3, dtype=np.int64)], [ones(3, dtype=np.int64)])
+        sgd(kernels, [ones(3), ones(3, dtype=np.float64)], [ones(3)] * 2)
+    with pytest.raises(TypeError, match="sgd_step: got dtype int64, wanted float32"):
+        sgd(kernels, [ones(3, dtype=np.int64)], [ones(3, dtype=np.int64)])
 
 
-def test_wrong_memory():
+def test_read_only_memory():
     frozen = ones(3)
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match=r"sgd_step: params\[0\] is read-only"):
-        sgd([frozen], [ones(3)])
+        sgd(_cpu, [frozen], [ones(3)])
+
+
+def test_wrong_memory(kernels):
     with pytest.raises(ValueError, match=r"sgd_step: params\[0\] is not dense"):
-        sgd([ones(6)[::2]], [ones(3)])
+        sgd(kernels, [ones(6)[::2]], [ones(3)])
     with pytest.raises(ValueError, match=r"momentum_buffers\[0\] has other strides than params\[0\]"):
-        sgd([ones(2, 3)], [ones(2, 3)], [ones(3, 2).T], momentum=0.9)
+        sgd(kernels, [ones(2, 3)], [ones(2, 3)], [ones(3, 2).T], momentum=0.9)
     base = ones(10)
     for params, grads in (
         ([base[:6], base[5:]], [ones(6), ones(5)]),
@@ -219,9 +256,9 @@ def test_wrong_memory():
         ([base[:5]], [base[3:8]]),
     ):
         with pytest.raises(ValueError, match="sgd_step: two arrays share memory, and one is updated"):
-            sgd(params, grads)
+            sgd(kernels, params, grads)
     assert np.all(base == 1)
     shared = ones(4)
     params = [ones(4), ones(4)]
-    sgd(params, [shared, shared])
+    sgd(kernels, params, [shared, shared])
     assert_close(np.stack(params), np.full((2, 4), 0.9), "optimizer")
