@@ -1,9 +1,15 @@
 // The bindings of the losses of rows of classes; those of pairs of values are in pair_loss.cpp.
 #include "contract/loss.h"
 
+#include <type_traits>
+
 #include "bind/arrays.h"
 #include "bind/families.h"
-#include "contract/reduce.h"
+#include "bind/memory.h"
+
+#ifdef TINYDL_CUDA
+#include "cuda/runtime/report.h"
+#endif
 
 namespace tinydl {
 
@@ -40,6 +46,25 @@ Rows rows_of(const char* op, const Layout& x) {
   return out;
 }
 
+bool is_integer(const Array& a) { return a.dtype().kind() == 'i' || a.dtype().kind() == 'u'; }
+
+// A row-major int64 copy: no other thread can change a label after it was checked.
+Array copy_of_labels(const Array& target) { return Array(target.attr("astype")(py::dtype::of<int64_t>(), "C")); }
+
+#ifdef TINYDL_CUDA
+
+// Makes ignored labels -1; reports where another is out of range.
+void check_labels(const char* op, Array& labels, const Rows& rows, int64_t ignore_index) {
+  cuda::raise_reported();
+  cuda::Checked checked = {op, rows.classes, true, rows.outer.ndim, {}};
+  for (int d = 0; d < rows.outer.ndim; ++d) checked.shape[d] = rows.outer.shape[d];
+  const Unlocked unlocked;
+  cuda::check_labels(checked, ignore_index, rows.rows, mutable_data_of<int64_t>(labels));
+  cuda::raise_reported();
+}
+
+#else
+
 // "row 3", or "(0, 2, 5)" where the rows have several axes.
 std::string position_text(const Layout& outer, int64_t row) {
   if (outer.ndim <= 1) return text("row ", row);
@@ -47,11 +72,6 @@ std::string position_text(const Layout& outer, int64_t row) {
   for (int d = outer.ndim - 1; d >= 0; row /= outer.shape[d--]) index.shape[d] = row % outer.shape[d];
   return text(index);
 }
-
-bool is_integer(const Array& a) { return a.dtype().kind() == 'i' || a.dtype().kind() == 'u'; }
-
-// A row-major int64 copy: no other thread can change a label after it was checked.
-Array copy_of_labels(const Array& target) { return Array(target.attr("astype")(py::dtype::of<int64_t>(), "C")); }
 
 // Makes ignored labels -1; IndexError where another is out of range.
 void check_labels(const char* op, Array& labels, const Rows& rows, int64_t ignore_index) {
@@ -66,6 +86,8 @@ void check_labels(const char* op, Array& labels, const Rows& rows, int64_t ignor
   for (int64_t r = 0; r < rows.rows; ++r)
     if (label[r] == ignore_index) label[r] = -1;
 }
+
+#endif
 
 // Whether the target holds probabilities (the logits' shape) instead of class indices (a shape without the
 // classes).
@@ -92,7 +114,9 @@ Array class_weights(const char* op, const Array& x, const TargetOptions& options
   wanted = row_major(wanted);
   if (options.weight.is_none()) {
     Array ones = empty(wanted, x.dtype());
-    for (int64_t c = 0; c < classes; ++c) mutable_data_of<T>(ones)[c] = T(1);
+    T* to = mutable_data_of<T>(ones);
+    const Unlocked unlocked;
+    loss_kernels<T>().ones(classes, to);
     return ones;
   }
   const Array given = py::cast<Array>(options.weight);
@@ -107,17 +131,17 @@ template <class T>
 struct Problem {
   Rows rows;
   bool soft, weighted;
-  Array logits;
-  Array target;  // probabilities laid out as the logits, or int64 labels
-  Array weight;  // (classes,) where `weighted`
-  T hit, rest;
+  Array logits = no_array();
+  Array target;               // probabilities laid out as the logits, or int64 labels
+  Array weight = no_array();  // (classes,) where `weighted`
+  Wide<T> hit, rest;
 
   Problem(const char* op, const Array& x, const Array& given, const TargetOptions& options)
       : rows(rows_of(op, layout_of(op, x))),
         weighted(!options.weight.is_none() || options.label_smoothing != 0),
         target(is_integer(given) ? copy_of_labels(given) : given),
-        hit(static_cast<T>(1 - options.label_smoothing)),
-        rest(static_cast<T>(options.label_smoothing / static_cast<double>(rows.classes))) {
+        hit(static_cast<Wide<T>>(1 - options.label_smoothing)),
+        rest(static_cast<Wide<T>>(options.label_smoothing / static_cast<double>(rows.classes))) {
     check(options.label_smoothing >= 0 && options.label_smoothing <= 1, op,
           ": got label_smoothing=", options.label_smoothing, ", wanted a number in [0, 1]");
     soft = is_soft(op, layout_of(op, x), layout_of(op, target), rows);
@@ -143,56 +167,75 @@ struct Problem {
 
   const T* weights() const { return weighted ? data_of<T>(weight) : nullptr; }
 
-  LabelTargets<T> labels() const {
-    double mass = 0;
-    for (int64_t c = 0; weighted && rest != 0 && c < rows.classes; ++c) mass += static_cast<double>(weights()[c]);
-    const T rest_mass = static_cast<T>(mass * static_cast<double>(rest));
-    return {data_of<int64_t>(target), weights(), hit, rest, rest_mass};
+  // The next three are called while kernels are launched.
+
+  LabelTargets<T> labels() {
+    Scalar mass = {0, nullptr};
+    if (weighted && rest != 0) {
+      mass.at = sums() + 0;
+      loss_kernels<T>().rest_mass(rows.classes, weights(), rest, sums() + 0);
+    }
+    return {data_of<int64_t>(target), weights(), hit, rest, mass};
   }
   SoftTargets<T> probabilities() const { return {data_of<T>(target), weights(), hit, rest}; }
 
   // What a mean divides by: the number of rows, or the sum of the weights of the labels that are not ignored.
-  T divisor(Reduction reduction) const {
-    if (reduction != Reduction::mean) return T(1);
-    if (soft) return static_cast<T>(rows.rows);
-    const int64_t* label = data_of<int64_t>(target);
-    double sum = 0;
-    for (int64_t r = 0; r < rows.rows; ++r)
-      if (label[r] >= 0) sum += weighted ? static_cast<double>(weights()[label[r]]) : 1.0;
-    return static_cast<T>(sum);
+  Scalar divisor(Reduction reduction) {
+    if (reduction != Reduction::mean) return {1, nullptr};
+    if (soft) return {static_cast<double>(static_cast<Wide<T>>(rows.rows)), nullptr};
+    loss_kernels<T>().label_mass(rows.rows, data_of<int64_t>(target), weights(), sums() + 1);
+    return {0, sums() + 1};
   }
+
+ private:
+  double* sums() { return static_cast<double*>(memory_.data()); }
+
+  Scratch memory_{2 * sizeof(double)};
 };
 
-// The losses as they are, or their sum over the divisor.
 template <class T>
-Array reduced(const Array& losses, int64_t rows, Reduction reduction, T divisor) {
-  if (reduction == Reduction::none) return losses;
-  Array total = empty(Layout(), losses.dtype());
-  T* to = mutable_data_of<T>(total);
-  Unlocked unlocked;
-  reduce_kernels<T>().sum(1, rows, 1, data_of<T>(losses), divisor, to);
-  return total;
+py::dtype wide_dtype() {
+  return py::dtype::of<Wide<T>>();
 }
 
-// The factor of each row: the gradient itself, or one value for all.
+// The losses of rows before they are rounded, and what becomes of them.
 template <class T>
-struct RowScale {
-  Array grad;
-  T shared = 0;
-  bool each;
+class Losses {
+ public:
+  explicit Losses(const Rows& rows) : rows_(rows), wide_(empty(rows.outer, wide_dtype<T>())) {}
 
-  RowScale(const char* op, const Array& upstream, const Rows& rows, Reduction reduction, T divisor)
-      : grad(upstream), each(reduction == Reduction::none) {
-    const Layout got = layout_of(op, upstream);
-    const Layout wanted = each ? rows.outer : Layout();
-    check(same_shape(got, wanted), op, ": got a gradient of shape ", got, ", wanted ", wanted);
+  Wide<T>* data() { return mutable_data_of<Wide<T>>(wide_); }
+
+  // The losses as they are, or their sum over the divisor, of dtype `dtype`.
+  Array reduced(Problem<T>& p, Reduction reduction, const py::dtype& dtype) {
+    const bool each = reduction == Reduction::none;
+    if (each && std::is_same_v<T, Wide<T>>) return wide_;
+    Array y = empty(each ? rows_.outer : Layout(), dtype);
+    T* to = mutable_data_of<T>(y);
+    Unlocked unlocked;
     if (each)
-      grad = as_row_major(op, upstream);
+      loss_kernels<T>().each(rows_.rows, data(), to);
     else
-      shared = *data_of<T>(upstream) / divisor;
+      loss_kernels<T>().total(rows_.rows, data(), p.divisor(reduction), to);
+    return y;
   }
-  Series<T> series() const { return each ? Series<T>{data_of<T>(grad), 1} : Series<T>{&shared, 0}; }
+
+ private:
+  const Rows& rows_;
+  Array wide_;
 };
+
+// The factor of each row: the gradient itself, or one value for all.
+Array checked_gradient(const char* op, const Array& grad, const Rows& rows, Reduction reduction) {
+  const bool each = reduction == Reduction::none;
+  const Layout got = layout_of(op, grad), wanted = each ? rows.outer : Layout();
+  check(same_shape(got, wanted), op, ": got a gradient of shape ", got, ", wanted ", wanted);
+  return each ? as_row_major(op, grad) : grad;
+}
+template <class T>
+Upstream<T> upstream(Problem<T>& p, const Array& grad, Reduction reduction) {
+  return {data_of<T>(grad), reduction == Reduction::none, p.divisor(reduction)};
+}
 
 // (loss, statistics): the statistics are what backward reads.
 py::tuple cross_entropy(const Array& x, const Array& target, const std::string& reduction, const py::object& weight,
@@ -201,10 +244,11 @@ py::tuple cross_entropy(const Array& x, const Array& target, const std::string& 
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Reduction reduce = parse_reduction(op, reduction);
-    const Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
+    Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
     const int64_t n = p.rows.rows, classes = p.rows.classes;
-    Array stats = empty(p.statistics(), x.dtype()), losses = empty(p.rows.outer, x.dtype());
-    T *m = mutable_data_of<T>(stats), *loss = mutable_data_of<T>(losses);
+    Array stats = empty(p.statistics(), wide_dtype<T>());
+    Losses<T> losses(p.rows);
+    Wide<T>*m = mutable_data_of<Wide<T>>(stats), *loss = losses.data();
     const T* logits = data_of<T>(p.logits);
     {
       Unlocked unlocked;
@@ -214,7 +258,7 @@ py::tuple cross_entropy(const Array& x, const Array& target, const std::string& 
         loss_kernels<T>().cross_entropy(n, classes, logits, p.labels(), loss, m, m + n,
                                         p.weighted ? m + 2 * n : nullptr);
     }
-    return py::make_tuple(reduced<T>(losses, n, reduce, p.divisor(reduce)), stats);
+    return py::make_tuple(losses.reduced(p, reduce, x.dtype()), stats);
   });
 }
 
@@ -223,26 +267,28 @@ Array cross_entropy_backward(const Array& grad, const Array& x, const Array& tar
                              double label_smoothing) {
   constexpr const char* op = "cross_entropy_backward";
   require_same_dtype(op, x, grad);
-  require_same_dtype(op, x, stats);
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
+    require_dtype(op, wide_dtype<T>(), stats);
     const Reduction reduce = parse_reduction(op, reduction);
-    const Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
+    Problem<T> p(op, x, target, {weight, ignore_index, label_smoothing});
     const int64_t n = p.rows.rows, classes = p.rows.classes;
     const Layout kept = layout_of(op, stats);
     check(same_shape(kept, p.statistics()), op, ": got statistics of shape ", kept, ", wanted ", p.statistics());
-    const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
+    const Array dy = checked_gradient(op, grad, p.rows, reduce);
     const Array dense_stats = as_row_major(op, stats);
     Array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
-    const T *m = data_of<T>(dense_stats), *logits = data_of<T>(p.logits);
+    const Wide<T>* m = data_of<Wide<T>>(dense_stats);
+    const T* logits = data_of<T>(p.logits);
     Unlocked unlocked;
+    const Upstream<T> scale = upstream(p, dy, reduce);
     if (p.soft)
-      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, p.probabilities(), m, m + n, m + 2 * n,
-                                                    scale.series(), to);
+      loss_kernels<T>().soft_cross_entropy_backward(n, classes, logits, p.probabilities(), m, m + n, m + 2 * n, scale,
+                                                    to);
     else
       loss_kernels<T>().cross_entropy_backward(n, classes, logits, p.labels(), m, m + n,
-                                               p.weighted ? m + 2 * n : nullptr, scale.series(), to);
+                                               p.weighted ? m + 2 * n : nullptr, scale, to);
     return dx;
   });
 }
@@ -255,15 +301,15 @@ Array nll_loss(const Array& x, const Array& target, const std::string& reduction
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Reduction reduce = parse_reduction(op, reduction);
-    const Problem<T> p(op, x, target, {weight, ignore_index, 0});
+    Problem<T> p(op, x, target, {weight, ignore_index, 0});
     refuse_soft(op, p.soft);
-    Array losses = empty(p.rows.outer, x.dtype());
-    T* loss = mutable_data_of<T>(losses);
+    Losses<T> losses(p.rows);
+    Wide<T>* loss = losses.data();
     {
       Unlocked unlocked;
       loss_kernels<T>().nll(p.rows.rows, p.rows.classes, data_of<T>(p.logits), p.labels(), loss);
     }
-    return reduced<T>(losses, p.rows.rows, reduce, p.divisor(reduce));
+    return losses.reduced(p, reduce, x.dtype());
   });
 }
 
@@ -275,13 +321,13 @@ Array nll_loss_backward(const Array& grad, const Array& x, const Array& target, 
   return by_float_type(op, x, [&](auto type) {
     using T = decltype(type);
     const Reduction reduce = parse_reduction(op, reduction);
-    const Problem<T> p(op, x, target, {weight, ignore_index, 0});
+    Problem<T> p(op, x, target, {weight, ignore_index, 0});
     refuse_soft(op, p.soft);
-    const RowScale<T> scale(op, grad, p.rows, reduce, p.divisor(reduce));
+    const Array dy = checked_gradient(op, grad, p.rows, reduce);
     Array dx = empty(p.rows.logits, x.dtype());
     T* to = mutable_data_of<T>(dx);
     Unlocked unlocked;
-    loss_kernels<T>().nll_backward(p.rows.rows, p.rows.classes, p.labels(), scale.series(), to);
+    loss_kernels<T>().nll_backward(p.rows.rows, p.rows.classes, p.labels(), upstream(p, dy, reduce), to);
     return dx;
   });
 }

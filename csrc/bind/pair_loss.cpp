@@ -11,14 +11,14 @@ namespace {
 // A weight or parameter: None stands for `missing`, a number for itself everywhere, an array has x's shape.
 template <class T>
 struct PairSeries {
-  Array array;
-  T value = 0;
+  Array array = no_array();
+  Wide<T> value = 0;
   bool each = false;
 
   PairSeries(const char* op, const char* name, const py::object& given, double missing, const Array& x,
              const Layout& layout) {
     if (given.is_none() || py::isinstance<py::float_>(given)) {
-      value = static_cast<T>(given.is_none() ? missing : py::cast<double>(given));
+      value = static_cast<Wide<T>>(given.is_none() ? missing : py::cast<double>(given));
       return;
     }
     array = py::cast<Array>(given);
@@ -28,7 +28,7 @@ struct PairSeries {
     array = as_layout(op, array, layout);
     each = true;
   }
-  Series<T> series() const { return each ? Series<T>{data_of<T>(array), 1} : Series<T>{&value, 0}; }
+  Series<T> series() const { return {each ? data_of<T>(array) : nullptr, value}; }
 };
 
 // The arguments that forward and backward share, laid out alike.
@@ -90,8 +90,7 @@ Array pair_loss_backward(const char* op, const Pick& pick, const Array& grad, co
     check(same_shape(got, each ? p.layout : Layout()), op, ": got a gradient of shape ", got, ", wanted ",
           each ? p.layout : Layout());
     const Array upstream = each ? as_layout(op, grad, p.layout) : grad;
-    const T shared = each ? T(0) : static_cast<T>(*data_of<T>(upstream) / py::cast<double>(divisor));
-    const Series<T> scale = each ? Series<T>{data_of<T>(upstream), 1} : Series<T>{&shared, 0};
+    const Upstream<T> scale = {data_of<T>(upstream), each, {each ? 1 : py::cast<double>(divisor), nullptr}};
     Array out = empty(dense_like(p.layout), x.dtype());
     T* to = mutable_data_of<T>(out);
     const T *from = data_of<T>(p.x), *wanted = data_of<T>(p.target);

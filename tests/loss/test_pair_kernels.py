@@ -2,6 +2,7 @@
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -83,9 +84,9 @@ def inputs(rng, name, shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_values_and_gradients(isa, name, shape, dtype, rng):
+def test_values_and_gradients(kernels, isa, name, shape, dtype, rng):
     value, dx, dt = REFERENCES[name]
-    forward, backward = getattr(_cpu, name), getattr(_cpu, f"{name}_backward")
+    forward, backward = getattr(kernels, name), getattr(kernels, f"{name}_backward")
     x, t = inputs(rng, name, shape, dtype)
     weight, p, grad = (np.asarray(rng.uniform(0.1, 2, shape), dtype) for _ in range(3))
     losses = each(value, x, t, p) * weight
@@ -123,52 +124,73 @@ def test_bits_do_not_depend_on_the_threads(isa, name, rng):
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_an_element_does_not_depend_on_its_position(isa, name, rng):
+def test_an_element_does_not_depend_on_its_position(kernels, isa, name, rng):
     x, t = inputs(rng, name, (37,), np.float32)
-    losses = getattr(_cpu, name)(x, t, None, 0.5, None)
+    losses = getattr(kernels, name)(x, t, None, 0.5, None)
     for start in range(37):
-        assert np.array_equal(getattr(_cpu, name)(x[start:], t[start:], None, 0.5, None), losses[start:])
+        assert np.array_equal(getattr(kernels, name)(x[start:], t[start:], None, 0.5, None), losses[start:])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_tiny_binary_cross_entropies_keep_their_digits(isa, dtype):
+def test_tiny_binary_cross_entropies_keep_their_digits(kernels, isa, dtype):
     x = np.array([20, 30, 80, 1e4], dtype)
     expected = np.array([softplus(-float(v)) for v in x])
     one, zero = np.ones(4, dtype), np.zeros(4, dtype)
-    assert_close(_cpu.binary_cross_entropy_with_logits(x, one, None, None, None), expected, "loss")
-    assert_close(_cpu.binary_cross_entropy_with_logits(-x, zero, None, None, None), expected, "loss")
-    assert_close(_cpu.soft_margin(x, one, None, None, None), expected, "loss")
+    assert_close(kernels.binary_cross_entropy_with_logits(x, one, None, None, None), expected, "loss")
+    assert_close(kernels.binary_cross_entropy_with_logits(-x, zero, None, None, None), expected, "loss")
+    assert_close(kernels.soft_margin(x, one, None, None, None), expected, "loss")
     small = np.array([1e-30, 1e-20, 1e-7, 1e-3], dtype)
     expected = np.array([-math.log1p(-float(v)) for v in small])
-    assert_close(_cpu.binary_cross_entropy(small, zero, None, None, None), expected, "loss")
+    assert_close(kernels.binary_cross_entropy(small, zero, None, None, None), expected, "loss")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_halves_are_computed_as_float32_and_rounded_once(gpu_kernels, name, dtype, rng):
+    forward, backward = getattr(gpu_kernels, name), getattr(gpu_kernels, f"{name}_backward")
+    wide = lambda a: a.astype(np.float32)  # noqa: E731
+    for shape in [(3, 64), (5, 33)]:
+        x, t = (a.astype(dtype) for a in inputs(rng, name, shape, np.float32))
+        weight, grad, one = (normal(rng, s).astype(dtype) for s in (shape, shape, ()))
+        for divisor, upstream in ((None, grad), (7.0, one)):
+            got = forward(x, t, weight, 0.5, divisor)
+            expected = forward(wide(x), wide(t), wide(weight), 0.5, divisor).astype(dtype)
+            assert_close(got, wide(expected), "loss") if divisor else None
+            assert divisor or got.tobytes() == expected.tobytes()
+            for of_target in (False, True):
+                got = backward(upstream, x, t, weight, 0.5, divisor, of_target)
+                expected = backward(wide(upstream), wide(x), wide(t), wide(weight), 0.5, divisor, of_target)
+                assert got.tobytes() == expected.astype(dtype).tobytes()
+        assert gpu_kernels.are_probabilities(np.abs(np.clip(x, -1, 1)))
+        assert not gpu_kernels.are_probabilities(x - dtype(2))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_are_probabilities(isa, dtype, rng):
+def test_are_probabilities(kernels, isa, dtype, rng):
     for shape in SHAPES:
         x = rng.random(shape).astype(dtype)
         for _, view in layouts(x):
-            assert _cpu.are_probabilities(view) is True
+            assert kernels.are_probabilities(view) is True
         for wrong in (-1e-6, 1 + 1e-6, np.nan, np.inf, -np.inf):
             for at in {0, x.size // 2, x.size - 1} if x.size else ():
                 bad = x.copy()
                 bad.flat[at] = wrong
-                assert _cpu.are_probabilities(bad) is False
+                assert kernels.are_probabilities(bad) is False
 
 
-def test_wrong_calls():
+def test_wrong_calls(kernels):
     x = normal(np.random.default_rng(0), (3, 10))
     with pytest.raises(ValueError, match=r"squared_error: got an input of shape \(3, 10\) and a target"):
-        _cpu.squared_error(x, x[0], None, None, 1.0)
+        kernels.squared_error(x, x[0], None, None, 1.0)
     with pytest.raises(TypeError, match="huber: got dtypes float32 and float64, wanted one"):
-        _cpu.huber(x, x.astype(np.float64), None, 1.0, None)
-    with pytest.raises(TypeError, match="got dtype int64, wanted float32 or float64"):
-        _cpu.huber(x.astype(np.int64), x.astype(np.int64), None, 1.0, None)
+        kernels.huber(x, x.astype(np.float64), None, 1.0, None)
+    with pytest.raises(TypeError, match="got dtype int64, wanted float32"):
+        kernels.huber(x.astype(np.int64), x.astype(np.int64), None, 1.0, None)
     with pytest.raises(ValueError, match=r"smooth_l1: got a weight of shape \(3,\) for an input of shape \(3, 10\)"):
-        _cpu.smooth_l1(x, x, x[:, 0], None, None)
+        kernels.smooth_l1(x, x, x[:, 0], None, None)
     with pytest.raises(ValueError, match=r"smooth_l1: got a parameter of shape \(10,\)"):
-        _cpu.smooth_l1(x, x, None, x[0], None)
+        kernels.smooth_l1(x, x, None, x[0], None)
     with pytest.raises(ValueError, match=r"kl_div_backward: got a gradient of shape \(10,\), wanted \(3, 10\)"):
-        _cpu.kl_div_backward(x[0], x, x, None, None, None, False)
+        kernels.kl_div_backward(x[0], x, x, None, None, None, False)
     with pytest.raises(ValueError, match=r"kl_div_backward: got a gradient of shape \(3, 10\), wanted \(\)"):
-        _cpu.kl_div_backward(x, x, x, None, None, 2.0, False)
+        kernels.kl_div_backward(x, x, x, None, None, 2.0, False)

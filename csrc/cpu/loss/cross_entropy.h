@@ -4,6 +4,7 @@
 // would round the gradient of large logits (at 1000, the softmax would be off by 3e-5 in float32).
 #pragma once
 #include "contract/loss.h"
+#include "cpu/reduce/sum.h"
 #include "cpu/softmax/rows.h"
 
 namespace tinydl::TINYDL_TIER {
@@ -48,7 +49,49 @@ TINYDL_INLINE T weight_of(const LabelTargets<T>& t, int64_t label) {
 }
 
 template <class T>
+void rest_mass(int64_t classes, const T* weight, T rest, double* sum) {
+  double mass = 0;
+  for (int64_t c = 0; c < classes; ++c) mass += static_cast<double>(weight[c]);
+  *sum = static_cast<double>(static_cast<T>(mass * static_cast<double>(rest)));
+}
+
+template <class T>
+void label_mass(int64_t rows, const int64_t* label, const T* weight, double* sum) {
+  double mass = 0;
+  for (int64_t r = 0; r < rows; ++r)
+    if (label[r] >= 0) mass += weight ? static_cast<double>(weight[label[r]]) : 1.0;
+  *sum = static_cast<double>(static_cast<T>(mass));
+}
+
+template <class T>
+void ones(int64_t n, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = T(1);
+}
+
+template <class T>
+void loss_total(int64_t rows, const T* loss, Scalar divisor, T* y) {
+  sum(1, rows, 1, loss, static_cast<T>(divisor.get()), y);
+}
+
+template <class T>
+void loss_each(int64_t rows, const T* loss, T* y) {
+  for (int64_t r = 0; r < rows; ++r) y[r] = loss[r];
+}
+
+// The factors of rows or elements. (The quotient in double, rounded, is that of T.)
+template <class T>
+Series<T> factors_of(const Upstream<T>& u) {
+  if (u.each) return {u.grad, T(0)};
+  return {nullptr, static_cast<T>(static_cast<double>(*u.grad) / u.divisor.get())};
+}
+template <class T>
+TINYDL_INLINE T value_at(const Series<T>& s, int64_t i) {
+  return s.p ? s.p[i] : s.value;
+}
+
+template <class T>
 void cross_entropy(int64_t rows, int64_t classes, const T* x, LabelTargets<T> t, T* loss, T* m, T* s, T* mass) {
+  const T rest_mass = t.rest == T(0) ? T(0) : static_cast<T>(t.rest_mass.get());
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const int64_t label = t.label[r];
@@ -61,7 +104,7 @@ void cross_entropy(int64_t rows, int64_t classes, const T* x, LabelTargets<T> t,
       loss[r] = from[label] - m[r];
       if (!t.weight) continue;
       const T hit = t.hit * t.weight[label];
-      mass[r] = hit + t.rest_mass;
+      mass[r] = hit + rest_mass;
       loss[r] *= hit;
       if (t.rest != T(0))
         loss[r] += t.rest * weighted_sum(classes, from, m[r],
@@ -73,8 +116,9 @@ void cross_entropy(int64_t rows, int64_t classes, const T* x, LabelTargets<T> t,
 
 template <class T>
 void cross_entropy_backward(int64_t rows, int64_t classes, const T* x, LabelTargets<T> t, const T* m, const T* s,
-                            const T* mass, Series<T> scale, T* dx) {
+                            const T* mass, Upstream<T> scale, T* dx) {
   using V = Vec<T>;
+  const Series<T> factors = factors_of(scale);
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       T* to = dx + r * classes;
@@ -83,7 +127,7 @@ void cross_entropy_backward(int64_t rows, int64_t classes, const T* x, LabelTarg
         continue;
       }
       const T* from = x + r * classes;
-      const T factor = scale.p[r * scale.step];
+      const T factor = value_at(factors, r);
       const V shift(m[r]), part((mass ? mass[r] : T(1)) * factor / s[r]), rest(t.rest * factor);
       if (t.rest == T(0))
         map_run(classes, to, [=](V logit) { return exp_or_zero(logit - shift) * part; }, from);
@@ -122,13 +166,14 @@ void soft_cross_entropy(int64_t rows, int64_t classes, const T* x, SoftTargets<T
 
 template <class T>
 void soft_cross_entropy_backward(int64_t rows, int64_t classes, const T* x, SoftTargets<T> t, const T* m, const T* s,
-                                 const T* mass, Series<T> scale, T* dx) {
+                                 const T* mass, Upstream<T> scale, T* dx) {
   using V = Vec<T>;
+  const Series<T> factors = factors_of(scale);
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const T *from = x + r * classes, *p = t.p + r * classes;
       T* to = dx + r * classes;
-      const V shift(m[r]), part(mass[r] / s[r]), factor(scale.p[r * scale.step]);
+      const V shift(m[r]), part(mass[r] / s[r]), factor(value_at(factors, r));
       const auto grad = [=](V logit, V target) { return (exp_or_zero(logit - shift) * part - target) * factor; };
       if (t.weight)
         map_run(
@@ -152,11 +197,12 @@ void nll(int64_t rows, int64_t classes, const T* x, LabelTargets<T> t, T* loss) 
 }
 
 template <class T>
-void nll_backward(int64_t rows, int64_t classes, LabelTargets<T> t, Series<T> scale, T* dx) {
+void nll_backward(int64_t rows, int64_t classes, LabelTargets<T> t, Upstream<T> scale, T* dx) {
+  const Series<T> factors = factors_of(scale);
   for_each_row_block(rows, classes, [=](int64_t first, int64_t last) {
     map_run((last - first) * classes, dx + first * classes, [] { return Vec<T>(T(0)); });
     for (int64_t r = first; r < last; ++r)
-      if (t.label[r] >= 0) dx[r * classes + t.label[r]] = -weight_of(t, t.label[r]) * scale.p[r * scale.step];
+      if (t.label[r] >= 0) dx[r * classes + t.label[r]] = -weight_of(t, t.label[r]) * value_at(factors, r);
   });
 }
 

@@ -8,6 +8,11 @@ namespace {
 
 template <class T>
 constexpr LossKernels<T> kernels = {
+    rest_mass<T>,
+    label_mass<T>,
+    ones<T>,
+    loss_total<T>,
+    loss_each<T>,
     cross_entropy<T>,
     soft_cross_entropy<T>,
     cross_entropy_backward<T>,

@@ -2,6 +2,7 @@
 // reduce the values, keep them, or scale a derivative, in one pass. p is the loss's parameter.
 #pragma once
 #include "contract/loss.h"
+#include "cpu/loss/cross_entropy.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/softmax/rows.h"
 
@@ -191,7 +192,7 @@ constexpr int64_t kPairBlock = 4 * kRowChunk;
 
 template <class T>
 TINYDL_INLINE Vec<T> series_at(const Series<T>& s, int64_t i, int lanes) {
-  return s.step ? load_first(s.p + i, lanes) : Vec<T>(*s.p);
+  return s.p ? load_first(s.p + i, lanes) : Vec<T>(s.value);
 }
 
 // Calls body(block, from, n) for stretches [from, from + n) of at most kPairBlock elements, on the threads.
@@ -240,18 +241,20 @@ void pair_each(int64_t n, const T* x, const T* t, Series<T> w, Series<T> p, T* y
 }
 
 template <class T, class F>
-void pair_input_grad(int64_t n, const T* x, const T* t, Series<T> w, Series<T> p, Series<T> scale, T* dx) {
+void pair_input_grad(int64_t n, const T* x, const T* t, Series<T> w, Series<T> p, Upstream<T> scale, T* dx) {
+  const Series<T> factors = factors_of(scale);
   store_pairs(n, F::work, dx, [=](int64_t i, int lanes) {
     return F::dx(load_first(x + i, lanes), load_first(t + i, lanes), series_at(p, i, lanes)) *
-           (series_at(w, i, lanes) * series_at(scale, i, lanes));
+           (series_at(w, i, lanes) * series_at(factors, i, lanes));
   });
 }
 
 template <class T, class F>
-void pair_target_grad(int64_t n, const T* x, const T* t, Series<T> w, Series<T> p, Series<T> scale, T* dt) {
+void pair_target_grad(int64_t n, const T* x, const T* t, Series<T> w, Series<T> p, Upstream<T> scale, T* dt) {
+  const Series<T> factors = factors_of(scale);
   store_pairs(n, F::work, dt, [=](int64_t i, int lanes) {
     return F::dt(load_first(x + i, lanes), load_first(t + i, lanes), series_at(p, i, lanes)) *
-           (series_at(w, i, lanes) * series_at(scale, i, lanes));
+           (series_at(w, i, lanes) * series_at(factors, i, lanes));
   });
 }
 

@@ -2,9 +2,8 @@
 // is copied beforehand and a CUDA graph keeps it. A thread takes 16 bytes of a segment.
 #pragma once
 #include "contract/optimizer.h"
+#include "cuda/device/edge.h"
 #include "cuda/device/grid.h"
-#include "cuda/device/math.h"
-#include "cuda/device/pack.h"
 #include "cuda/runtime/launch.h"
 
 namespace tinydl::cuda {
@@ -61,33 +60,6 @@ void for_each_table(const Segment<T>* segments, int64_t count, const F& f) {
 
 inline dim3 blocks_of(int64_t elements, int64_t each) {
   return dim3(static_cast<unsigned>((elements + each - 1) / each));
-}
-
-// Up to a pack of elements, of which `left` exist, as one access where they lie so.
-template <class T>
-__device__ __forceinline__ bool is_whole(const T* p, int64_t left) {
-  return left >= kPack<T> && reinterpret_cast<uintptr_t>(p) % kAccessBytes == 0;
-}
-template <class T>
-__device__ __forceinline__ void load_wide(const T* from, int64_t left, Wide<T> (&to)[kPack<T>]) {
-  Pack<T, kPack<T>> pack;
-  const bool whole = is_whole(from, left);
-  if (whole) pack = load_pack<kPack<T>>(from);
-#pragma unroll
-  for (int j = 0; j < kPack<T>; ++j) {
-    if (!whole && j < left) pack.v[j] = from[j];
-    to[j] = whole || j < left ? widen(pack.v[j]) : Wide<T>(0);
-  }
-}
-template <class T>
-__device__ __forceinline__ void store_wide(T* to, int64_t left, const Wide<T> (&from)[kPack<T>]) {
-  Pack<T, kPack<T>> pack;
-#pragma unroll
-  for (int j = 0; j < kPack<T>; ++j) pack.v[j] = static_cast<T>(from[j]);
-  if (is_whole(to, left)) return store_pack(to, pack);
-#pragma unroll
-  for (int j = 0; j < kPack<T>; ++j)
-    if (j < left) to[j] = pack.v[j];
 }
 
 }  // namespace
