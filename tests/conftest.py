@@ -37,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def repeats_avx512(item: pytest.Item) -> bool:
     """Whether a test runs on the tier amx though its family has no kernels of its own there."""
     spec = getattr(item, "callspec", None)
-    return spec is not None and spec.params.get("isa") == "amx" and item.path.parent.name not in PRODUCT_FAMILIES
+    if spec is None or spec.params.get("isa") != "amx" or spec.params.get("kernels", "cpu") != "cpu":
+        return False
+    return item.path.parent.name not in PRODUCT_FAMILIES
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -77,16 +77,6 @@ Layout channel_vector(const Layout& x) {
   return out;
 }
 
-// Fixed statistics as doubles.
-template <class T>
-void widen(const Array& mean, const Array& var, Moments to) {
-  const T *means = data_of<T>(mean), *vars = data_of<T>(var);
-  for (int64_t c = 0; c < mean.size(); ++c) {
-    to.mean[c] = static_cast<double>(means[c]);
-    to.var[c] = static_cast<double>(vars[c]);
-  }
-}
-
 // (y, statistics (2, outer, groups)); with `mean` and `var`, those are the statistics.
 py::tuple channel_norm(const Array& x, const py::object& weight, const py::object& bias, const py::object& mean,
                        const py::object& var, int64_t groups, double eps) {
@@ -103,13 +93,15 @@ py::tuple channel_norm(const Array& x, const py::object& weight, const py::objec
     const Array dense = as_layout(op, x, layout);
     Array y = empty(layout, x.dtype()), stats = empty_moments(g.outer, g.groups);
     const Moments m = moments_of(stats);
-    if (fixed_mean) widen<T>(fixed_mean, fixed_var, m);
     T* to = mutable_data_of<T>(y);
     {
       Unlocked unlocked;
-      if (g.channels > 0 && !fixed_mean) norm_kernels<T>().column_moments(g, data_of<T>(dense), m);
-      if (g.channels > 0)
-        norm_kernels<T>().column_norm(g, data_of<T>(dense), m, eps, data_or_null<T>(w), data_or_null<T>(b), to);
+      const NormKernels<T>& kernels = norm_kernels<T>();
+      if (fixed_mean)
+        kernels.widen_moments(g.channels, data_of<T>(fixed_mean), data_of<T>(fixed_var), m);
+      else if (g.channels > 0)
+        kernels.column_moments(g, data_of<T>(dense), m);
+      if (g.channels > 0) kernels.column_norm(g, data_of<T>(dense), m, eps, data_or_null<T>(w), data_or_null<T>(b), to);
     }
     return py::make_tuple(y, stats);
   });
@@ -144,7 +136,7 @@ py::tuple channel_norm_backward(const Array& grad, const Array& x, const py::obj
   });
 }
 
-// running += factor (statistic - running), with the mean of the statistics over outer; variances times `correction`.
+// Updates the running statistics in place.
 void update_running(Array& running_mean, Array& running_var, const Array& stats, double factor, double correction) {
   constexpr const char* op = "update_running";
   require_same_dtype(op, running_mean, running_var);
@@ -157,18 +149,15 @@ void update_running(Array& running_mean, Array& running_var, const Array& stats,
   const Moments m = moments_of(dense);
   by_float_type(op, running_mean, [&](auto type) {
     using T = decltype(type);
-    T *to_mean = mutable_data_of<T>(running_mean), *to_var = mutable_data_of<T>(running_var);
-    const int64_t outer = got.shape[1], channels = mean.shape[0];
-    const auto update = [&](T& running, const double* statistic, double scale) {
-      double total = 0;
-      for (int64_t o = 0; o < outer; ++o) total += statistic[o * channels];
-      const auto before = static_cast<double>(running);
-      running = static_cast<T>(before + factor * (total * scale / static_cast<double>(outer) - before));
-    };
-    for (int64_t c = 0; c < channels; ++c) {
-      update(to_mean[c * mean.stride[0]], m.mean + c, 1);
-      update(to_var[c * var.stride[0]], m.var + c, correction);
-    }
+    const RunningMoments<T> running{mutable_data_of<T>(running_mean),
+                                    mutable_data_of<T>(running_var),
+                                    mean.shape[0],
+                                    mean.stride[0],
+                                    var.stride[0],
+                                    factor,
+                                    correction};
+    Unlocked unlocked;
+    norm_kernels<T>().update_running(running, got.shape[1], m);
   });
 }
 

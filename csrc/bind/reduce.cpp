@@ -1,5 +1,7 @@
 #include "contract/reduce.h"
 
+#include <type_traits>
+
 #include "bind/arrays.h"
 #include "bind/families.h"
 #include "bind/memory.h"
@@ -34,18 +36,29 @@ Layout squeeze(const Layout& a, const bool (&reduced)[kMaxDims]) {
   return out;
 }
 
-// Runs the plan's steps through two scratch buffers; step(outer, reduce, inner, from, to, last) does one of them.
-template <class T, class Step>
-void run_plan(const ReducePlan& plan, const T* x, T* y, const Step& run) {
+// Runs the plan's steps through two scratch buffers of elements `Between`: run(step, from, to, last) does one of them.
+template <class Between, class T, class Run>
+void run_plan(const ReducePlan& plan, const T* x, T* y, const Run& run) {
   const ReduceStep& first = plan.step[0];
-  const size_t bytes = plan.steps > 1 ? static_cast<size_t>(first.outer * first.inner) * sizeof(T) : 0;
-  Scratch scratch[2] = {Scratch(bytes), Scratch(plan.steps > 2 ? bytes : 0)};
-  for (int s = 0; s < plan.steps; ++s) {
-    const bool last = s + 1 == plan.steps;
-    T* to = last ? y : static_cast<T*>(scratch[s % 2].data());
-    run(plan.step[s], x, to, last);
-    x = to;
-  }
+  if (plan.steps == 1) return run(first, x, y, true);
+  const size_t bytes = static_cast<size_t>(first.outer * first.inner) * sizeof(Between);
+  const Scratch scratch[2] = {Scratch(bytes), Scratch(plan.steps > 2 ? bytes : 0)};
+  const auto between = [&](int step) { return static_cast<Between*>(scratch[step % 2].data()); };
+  const int last = plan.steps - 1;
+  run(first, x, between(0), false);
+  for (int s = 1; s < last; ++s) run(plan.step[s], static_cast<const Between*>(between(s - 1)), between(s), false);
+  run(plan.step[last], static_cast<const Between*>(between(last - 1)), y, true);
+}
+
+// The kernel that sums elements From to elements To, which are T or its wide type.
+template <class T, class From, class To>
+auto sum_kernel() {
+  if constexpr (std::is_same_v<From, To>)
+    return reduce_kernels<From>().sum;
+  else if constexpr (std::is_same_v<From, T>)
+    return reduce_kernels<T>().sum_to_wide;
+  else
+    return reduce_kernels<T>().sum_from_wide;
 }
 
 // Sums (or averages) x over `axes`.
@@ -58,10 +71,12 @@ Array sum(const char* op, const Array& x, const py::tuple& axes, bool keepdims, 
     const ReducePlan plan = plan_reduction(in, which.reduced);
     Array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
     T* to = mutable_data_of<T>(y);
-    const T divisor = mean ? static_cast<T>(plan.count) : T(1);
+    const double divisor = mean ? static_cast<double>(plan.count) : 1;
     Unlocked unlocked;
-    run_plan(plan, data_of<T>(dense), to, [=](const ReduceStep& step, const T* from, T* into, bool last) {
-      reduce_kernels<T>().sum(step.outer, step.reduce, step.inner, from, last ? divisor : T(1), into);
+    run_plan<Wide<T>>(plan, data_of<T>(dense), to, [=](const ReduceStep& step, auto* from, auto* into, bool last) {
+      using From = std::remove_const_t<std::remove_pointer_t<decltype(from)>>;
+      const auto kernel = sum_kernel<T, From, std::remove_pointer_t<decltype(into)>>();
+      kernel(step.outer, step.reduce, step.inner, from, last ? divisor : 1, into);
     });
     return y;
   });
@@ -83,7 +98,7 @@ void def_extreme(py::module_& m, const char* op, Field field) {
           Array y = empty(keepdims ? plan.out : squeeze(plan.out, which.reduced), x.dtype());
           T* to = mutable_data_of<T>(y);
           Unlocked unlocked;
-          run_plan(plan, data_of<T>(dense), to, [&](const ReduceStep& step, const T* from, T* into, bool) {
+          run_plan<T>(plan, data_of<T>(dense), to, [&](const ReduceStep& step, const T* from, T* into, bool) {
             field(reduce_kernels<T>())(step.outer, step.reduce, step.inner, from, into);
           });
           return y;

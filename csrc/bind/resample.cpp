@@ -19,7 +19,7 @@ const int64_t* indices(const char* op, const char* name, const Array& a, int64_t
   return data_of<int64_t>(a);
 }
 
-// The matrix that the arrays describe, each of its rows inside [0, in).
+// The matrix that the arrays describe, each of its rows inside [0, in) as far as its kernels look.
 template <class T>
 BandMatrix<T> band_matrix(const char* op, const Array& start, const Array& count, const Array& weight, int64_t in) {
   const Layout w = layout_of(op, weight);
@@ -28,12 +28,9 @@ BandMatrix<T> band_matrix(const char* op, const Array& start, const Array& count
   BandMatrix<T> m{in, w.shape[0], w.shape[1], nullptr, nullptr, data_of<T>(weight)};
   m.start = indices(op, "start", start, m.out);
   m.count = indices(op, "count", count, m.out);
-  for (int64_t i = 0; i < m.out; ++i) {
-    const bool inside =
-        m.start[i] >= 0 && m.count[i] >= 0 && m.count[i] <= m.taps && m.count[i] <= in && m.start[i] <= in - m.count[i];
-    check(inside, op, ": row ", i, " starts at ", m.start[i], " with ", m.count[i], " weights, of at most ", m.taps,
-          ", and the axis has ", in, " elements");
-  }
+  const WrongBand wrong = resample_kernels<T>().find_wrong(m);
+  check(wrong.row < 0, op, ": row ", wrong.row, " starts at ", wrong.start, " with ", wrong.count,
+        " weights, of at most ", m.taps, ", and the axis has ", in, " elements");
   return m;
 }
 

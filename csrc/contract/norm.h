@@ -35,8 +35,21 @@ struct Moments {
   double *mean, *var;
 };
 
+// running += factor (statistic - running), with the mean of the statistics (outer, channels) over outer; variances are
+// first multiplied by `correction`.
+template <class T>
+struct RunningMoments {
+  T *mean, *var;  // (channels,), whose elements lie `mean_stride` and `var_stride` apart
+  int64_t channels, mean_stride, var_stride;
+  double factor, correction;
+};
+
 template <class T>
 struct NormKernels {
+  // The moments (channels,) that are given as elements.
+  void (*widen_moments)(int64_t channels, const T* mean, const T* var, Moments);
+  void (*update_running)(const RunningMoments<T>&, int64_t outer, Moments);
+
   // The statistics of x.
   void (*column_moments)(const NormColumns&, const T* x, Moments);
   // y (outer, rows, channels) with w and b (channels,).

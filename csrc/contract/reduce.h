@@ -4,14 +4,19 @@
 #include <cstdint>
 
 #include "contract/tables.h"
+#include "core/half.h"
 #include "core/loop_nest.h"
 
 namespace tinydl {
 
 template <class T>
 struct ReduceKernels {
-  // y[o, i] = (sum over r of x[o, r, i]) / divisor
-  void (*sum)(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y);
+  // y[o, i] = (sum over r of x[o, r, i]) / divisor. Sums in several steps are wide from the first to the last.
+  template <class From, class To>
+  using Sum = void(int64_t outer, int64_t reduce, int64_t inner, const From* x, double divisor, To* y);
+  Sum<T, T>* sum;
+  Sum<T, Wide<T>>* sum_to_wide;
+  Sum<Wide<T>, T>* sum_from_wide;
 
   // y[o, i] = the largest (smallest) x[o, r, i]; NaN where one is NaN. reduce > 0.
   using Extreme = void(int64_t outer, int64_t reduce, int64_t inner, const T* x, T* y);

@@ -17,8 +17,16 @@ struct BandMatrix {
   const T* weight;       // (out, taps)
 };
 
+struct WrongBand {
+  int64_t row, start, count;  // row is -1 for none
+};
+
 template <class T>
 struct ResampleKernels {
+  // The first row whose columns do not all lie in [0, in). Kernels that would have to wait for the matrix find none,
+  // and leave out what lies outside.
+  WrongBand (*find_wrong)(const BandMatrix<T>&);
+
   // y[o, i, c] = sum over k < count[i] of weight[i, k] x[o, start[i] + k, c]
   void (*axis)(const BandMatrix<T>&, int64_t outer, int64_t inner, const T* x, T* y);
 

@@ -2,12 +2,13 @@
 
 import itertools
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.arrays import layouts, normal, shapes
+from tests.support.arrays import layouts_on, normal, shapes
 from tests.support.compare import assert_close
 from tinydl import _cpu, backend
 
@@ -20,21 +21,21 @@ def reference(x, axes):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(shape=shapes(), seed=st.integers(0, 2**32 - 1))
-def test_every_set_of_axes(dtype, shape, seed):
+def test_every_set_of_axes(kernels, dtype, shape, seed):
     x = normal(np.random.default_rng(seed), shape, dtype)
     for count in range(len(shape) + 1):
         for axes in itertools.combinations(range(len(shape)), count):
             expected, scale, length = reference(x, axes)
-            for _, view in layouts(x):
-                assert_close(_cpu.sum(view, axes, False), expected, "reduce", length=length, scale=scale)
+            for _, view in layouts_on(kernels, x, seed + sum(axes)):
+                assert_close(kernels.sum(view, axes, False), expected, "reduce", length=length, scale=scale)
 
 
-def test_tiers_and_long_sums(isa, rng):
-    x = normal(rng, (3, 100_003))
+def test_tiers_and_long_sums(kernels, isa, rng):
+    x = normal(rng, (3, 100_003 if kernels is _cpu else 20_011))
     for axes in ((0,), (1,), (0, 1)):
         expected, scale, length = reference(x, axes)
-        assert_close(_cpu.sum(x, axes, False), expected, "reduce", length=length, scale=scale)
-        assert_close(_cpu.mean(x, axes, False), expected / length, "reduce", length=length, scale=scale / length)
+        assert_close(kernels.sum(x, axes, False), expected, "reduce", length=length, scale=scale)
+        assert_close(kernels.mean(x, axes, False), expected / length, "reduce", length=length, scale=scale / length)
 
 
 def test_the_error_does_not_grow_with_the_length(isa):
@@ -42,10 +43,33 @@ def test_the_error_does_not_grow_with_the_length(isa):
     assert_close(_cpu.mean(x, (0,), False), np.float64(np.float32(0.1)), "reduce", length=500)
 
 
-def test_nothing_to_sum():
-    assert _cpu.sum(np.zeros((0, 3), np.float32), (0,), False).tolist() == [0, 0, 0]
-    assert np.isnan(_cpu.mean(np.zeros((2, 0), np.float32), (1,), False)).all()
-    assert _cpu.sum(np.zeros((0, 3), np.float32), (1,), True).shape == (0, 1)
+@pytest.mark.parametrize("shape", [(5, 3), (3, 70, 16), (2, 700, 8), (700, 33), (3, 2000), (2, 33_000)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32])
+def test_short_and_long_rows_and_columns(gpu_kernels, shape, dtype, rng):
+    """Teams of lanes, warps and blocks; one and two stages; 16-bit numbers are rounded once, after any number of steps."""
+    x = normal(rng, shape).astype(dtype)
+    for axes in ((0,), (x.ndim - 1,), (0, x.ndim - 1), tuple(range(x.ndim))):
+        exact, scale, length = reference(x, axes)
+        for got, expected, size in (
+            (gpu_kernels.sum(x, axes, False), exact, scale),
+            (gpu_kernels.mean(x, axes, False), exact / length, scale / length),
+        ):
+            assert got.dtype == dtype
+            rounding = float(ml_dtypes.finfo(dtype).eps) * np.abs(expected)
+            narrow = np.finfo(np.float32).eps * (4 + 0.5 * np.sqrt(length)) * size
+            assert (np.abs(got.astype(np.float64) - expected) <= rounding + narrow).all()
+
+
+def test_sums_beyond_the_range_of_float16(gpu_kernels):
+    x = np.full((40, 3, 2000), 30, np.float16)
+    assert (gpu_kernels.mean(x, (0, 2), False) == 30).all()
+    assert np.isinf(gpu_kernels.sum(x, (0, 2), False)).all()
+
+
+def test_nothing_to_sum(kernels):
+    assert kernels.sum(np.zeros((0, 3), np.float32), (0,), False).tolist() == [0, 0, 0]
+    assert np.isnan(kernels.mean(np.zeros((2, 0), np.float32), (1,), False)).all()
+    assert kernels.sum(np.zeros((0, 3), np.float32), (1,), True).shape == (0, 1)
 
 
 def test_bits_do_not_depend_on_the_threads(isa, rng):
@@ -57,14 +81,14 @@ def test_bits_do_not_depend_on_the_threads(isa, rng):
     assert len(results) == 1
 
 
-def test_wrong_calls():
+def test_wrong_calls(kernels):
     x = np.ones((2, 3), np.float32)
     with pytest.raises(ValueError, match="axis 2 is out of range"):
-        _cpu.sum(x, (2,), False)
+        kernels.sum(x, (2,), False)
     with pytest.raises(ValueError, match="repeated"):
-        _cpu.sum(x, (1, 1), False)
+        kernels.sum(x, (1, 1), False)
     with pytest.raises(TypeError, match="int64"):
-        _cpu.sum(np.arange(3), (0,), False)
+        kernels.sum(np.arange(3), (0,), False)
 
 
 @pytest.mark.parametrize("shape", [(3000, 130), (2, 5000, 70), (1, 20000, 3)])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tinydl import _cpu
+
 Array = np.ndarray[Any, Any]
 
 # Sizes around the vector widths of every tier, with 0, 1 and primes.
@@ -27,6 +29,12 @@ def layouts(array: Array) -> Iterator[tuple[str, Array]]:
         yield "strided", view
         flipped = np.ascontiguousarray(array[tuple(slice(None, None, -1) for _ in array.shape)])
         yield "reversed", flipped[tuple(slice(None, None, -1) for _ in array.shape)]
+
+
+def layouts_on(kernels: Any, array: Array, number: int) -> Iterator[tuple[str, Array]]:
+    """All layouts for the CPU's kernels; one, picked by `number`, for others, whose emulation is slow."""
+    every = list(layouts(array))
+    yield from every if kernels is _cpu else [every[number % len(every)]]
 
 
 @st.composite

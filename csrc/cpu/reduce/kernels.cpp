@@ -44,8 +44,14 @@ void map_gradient(const LoopNest& nest, const T* x, const T* y, const T* g, T* d
 }
 
 template <class T>
-constexpr ReduceKernels<T> kernels = {sum<T>, extreme<T, Largest>,        extreme<T, Smallest>,
-                                      var<T>, map_gradient<T, Deviation>, map_gradient<T, Ties>};
+constexpr ReduceKernels<T> kernels = {sum<T>,
+                                      sum<T>,
+                                      sum<T>,
+                                      extreme<T, Largest>,
+                                      extreme<T, Smallest>,
+                                      var<T>,
+                                      map_gradient<T, Deviation>,
+                                      map_gradient<T, Ties>};
 
 }  // namespace
 

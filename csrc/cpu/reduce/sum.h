@@ -51,7 +51,7 @@ double sum_partials(const P* p, int64_t count, int64_t stride) {
 
 // The reduced axis is innermost: x is (outer, reduce), y is (outer,).
 template <class T>
-void sum_inner(int64_t outer, int64_t reduce, const T* x, T divisor, T* y) {
+void sum_inner(int64_t outer, int64_t reduce, const T* x, double divisor, T* y) {
   const int64_t chunks = run_chunks(reduce);
   Scratch scratch(static_cast<size_t>(outer * chunks) * sizeof(double));
   double* partial = static_cast<double*>(scratch.data());
@@ -61,13 +61,12 @@ void sum_inner(int64_t outer, int64_t reduce, const T* x, T divisor, T* y) {
       partial[b] = sum_run(x + (b / chunks) * reduce + from, smaller(kRunElements, reduce - from));
     }
   });
-  for (int64_t o = 0; o < outer; ++o)
-    y[o] = static_cast<T>(sum_partials(partial + o * chunks, chunks, 1) / static_cast<double>(divisor));
+  for (int64_t o = 0; o < outer; ++o) y[o] = static_cast<T>(sum_partials(partial + o * chunks, chunks, 1) / divisor);
 }
 
 // y[o, i] = sum over the chunks c of partial[o, c, i], over the divisor: row after row, for some columns at a time.
 template <class T>
-void merge_chunks(int64_t outer, int64_t chunks, int64_t inner, const T* partial, T divisor, T* y) {
+void merge_chunks(int64_t outer, int64_t chunks, int64_t inner, const T* partial, double divisor, T* y) {
   const int64_t stretches = div_up(inner, kMergeColumns);
   parallel_for(outer * stretches, outer * chunks * inner, [=](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b) {
@@ -77,14 +76,14 @@ void merge_chunks(int64_t outer, int64_t chunks, int64_t inner, const T* partial
         const T* row = partial + (o * chunks + c) * inner + from;
         for (int64_t i = 0; i < n; ++i) total[i] += static_cast<double>(row[i]);
       }
-      for (int64_t i = 0; i < n; ++i) y[o * inner + from + i] = static_cast<T>(total[i] / static_cast<double>(divisor));
+      for (int64_t i = 0; i < n; ++i) y[o * inner + from + i] = static_cast<T>(total[i] / divisor);
     }
   });
 }
 
 // The kept axis is innermost: x is (outer, reduce, inner), y is (outer, inner).
 template <class T>
-void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y) {
+void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, double divisor, T* y) {
   const int64_t rows = chunk_rows(inner);
   const int64_t chunks = reduce == 0 ? 1 : div_up(reduce, rows);
   Scratch scratch(static_cast<size_t>(outer * chunks * inner) * sizeof(T));
@@ -99,7 +98,7 @@ void sum_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divis
 }
 
 template <class T>
-void sum(int64_t outer, int64_t reduce, int64_t inner, const T* x, T divisor, T* y) {
+void sum(int64_t outer, int64_t reduce, int64_t inner, const T* x, double divisor, T* y) {
   if (inner == 1)
     sum_inner(outer, reduce, x, divisor, y);
   else if (inner > 1)

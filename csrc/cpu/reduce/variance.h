@@ -88,7 +88,7 @@ void var_outer(int64_t outer, int64_t reduce, int64_t inner, const T* x, double 
 
 template <class T>
 void var(int64_t outer, int64_t reduce, int64_t inner, const T* x, double divisor, T* var, T* mean) {
-  sum(outer, reduce, inner, x, static_cast<T>(reduce), mean);
+  sum(outer, reduce, inner, x, static_cast<double>(reduce), mean);
   if (inner == 1)
     var_inner(outer, reduce, x, divisor, var, mean);
   else if (inner > 1)

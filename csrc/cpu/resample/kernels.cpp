@@ -95,7 +95,17 @@ void resample_plane(const BandMatrix<T>& h, const BandMatrix<T>& w, int64_t oute
 }
 
 template <class T>
-constexpr ResampleKernels<T> kernels = {resample_axis<T>, resample_plane<T>};
+WrongBand find_wrong(const BandMatrix<T>& m) {
+  for (int64_t i = 0; i < m.out; ++i) {
+    const int64_t start = m.start[i], count = m.count[i];
+    const bool inside = start >= 0 && count >= 0 && count <= m.taps && count <= m.in && start <= m.in - count;
+    if (!inside) return {i, start, count};
+  }
+  return {-1, 0, 0};
+}
+
+template <class T>
+constexpr ResampleKernels<T> kernels = {find_wrong<T>, resample_axis<T>, resample_plane<T>};
 
 }  // namespace
 
