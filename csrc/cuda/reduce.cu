@@ -43,13 +43,12 @@ struct StoreMoments {
 template <class Fold, class T, class Store>
 void fold(int64_t outer, int64_t reduce, int64_t inner, const T* x, const Store& store) {
   if (outer == 0 || inner == 0) return;
-  constexpr int width = kPack<T>;
   const Elements<T> elements{x};
-  const bool packs = is_aligned(x, width) && (inner == 1 ? reduce : inner) % width == 0;
-  if (inner == 1 && packs) return fold_rows<width, Fold>(outer, reduce, elements, store);
+  const bool packs = rows_take_packs<T>(inner == 1 ? reduce : inner, x);
+  if (inner == 1 && packs) return fold_rows<kPack<T>, Fold>(outer, reduce, elements, store);
   if (inner == 1) return fold_rows<1, Fold>(outer, reduce, elements, store);
   const ColumnsOf<Elements<T>> columns{elements};
-  if (packs) return fold_columns<width, Fold>(outer, reduce, inner, columns, store);
+  if (packs) return fold_columns<kFoldColumns<T, Fold>, Fold>(outer, reduce, inner, columns, store);
   fold_columns<1, Fold>(outer, reduce, inner, columns, store);
 }
 

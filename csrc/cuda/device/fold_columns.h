@@ -10,6 +10,10 @@ namespace tinydl::cuda {
 
 constexpr int kColumnBlock = 256;
 
+// The columns of a thread, whose accumulators stay in registers.
+template <class T, class Fold>
+constexpr int kFoldColumns = kPack<T> * sizeof(typename Fold::Acc) <= 96 ? kPack<T> : 4;
+
 // Tile t of chunk c of outer index o is piece (o * chunks + c) * tiles + t, of `lanes` threads' columns.
 struct ColumnChunks {
   int64_t outer, rows, columns;
@@ -18,7 +22,8 @@ struct ColumnChunks {
 
   ColumnChunks(int64_t outer, int64_t rows, int64_t columns, int width, int64_t rows_per_thread)
       : outer(outer), rows(rows), columns(columns), chunk(rows), chunks(1), lanes(1) {
-    while (lanes < kLanes && lanes * width < columns) lanes *= 2;
+    const auto idle = [&] { return lanes < kLanes || (lanes < kColumnBlock && rows < kColumnBlock / lanes); };
+    while (lanes * width < columns && idle()) lanes *= 2;
     tiles = (columns + lanes * width - 1) / (lanes * width);
     const int64_t least = rows_per_thread * (kColumnBlock / lanes);
     constexpr int64_t most_chunks = 1024;

@@ -43,12 +43,13 @@ struct StorePartial {
   __device__ void operator()(int64_t at, const Acc& acc) const { p[at] = acc; }
 };
 
-// Packs in flight at once: about 64 registers.
+// Packs in flight at once: up to about 64 registers.
+constexpr int batch_of(size_t item_bytes, int width) {
+  const int most = item_bytes <= 4 ? 8 : 4, fitting = 256 / (width * static_cast<int>(item_bytes));
+  return fitting > most ? most : fitting < 2 ? 2 : fitting;
+}
 template <class Item, int width>
-constexpr int kBatch =
-    256 / (width * static_cast<int>(sizeof(Item))) < 2   ? 2
-    : 256 / (width * static_cast<int>(sizeof(Item))) > 8 ? 8
-                                                         : 256 / (width * static_cast<int>(sizeof(Item)));
+constexpr int kBatch = batch_of(sizeof(Item), width);
 
 template <int team, int width, class Fold, class Source, class Store>
 __global__ __launch_bounds__(kRowBlock) void fold_rows_kernel(RowChunks g, Source source, Store store) {

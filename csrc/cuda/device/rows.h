@@ -77,10 +77,14 @@ struct HeldRow {
   }
 };
 
+// What a thread has of the shortest rows, and at once of rows that are not held.
+template <class W>
+constexpr int kFewElements = sizeof(W) == 8 ? 4 : 8;
+
 // Calls run(HeldRow) for rows of n elements, or long() where no team holds them.
 template <class W, int width, class Run, class Long>
 void hold_row(int64_t n, const Run& run, const Long& run_long) {
-  constexpr int few = 8 / width, many = (sizeof(W) == 8 ? 16 : 32) / width;
+  constexpr int few = kFewElements<W> / width, many = (sizeof(W) == 8 ? 8 : 32) / width;
   if (n <= HeldRow<4, width, few>::elements) return run(HeldRow<4, width, few>());
   if (n <= HeldRow<kLanes, width, few>::elements) return run(HeldRow<kLanes, width, few>());
   if (n <= HeldRow<kLanes, width, many>::elements) return run(HeldRow<kLanes, width, many>());
@@ -136,7 +140,7 @@ template <int width, template <class> class Row, class T, class... X>
 __global__ __launch_bounds__(kWideTeam) void map_long_rows(int64_t rows, int64_t n, T* y, const X*... x) {
   using W = Wide<T>;
   using RowTeam = Team<kWideTeam, W>;
-  using Part = HeldRow<kWideTeam, width, 8 / width>;
+  using Part = HeldRow<kWideTeam, width, kFewElements<W> / width>;
   TINYDL_SHARED(typename RowTeam::Shared, shared);
   const RowTeam team(shared);
   const int rank = RowTeam::rank();

@@ -86,7 +86,8 @@ void column_moments(const NormColumns& g, const T* x, Moments m) {
   using Fold = MomentFold<Wide<T>>;
   const auto fold = [&](const auto& store) {
     const ColumnsOf<Elements<T>> source{{x}};
-    if (rows_take_packs<T>(g.channels, x)) return fold_columns<kPack<T>, Fold>(g.outer, g.rows, g.channels, source, store);
+    if (rows_take_packs<T>(g.channels, x))
+      return fold_columns<kFoldColumns<T, Fold>, Fold>(g.outer, g.rows, g.channels, source, store);
     fold_columns<1, Fold>(g.outer, g.rows, g.channels, source, store);
   };
   if (g.groups == g.channels) return fold(StoreStatistics{m});

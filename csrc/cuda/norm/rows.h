@@ -93,7 +93,7 @@ constexpr int64_t kLongPart = 8192;  // elements that a block has of a long row
 template <int width, class T>
 __global__ __launch_bounds__(kWideTeam) void norm_long_rows(NormRows g, int64_t parts, const T* x, double eps,
                                                             const T* w, const T* b, Moments m, T* y) {
-  using Part = HeldRow<kWideTeam, width, 8 / width>;
+  using Part = HeldRow<kWideTeam, width, kFewElements<Wide<T>> / width>;
   const int rank = static_cast<int>(threadIdx.x);
   for (int64_t piece = blockIdx.x; piece < g.rows * parts; piece += gridDim.x) {
     const int64_t row = piece / parts, begin = (piece - row * parts) * kLongPart;
@@ -223,7 +223,7 @@ void rows_backward_in(const NormRows& g, const T* dy, const T* x, const Standard
         run(rows_backward<Held, true, T>, Held::rows, Held::threads);
       },
       [&] {
-        using Part = HeldRow<kWideTeam, width, 8 / width>;
+        using Part = HeldRow<kWideTeam, width, kFewElements<Wide<T>> / width>;
         run(rows_backward<Part, false, T>, 1, kWideTeam);
       });
 }
