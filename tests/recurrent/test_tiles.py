@@ -39,11 +39,11 @@ def test_agrees_with_float64(cell, reverse, rng):
         more = {**more, "reverse": reverse}
         exact = {**more, **({"mask": mask.astype(np.float64)} if "mask" in more else {})}
         with backend.use_isa("amx"):
-            assert "six products" in notes(lambda more=more: states_and_kept(cell, o, **more))
-            kept = states_and_kept(cell, o, **more)
+            assert "six products" in notes(lambda more=more: states_and_kept(_cpu, cell, o, **more))
+            kept = states_and_kept(_cpu, cell, o, **more)
             assert "six products" in notes(lambda kept=kept, more=more: backward(cell, o, kept, dh, **more))
             grads = backward(cell, o, kept, dh, **more)
-        wanted = states_and_kept(cell, wide, **exact)
+        wanted = states_and_kept(_cpu, cell, wide, **exact)
         assert_close(kept[1], wanted[1], "recurrent", length=HIDDEN, scale=1 + np.abs(wanted[1]))
         for got, want in zip(grads, backward(cell, wide, wanted, dh.astype(np.float64), **exact), strict=True):
             if got is not None:
@@ -74,10 +74,10 @@ def test_hard_operands(cell, name, value, said, rng):
     place = {"weight": (3, 5), "h0": (3, 5), "gates": (0, 3, 5)}[name]
     o[name][place] = value
     with backend.use_isa("amx"):
-        assert said in notes(lambda: run(cell, o))
-        tiles = run(cell, o)[0]
+        assert said in notes(lambda: run(_cpu, cell, o))
+        tiles = run(_cpu, cell, o)[0]
     with backend.use_isa("avx512"):
-        plain = run(cell, o)[0]
+        plain = run(_cpu, cell, o)[0]
     assert np.array_equal(np.isnan(tiles), np.isnan(plain))
     finite = np.isfinite(plain)
     assert np.array_equal(tiles[~finite], plain[~finite], equal_nan=True)
@@ -90,9 +90,9 @@ def test_states_that_are_all_tiny(scale, rng):
     """Nothing is lost beside larger values: there are none."""
     o = operands(rng, "rnn_tanh", STEPS, BATCH, HIDDEN, np.float32)
     o = {name: x * np.float32(1 if name == "weight" else scale) for name, x in o.items()}
-    exact = run("rnn_tanh", {name: x.astype(np.float64) for name, x in o.items()})[0]
+    exact = run(_cpu, "rnn_tanh", {name: x.astype(np.float64) for name, x in o.items()})[0]
     with backend.use_isa("amx"):
-        tiles = run("rnn_tanh", o)[0]
+        tiles = run(_cpu, "rnn_tanh", o)[0]
     assert np.abs(tiles - exact).max() <= 1e-5 * np.abs(exact).max()
 
 
@@ -105,7 +105,7 @@ def test_masks_of_any_size(cell, mask, rng):
     results = []
     for isa in ("amx", "avx512"):
         with backend.use_isa(isa):
-            results.append(run(cell, o, mask=factors)[0])
+            results.append(run(_cpu, cell, o, mask=factors)[0])
     tiles, plain = results
     assert np.array_equal(np.isnan(tiles), np.isnan(plain))
     finite = np.isfinite(plain)
@@ -120,7 +120,7 @@ def test_gradients_of_any_range(cell, scale, rng):
     dh = normal(rng, (STEPS, BATCH, HIDDEN))
     dh[:, 4] *= scale
     with np.errstate(all="ignore"), backend.use_isa("avx512"):
-        kept = states_and_kept(cell, o)
+        kept = states_and_kept(_cpu, cell, o)
         plain = backward(cell, o, kept, dh)
     with np.errstate(all="ignore"), backend.use_isa("amx"):
         said = notes(lambda: backward(cell, o, kept, dh))
@@ -149,7 +149,7 @@ def test_bits_do_not_depend_on_the_threads(cell, batch, rng):
     with np.errstate(all="ignore"), backend.use_isa("amx"):
         for threads in (1, 2, 3, 5, 2):
             with backend.use_threads(threads):
-                kept = states_and_kept(cell, o)
+                kept = states_and_kept(_cpu, cell, o)
                 results.add(b"".join(x.tobytes() for x in (kept[1], *backward(cell, o, kept, dh)) if x is not None))
     assert len(results) == 1
 
@@ -163,7 +163,7 @@ def test_precisions(precision, bound, rng):
     tinydl.set_float32_matmul_precision(precision)
     try:
         with backend.use_isa("amx"):
-            got = run("lstm", o)[0]
+            got = run(_cpu, "lstm", o)[0]
     finally:
         tinydl.set_float32_matmul_precision("highest")
     assert bound / 256 < np.abs(got - wanted).max() <= bound
@@ -177,4 +177,4 @@ def test_what_stays_on_multiply_adds(rng):
             ("lstm", BATCH, 520, "exceed the caches"),
         ):
             o = operands(rng, cell, STEPS, batch, hidden, np.float32)
-            assert said in notes(lambda cell=cell, o=o: run(cell, o))
+            assert said in notes(lambda cell=cell, o=o: run(_cpu, cell, o))

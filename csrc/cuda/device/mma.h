@@ -59,7 +59,7 @@ __device__ __forceinline__ void multiply_add(FragmentD& d, const FragmentA& a, c
     FragmentB b;
   };
   const Operands own{a, b};
-  const auto* all = emulation::exchange(kAllLanes, &own, sizeof own);
+  const emulation::Slots* all = emulation::exchange(kAllLanes, &own, sizeof own);
   const int lane = emulation::this_thread().lane, group = lane / 4, pair = lane % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = group + i / 2 * 8, column = 2 * pair + i % 2;
@@ -91,7 +91,7 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row
                  : "r"(shared)
                  : "memory");
 #else
-  const auto* rows = emulation::exchange(kAllLanes, &row, sizeof row);
+  const emulation::Slots* rows = emulation::exchange(kAllLanes, &row, sizeof row);
   const int lane = emulation::this_thread().lane, group = lane / 4, pair = lane % 4;
   for (int i = 0; i < 4; ++i) {
     const auto element = [&](int r, int c) {
