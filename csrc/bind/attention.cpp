@@ -84,10 +84,11 @@ struct Operands {
   void set_mask(const py::object& value) {
     mask = no_array();
     if (value.is_none()) return;
-    const Array array = Array::ensure(value);
-    if (!array || (type_number(array) != py::detail::npy_api::NPY_BOOL_ && type_number(array) != q.dtype().num()))
-      throw TypeError(text(op, ": got a mask of ", array ? py::str(array.dtype()).cast<std::string>() : "no array",
-                           ", wanted bool or ", py::str(q.dtype()).cast<std::string>()));
+    if (!py::isinstance<Array>(value)) throw TypeError(text(op, ": the mask must be an array or None"));
+    const Array array = py::reinterpret_borrow<Array>(value);
+    if (type_number(array) != py::detail::npy_api::NPY_BOOL_ && type_number(array) != q.dtype().num())
+      throw TypeError(text(op, ": got a mask of ", py::str(array.dtype()).cast<std::string>(), ", wanted bool or ",
+                           py::str(q.dtype()).cast<std::string>()));
     const Layout got = layout_of(op, array);
     Layout common;
     check(got.ndim <= 4 && broadcast_shapes(got, scores, common) && same_shape(common, scores), op,
@@ -113,7 +114,8 @@ struct Operands {
   }
 };
 
-// (o, lse): attention, and the logarithm of each row's sum of exponentials, which backward wants.
+// (o, lse): attention, and the logarithm of each row's sum of exponentials, which backward wants; in float32 where the
+// query is narrower.
 py::tuple attention(const Array& query, const Array& key, const Array& value, const py::object& mask, double scale,
                     bool causal, double p, uint64_t seed, uint64_t offset) {
   constexpr const char* op = "attention";
@@ -121,10 +123,10 @@ py::tuple attention(const Array& query, const Array& key, const Array& value, co
     using T = decltype(type);
     const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
     Array o = fresh_like(layout_of(op, query), in.shape.heads, in.shape.queries, in.shape.values, query.dtype());
-    Array lse = empty(in.rows(), query.dtype());
+    Array lse = empty(in.rows(), py::dtype::of<Wide<T>>());
     const AttentionInput<T> input = in.input<T>();
     const Heads<T> to = mutable_heads_of<T>(o);
-    T* sums = mutable_data_of<T>(lse);
+    Wide<T>* sums = mutable_data_of<Wide<T>>(lse);
     {
       Unlocked unlocked;
       attention_kernels<T>().forward(in.shape, input, to, sums);
@@ -141,7 +143,8 @@ py::tuple attention_backward(const Array& grad, const Array& query, const Array&
   return by_float_type(op, query, [&](auto type) {
     using T = decltype(type);
     const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
-    for (const Array& other : {grad, o, lse}) require_same_dtype(op, query, other);
+    for (const Array& other : {grad, o}) require_same_dtype(op, query, other);
+    require_dtype(op, py::dtype::of<Wide<T>>(), lse);
     const AttentionShape& s = in.shape;
     Layout wanted = in.scores;
     wanted.shape[3] = s.values;
@@ -161,7 +164,7 @@ py::tuple attention_backward(const Array& grad, const Array& query, const Array&
     const Heads<T> to_q = mutable_heads_of<T>(dq), to_k = mutable_heads_of<T>(dk), to_v = mutable_heads_of<T>(dv);
     {
       Unlocked unlocked;
-      attention_kernels<T>().backward(s, input, from, data_of<T>(sums), d_o, to_q, to_k, to_v);
+      attention_kernels<T>().backward(s, input, from, data_of<Wide<T>>(sums), d_o, to_q, to_k, to_v);
     }
     return py::make_tuple(or_none(dq), or_none(dk), or_none(dv));
   });

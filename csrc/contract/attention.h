@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "contract/tables.h"
+#include "core/half.h"
 
 namespace tinydl {
 
@@ -46,14 +47,14 @@ struct AttentionInput {
 //   lse_i = ln sum over j of e^s_ij,  P_ij = e^(s_ij - lse_i),  o_i = sum over j of m_ij P_ij v_j
 template <class T>
 struct AttentionKernels {
-  // o (B, H, L, values) and lse (B, H, L), dense. A row that sees nothing has o = 0 and lse = +infinity, with which the
-  // formula for P gives zeros.
-  void (*forward)(const AttentionShape&, const AttentionInput<T>&, const Heads<T>& o, T* lse);
+  // o (B, H, L, values), and lse (B, H, L), dense. A row that sees nothing has o = 0 and lse = +infinity, with which
+  // the formula for P gives zeros.
+  void (*forward)(const AttentionShape&, const AttentionInput<T>&, const Heads<T>& o, Wide<T>* lse);
 
   // With dP_ij = m_ij do_i . v_j and dS_ij = P_ij (dP_ij - do_i . o_i):
   //   dq_i = scale sum over j of dS_ij k_j,  dk_j = scale sum over i of dS_ij q_i,  dv_j = sum over i of m_ij P_ij do_i
   // Gradients whose data are null are not computed.
-  void (*backward)(const AttentionShape&, const AttentionInput<T>&, const Heads<const T>& o, const T* lse,
+  void (*backward)(const AttentionShape&, const AttentionInput<T>&, const Heads<const T>& o, const Wide<T>* lse,
                    const Heads<const T>& d_o, const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv);
 };
 

@@ -49,18 +49,21 @@ def mask_of(rng, kind, shape, dtype):
     return rng.random(size) < 0.6
 
 
-def run(q, k, v, grad, mask=None, scale=None, causal=False, **dropout):
+def run(kernels, q, k, v, grad, mask=None, scale=None, causal=False, **dropout):
     scale = (q.shape[3] or 1) ** -0.5 if scale is None else scale
-    o, lse = _cpu.attention(q, k, v, mask, scale, causal, **dropout)
-    return o, *_cpu.attention_backward(grad, q, k, v, mask, o, lse, scale, causal, **dropout)
+    o, lse = kernels.attention(q, k, v, mask, scale, causal, **dropout)
+    return o, *kernels.attention_backward(grad, q, k, v, mask, o, lse, scale, causal, **dropout)
 
 
-def check(given, *formula, **stream):
+def check(kernels, given, *formula, **stream):
     """Against the formulas with the mask, scale, causality and factors of dropout that `formula` holds."""
     mask, scale, causal, *_ = formula
     expected = reference.run(*given, *formula)[:4]
     for got, want, size in zip(
-        run(*given, mask, scale, causal, **stream), expected, reference.magnitudes(*given, *formula), strict=True
+        run(kernels, *given, mask, scale, causal, **stream),
+        expected,
+        reference.magnitudes(*given, *formula),
+        strict=True,
     ):
         assert_close(got, want, "attention", length=max(given[0].shape[2:] + given[1].shape[2:]), scale=size)
 
@@ -68,11 +71,11 @@ def check(given, *formula, **stream):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kind", MASKS)
-def test_values_and_gradients(kind, causal, dtype, isa, rng):
+def test_values_and_gradients(kernels, kind, causal, dtype, isa, rng):
     for shape in SHAPES:
         given = operands(rng, shape, dtype)
         mask = mask_of(rng, kind, shape, dtype)
-        check(given, mask, (shape[5] or 1) ** -0.5, causal)
+        check(kernels, given, mask, (shape[5] or 1) ** -0.5, causal)
 
 
 @given(
@@ -82,51 +85,51 @@ def test_values_and_gradients(kind, causal, dtype, isa, rng):
     kind=st.sampled_from(MASKS),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_shape(shape, group, causal, kind, seed):
+def test_any_shape(kernels, shape, group, causal, kind, seed):
     b, heads, _, *rest = shape
     shape = (b, (heads + 1) * group, heads + 1, *rest)
     rng = np.random.default_rng(seed)
     given = operands(rng, shape)
     mask = mask_of(rng, kind, shape, np.float32)
-    check(given, mask, 0.3, causal)
+    check(kernels, given, mask, 0.3, causal)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("p", [0.25, 1.0])
-def test_dropout_follows_the_generator(p, causal, isa, rng):
+def test_dropout_follows_the_generator(kernels, p, causal, isa, rng):
     """The dropped elements are those of the dropout kernel over rows of whole counters."""
     shape = (2, 4, 2, 140, 150, 16, 8)
     given = operands(rng, shape, np.float64)
     stream = {"p": p, "seed": 7, "offset": 11}
     factors = _cpu.dropout(np.ones((2, 4, 140, 152)), p, 7, 11)[0][..., :150]
     assert abs((factors == 0).mean() - p) < 0.01
-    check(given, None, 0.2, causal, factors, **stream)
+    check(kernels, given, None, 0.2, causal, factors, **stream)
 
 
-def test_large_scores(isa, rng):
+def test_large_scores(kernels, isa, rng):
     """Running maxima: exponentials neither overflow nor vanish, whichever block holds the largest score."""
     shape = (1, 1, 1, 20, 300, 8, 8)
     q, k, v, grad = operands(rng, shape, np.float64)
     for place in (0, 150, 299):
         far = k.copy()
         far[:, :, place] *= 3000
-        check((q, far, v, grad), None, 1.0, False)
+        check(kernels, (q, far, v, grad), None, 1.0, False)
         mask = np.zeros((20, 300), np.float64)
         mask[:, place] = 1e4
-        check((q, k, v, grad), mask, 1.0, False)
+        check(kernels, (q, k, v, grad), mask, 1.0, False)
 
 
 @pytest.mark.parametrize("scale", [1e3, 1e5, 1e9])
 @pytest.mark.parametrize("more", [{}, {"causal": True}, {"mask": True}, {"p": 0.5, "seed": 3}])
-def test_rows_that_see_one_key(more, scale, isa, rng):
+def test_rows_that_see_one_key(kernels, more, scale, isa, rng):
     """Probabilities are 1 and 0 backward too, though rounding moves scores of this size by far more than 1."""
     _, k, v, grad = operands(rng, (1, 2, 2, 160, 160, 64, 40))
     q = np.float32(scale) * k
     options = {**more, "mask": rng.random((160, 160)) < 0.7 if "mask" in more else None}
     if options["mask"] is not None:
         np.fill_diagonal(options["mask"], True)
-    o, lse = _cpu.attention(q, k, v, scale=1.0, **options)
-    dq, dk, dv = _cpu.attention_backward(grad, q, k, v, o=o, lse=lse, scale=1.0, **options)
+    o, lse = kernels.attention(q, k, v, scale=1.0, **options)
+    dq, dk, dv = kernels.attention_backward(grad, q, k, v, o=o, lse=lse, scale=1.0, **options)
     kept = _cpu.dropout(np.ones((1, 2, 160, 160), np.float32), options.get("p", 0), options.get("seed", 0), 0)[0]
     kept = np.diagonal(kept, axis1=2, axis2=3)[..., None]
     assert_close(o, kept * v, "attention")
@@ -136,22 +139,22 @@ def test_rows_that_see_one_key(more, scale, isa, rng):
         assert_close(got, np.zeros_like(got), "attention", length=64, scale=size * np.abs(factor).max())
 
 
-def test_rows_that_see_nothing(isa, rng):
+def test_rows_that_see_nothing(kernels, isa, rng):
     shape = (1, 2, 1, 9, 140, 6, 6)
     given = operands(rng, shape)
     for mask in (np.ones((9, 140), bool), np.zeros((9, 140), np.float32)):
         mask[3] = False if mask.dtype == np.bool_ else -np.inf
-        o, dq, dk, dv = run(*given, mask)
+        o, dq, dk, dv = run(kernels, *given, mask)
         assert not o[:, :, 3].any()
         assert not dq[:, :, 3].any()
         assert all(np.isfinite(x).all() for x in (o, dq, dk, dv))
         assert o[:, :, 4].any()
 
 
-def test_what_is_not_a_number_stays_in_its_row(isa, rng):
+def test_what_is_not_a_number_stays_in_its_row(kernels, isa, rng):
     q, k, v, _ = operands(rng, (1, 1, 1, 140, 150, 8, 8))
     q[0, 0, 130, 3] = np.nan
-    o, _ = _cpu.attention(q, k, v, None, 1.0)
+    o, _ = kernels.attention(q, k, v, None, 1.0)
     assert np.isnan(o[0, 0, 130]).all()
     assert np.isfinite(np.delete(o, 130, 2)).all()
 
@@ -171,18 +174,18 @@ def test_no_keys_with_tiles_for_all_sizes(isa, rng):
     before = backend.tile_threshold()
     backend.set_tile_threshold(0, 0)
     try:
-        run(*operands(rng, (1, 1, 1, 40, 40, 32, 32)))  # leaves memory in use
-        for got in run(*operands(rng, (1, 1, 1, 40, 0, 32, 32))):
+        run(_cpu, *operands(rng, (1, 1, 1, 40, 40, 32, 32)))  # leaves memory in use
+        for got in run(_cpu, *operands(rng, (1, 1, 1, 40, 0, 32, 32))):
             assert not got.any()
     finally:
         backend.set_tile_threshold(*before)
 
 
-def test_infinities_and_nans_beside_matrix_tiles(isa, rng):
+def test_infinities_and_nans_beside_matrix_tiles(kernels, isa, rng):
     q, k, v, _ = operands(rng, (1, 1, 1, 160, 170, 64, 40))
     v[0, 0, 7, 3] = np.inf
     q[0, 0, 5, 2] = np.nan
-    o, _ = _cpu.attention(q, k, v, None, 0.1)
+    o, _ = kernels.attention(q, k, v, None, 0.1)
     assert np.isnan(o[0, 0, 5]).all()
     rest = np.delete(o[0, 0], 5, 0)
     assert np.isposinf(rest[:, 3]).all()
@@ -214,7 +217,7 @@ def test_gradients_stay_finite_at_lower_precision(isa, rng):
     before = backend.float32_matmul_precision()
     backend.set_float32_matmul_precision("medium")
     try:
-        for got in run(k, k, v, grad, np.tri(160, dtype=bool), 1.0):
+        for got in run(_cpu, k, k, v, grad, np.tri(160, dtype=bool), 1.0):
             assert np.isfinite(got).all()
     finally:
         backend.set_float32_matmul_precision(before)
@@ -228,59 +231,61 @@ def test_bits_do_not_depend_on_the_threads(shape, isa, rng):
         results = set()
         for threads in (1, 2, 3, 5, 2):
             with backend.use_threads(threads):
-                results.add(b"".join(x.tobytes() for x in run(*given, **more)))
+                results.add(b"".join(x.tobytes() for x in run(_cpu, *given, **more)))
         assert len(results) == 1, more
 
 
-def test_queries_do_not_depend_on_their_neighbours(isa, rng):
+def test_queries_do_not_depend_on_their_neighbours(kernels, isa, rng):
     """Calls of up to four queries have a way of their own."""
     q, k, v, _ = operands(rng, (2, 2, 2, 150, 140, 17, 9))
-    whole, _ = _cpu.attention(q, k, v, None, 0.3)
+    whole, _ = kernels.attention(q, k, v, None, 0.3)
     for part in (slice(3, 8), slice(7, 140)):
-        some, _ = _cpu.attention(q[1:, :, part], k[1:], v[1:], None, 0.3)
+        some, _ = kernels.attention(q[1:, :, part], k[1:], v[1:], None, 0.3)
         assert some.tobytes() == np.ascontiguousarray(whole[1:, :, part]).tobytes()
 
 
-def test_only_the_gradients_that_are_wanted(rng):
+def test_only_the_gradients_that_are_wanted(kernels, rng):
     q, k, v, grad = operands(rng, (1, 2, 2, 130, 140, 8, 8))
-    o, lse = _cpu.attention(q, k, v, None, 0.3)
-    whole = _cpu.attention_backward(grad, q, k, v, None, o, lse, 0.3)
+    o, lse = kernels.attention(q, k, v, None, 0.3)
+    whole = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3)
     for threads in (1, 3):
         with backend.use_threads(threads):
             for wanted in np.ndindex(2, 2, 2):
                 flags = [bool(w) for w in wanted]
                 names = dict(zip(("want_dq", "want_dk", "want_dv"), flags, strict=True))
-                some = _cpu.attention_backward(grad, q, k, v, None, o, lse, 0.3, **names)
+                some = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3, **names)
                 for got, full, flag in zip(some, whole, flags, strict=True):
                     assert (got is not None) == flag
                     assert got is None or got.tobytes() == full.tobytes()
 
 
-def test_layouts(rng):
+def test_layouts(kernels, rng):
     given = operands(rng, (2, 2, 1, 6, 7, 5, 4))
     mask = normal(rng, (2, 1, 6, 7))
-    wanted = [x.copy() for x in run(*given, mask)]
+    wanted = [x.copy() for x in run(kernels, *given, mask)]
     for i in range(5):
         for name, array in layouts([*given, mask][i]):
             arrays = [*given, mask]
             arrays[i] = array
-            for got, want in zip(run(*arrays), wanted, strict=True):
+            for got, want in zip(run(kernels, *arrays), wanted, strict=True):
                 assert np.array_equal(got, want), (i, name)
     for few in (1, 6):
         q, grad = given[0][:, :, :few], given[3][:, :, :few]
         repeated = [np.broadcast_to(x[:1, :, :1], x.shape) for x in given[1:3]]
-        for got, want in zip(run(q, *repeated, grad), run(q, *(x.copy() for x in repeated), grad), strict=True):
+        for got, want in zip(
+            run(kernels, q, *repeated, grad), run(kernels, q, *(x.copy() for x in repeated), grad), strict=True
+        ):
             assert np.array_equal(got, want), few
 
 
-def test_the_output_lies_as_the_query(rng):
+def test_the_output_lies_as_the_query(kernels, rng):
     """(B, L, H, E) in memory, as a layer's projection has it: the layer then needs no copy behind."""
     q, k, v, grad = (x.transpose(0, 2, 1, 3) for x in normal(rng, (4, 2, 6, 3, 5)))
-    for got in run(q, k, v, grad):
+    for got in run(kernels, q, k, v, grad):
         assert got.transpose(0, 2, 1, 3).flags.c_contiguous
 
 
-def test_wrong_calls(rng):
+def test_wrong_calls(kernels, rng):
     q, k, v, grad = operands(rng, (2, 4, 2, 5, 6, 3, 7))
     for arrays, said in [
         ((q[0], k, v), r"wanted \(batch, heads, length, features\)"),
@@ -291,22 +296,22 @@ def test_wrong_calls(rng):
         ((q, k[:, :0], v[:, :0]), "got 4 heads of queries and 0 of keys"),
     ]:
         with pytest.raises(ValueError, match=said):
-            _cpu.attention(*arrays, None, 1.0)
+            kernels.attention(*arrays, None, 1.0)
     for mask in (np.ones((6, 5), bool), np.ones((3, 1, 1, 1), bool), np.ones((1, 2, 4, 5, 6), bool)):
         with pytest.raises(ValueError, match=r"wanted one that broadcasts to \(2, 4, 5, 6\)"):
-            _cpu.attention(q, k, v, mask, 1.0)
+            kernels.attention(q, k, v, mask, 1.0)
     with pytest.raises(TypeError, match="got a mask of int64, wanted bool or float32"):
-        _cpu.attention(q, k, v, np.ones((5, 6), np.int64), 1.0)
+        kernels.attention(q, k, v, np.ones((5, 6), np.int64), 1.0)
     with pytest.raises(TypeError, match="float64"):
-        _cpu.attention(q, k.astype(np.float64), v, None, 1.0)
-    with pytest.raises(TypeError, match="float32 or float64"):
-        _cpu.attention(*(x.astype(np.int64) for x in (q, k, v)), None, 1.0)
+        kernels.attention(q, k.astype(np.float64), v, None, 1.0)
+    with pytest.raises(TypeError, match="got dtype int64, wanted float32"):
+        kernels.attention(*(x.astype(np.int64) for x in (q, k, v)), None, 1.0)
     with pytest.raises(ValueError, match=r"got dropout p = 1\.5"):
-        _cpu.attention(q, k, v, None, 1.0, False, 1.5)
-    o, lse = _cpu.attention(q, k, v, None, 1.0)
+        kernels.attention(q, k, v, None, 1.0, False, 1.5)
+    o, lse = kernels.attention(q, k, v, None, 1.0)
     with pytest.raises(ValueError, match="got a gradient or output of shape"):
-        _cpu.attention_backward(grad[:, :, 1:], q, k, v, None, o, lse, 1.0)
+        kernels.attention_backward(grad[:, :, 1:], q, k, v, None, o, lse, 1.0)
     with pytest.raises(ValueError, match="got lse of shape"):
-        _cpu.attention_backward(grad, q, k, v, None, o, lse[..., 1:], 1.0)
+        kernels.attention_backward(grad, q, k, v, None, o, lse[..., 1:], 1.0)
     with pytest.raises(TypeError, match="float64"):
-        _cpu.attention_backward(grad.astype(np.float64), q, k, v, None, o, lse, 1.0)
+        kernels.attention_backward(grad.astype(np.float64), q, k, v, None, o, lse, 1.0)

@@ -71,7 +71,7 @@ __device__ __forceinline__ void backward_unit(const BackwardStep<T>& s, int64_t 
 }
 
 template <class T, Cell cell>
-__global__ void __launch_bounds__(kTileThreads, 2) backward_kernel(BackwardStep<T> s) {
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) backward_kernel(BackwardStep<T> s) {
   using Product = TileProduct<T, kBackwardGroups>;
   TINYDL_LARGE_SHARED(typename Product::Storage, shared);
   const Corner corner(s.hidden, kBackwardUnits);

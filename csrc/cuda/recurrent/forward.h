@@ -46,7 +46,7 @@ inline dim3 tiles_of(int64_t batch, int64_t hidden, int64_t units) {
 }
 
 template <class T, Cell cell>
-__global__ void __launch_bounds__(kTileThreads, 2) forward_kernel(ForwardStep<T> s) {
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) forward_kernel(ForwardStep<T> s) {
   using W = Wide<T>;
   constexpr int gates = kGates<cell>;
   using Product = TileProduct<T, gates>;

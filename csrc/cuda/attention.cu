@@ -1,0 +1,61 @@
+// Attention, tile by tile (Dao 2023, FlashAttention-2): scores live in registers and shared memory alone.
+#include "contract/attention.h"
+
+#include "cuda/attention/plain_backward.h"
+#include "cuda/attention/plain_forward.h"
+#include "cuda/device/grid.h"
+#include "cuda/runtime/memory.h"
+
+namespace tinydl::cuda {
+
+namespace {
+
+// Results of up to 64 columns are held whole; 128 would be too many registers of float64.
+template <class T>
+bool takes_wide(int64_t columns) {
+  return sizeof(Wide<T>) == 4 && columns > 64;
+}
+
+template <class T>
+void forward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<T>& o, Wide<T>* lse) {
+  if constexpr (sizeof(Wide<T>) == 4)
+    if (takes_wide<T>(s.values)) return plain_forward<128>(s, in, o, lse);
+  plain_forward<64>(s, in, o, lse);
+}
+
+// D_i = do_i . o_i, a warp a row.
+template <class T>
+__global__ void dots_kernel(Problem<T> x, int64_t rows, Heads<const T> o, Heads<const T> d_o, Wide<T>* dots) {
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  for (int64_t row = thread_in_grid() / kLanes; row < rows; row += threads_in_grid() / kLanes) {
+    const int64_t head = row / x.queries, query = row % x.queries;
+    const HeadPlace at{head / x.heads, static_cast<int>(head % x.heads)};
+    const T *a = row_of(o, at, query), *b = row_of(d_o, at, query);
+    Wide<T> sum = 0;
+    for (int f = lane; f < x.values; f += kLanes) sum = fma_of(widen(a[f]), widen(b[f]), sum);
+    sum = reduce_warp(sum, Sum());
+    if (lane == 0) dots[row] = sum;
+  }
+}
+
+template <class T>
+void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<const T>& o, const Wide<T>* lse,
+              const Heads<const T>& d_o, const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv) {
+  const int64_t rows = s.batch * s.heads * s.queries;
+  const Scratch scratch(static_cast<size_t>(rows) * sizeof(Wide<T>));
+  auto* const dots = static_cast<Wide<T>*>(scratch.data());
+  launch(dots_kernel<T>, blocks_for(rows * kLanes), kThreads, Problem<T>(s, in), rows, o, d_o, dots);
+  const Gradients<T> grads{d_o, lse, dots, dq, dk, dv};
+  if constexpr (sizeof(Wide<T>) == 4)
+    if (takes_wide<T>(s.values > s.features ? s.values : s.features)) return plain_backward<128>(s, in, grads);
+  plain_backward<64>(s, in, grads);
+}
+
+template <class T>
+constexpr AttentionKernels<T> kernels = {forward<T>, backward<T>};
+
+}  // namespace
+
+TINYDL_CUDA_TABLE(AttentionKernels, attention, kernels);
+
+}  // namespace tinydl::cuda
