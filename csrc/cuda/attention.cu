@@ -3,6 +3,8 @@
 
 #include "cuda/attention/plain_backward.h"
 #include "cuda/attention/plain_forward.h"
+#include "cuda/attention/tensor_backward.h"
+#include "cuda/attention/tensor_forward.h"
 #include "cuda/device/grid.h"
 #include "cuda/runtime/memory.h"
 
@@ -16,8 +18,12 @@ bool takes_wide(int64_t columns) {
   return sizeof(Wide<T>) == 4 && columns > 64;
 }
 
+constexpr int64_t kTensorHead = 128;
+
 template <class T>
 void forward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<T>& o, Wide<T>* lse) {
+  if constexpr (sizeof(T) == 2)
+    if (widest(s) <= kTensorHead) return tensor_forward(s, in, o, lse);
   if constexpr (sizeof(Wide<T>) == 4)
     if (takes_wide<T>(s.values)) return plain_forward<128>(s, in, o, lse);
   plain_forward<64>(s, in, o, lse);
@@ -46,8 +52,10 @@ void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<
   auto* const dots = static_cast<Wide<T>*>(scratch.data());
   launch(dots_kernel<T>, blocks_for(rows * kLanes), kThreads, Problem<T>(s, in), rows, o, d_o, dots);
   const Gradients<T> grads{d_o, lse, dots, dq, dk, dv};
+  if constexpr (sizeof(T) == 2)
+    if (widest(s) <= kTensorHead) return tensor_backward(s, in, grads);
   if constexpr (sizeof(Wide<T>) == 4)
-    if (takes_wide<T>(s.values > s.features ? s.values : s.features)) return plain_backward<128>(s, in, grads);
+    if (takes_wide<T>(widest(s))) return plain_backward<128>(s, in, grads);
   plain_backward<64>(s, in, grads);
 }
 

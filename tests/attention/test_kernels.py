@@ -1,11 +1,13 @@
 """The attention kernel against the formulas in float64, with the whole matrix of scores."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.attention import reference
+from tests.support import devices
 from tests.support.arrays import layouts, normal
 from tests.support.compare import assert_close
 from tinydl import _cpu, backend
@@ -24,6 +26,19 @@ SHAPES = [
     (2, 2, 1, 5, 4, 0, 4),
     (2, 2, 1, 5, 4, 3, 0),
     (0, 2, 1, 5, 4, 3, 2),
+]
+# What the emulation has time for: several tiles of both sides, groups, and heads of more than one part
+FEW_SHAPES = [(1, 4, 2, 17, 65, 5, 7), (2, 2, 1, 67, 70, 40, 68), *SHAPES[7:]]
+HALVES = [np.float16, ml_dtypes.bfloat16]
+# Heads of every size of fragments, and beyond them; in packs of 8 and one by one
+HALF_SHAPES = [
+    (1, 2, 1, 70, 130, 16, 32),
+    (2, 1, 1, 3, 66, 33, 50),
+    (1, 1, 1, 65, 20, 96, 72),
+    (1, 2, 1, 20, 65, 128, 8),
+    (1, 1, 1, 9, 67, 40, 136),
+    (1, 1, 1, 5, 0, 8, 8),
+    (1, 1, 1, 4, 5, 0, 3),
 ]
 MASKS = ["none", "bool", "float", "padding", "rows", "heads"]
 
@@ -72,7 +87,7 @@ def check(kernels, given, *formula, **stream):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kind", MASKS)
 def test_values_and_gradients(kernels, kind, causal, dtype, isa, rng):
-    for shape in SHAPES:
+    for shape in FEW_SHAPES if isinstance(kernels, devices.Emulated) else SHAPES:
         given = operands(rng, shape, dtype)
         mask = mask_of(rng, kind, shape, dtype)
         check(kernels, given, mask, (shape[5] or 1) ** -0.5, causal)
@@ -104,6 +119,53 @@ def test_dropout_follows_the_generator(kernels, p, causal, isa, rng):
     factors = _cpu.dropout(np.ones((2, 4, 140, 152)), p, 7, 11)[0][..., :150]
     assert abs((factors == 0).mean() - p) < 0.01
     check(kernels, given, None, 0.2, causal, factors, **stream)
+
+
+def check_halves(kernels, given, *formula, **stream):
+    """Weights are rounded before they meet values: errors are relative to the largest result."""
+    mask, scale, causal, *_ = formula
+    expected = reference.run(*given, *formula)[:4]
+    for got, want in zip(run(kernels, *given, mask, scale, causal, **stream), expected, strict=True):
+        assert got.dtype == given[0].dtype
+        assert_close(got, want, "elementwise", scale=np.abs(want).max(initial=0))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", ["none", "float", "padding"])
+def test_halves(gpu_kernels, kind, causal, dtype, rng):
+    for shape in HALF_SHAPES:
+        given = operands(rng, shape, dtype)
+        check_halves(gpu_kernels, given, mask_of(rng, kind, shape, dtype), (shape[5] or 1) ** -0.5, causal)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("p", [0.25, 1.0])
+def test_halves_are_dropped_alike(gpu_kernels, p, causal, rng):
+    """On every path the elements are those that float32 drops."""
+    for features in (24, 136):
+        shape = (2, 2, 1, 70, 75, features, 16)
+        given = operands(rng, shape, np.float16)
+        factors = _cpu.dropout(np.ones((2, 2, 70, 76)), p, 7, 11)[0][..., :75]
+        check_halves(gpu_kernels, given, None, 0.2, causal, factors, p=p, seed=7, offset=11)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_halves_that_see_nothing_or_one_key(gpu_kernels, dtype, rng):
+    q, k, v, grad = operands(rng, (1, 1, 1, 20, 70, 32, 32), dtype)
+    allowed = np.zeros((20, 70), bool)
+    allowed[np.arange(1, 20), np.arange(1, 20) * 3] = True
+    q *= dtype(100)
+    o, lse = gpu_kernels.attention(q, k, v, allowed, 1.0)
+    assert lse.dtype == np.float32
+    assert lse[0, 0, 0] == np.inf
+    dq, dk, dv = gpu_kernels.attention_backward(grad, q, k, v, allowed, o, lse, 1.0)
+    assert not o[0, 0, 0].any()
+    assert o[0, 0, 1:].tobytes() == v[0, 0, 3:58:3].tobytes()
+    assert dv[0, 0, 3:58:3].tobytes() == grad[0, 0, 1:].tobytes()
+    assert not dv[0, 0, 58:].any()
+    for got in (dq, dk):
+        assert np.isfinite(got.astype(np.float32)).all()
 
 
 def test_large_scores(kernels, isa, rng):

@@ -80,7 +80,7 @@ __device__ __forceinline__ void lay_out(const W (&scores)[kEach][kEach], W (&to)
 
 // Columns from `first` on of dQ.
 template <class T, int columns>
-__global__ void __launch_bounds__(kPlainThreads) plain_queries_kernel(PlainOperands<T> in, int chunks) {
+__global__ void __launch_bounds__(kPlainThreads, 1) plain_queries_kernel(PlainOperands<T> in, int chunks) {
   using W = Wide<T>;
   using Storage = PlainStorage<W, columns>;
   TINYDL_LARGE_SHARED(Storage, shared);
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kPlainThreads) plain_queries_kernel(PlainOpera
 
 // Columns from `first` on of dK and dV.
 template <class T, int columns>
-__global__ void __launch_bounds__(kPlainThreads) plain_keys_kernel(PlainOperands<T> in, int chunks) {
+__global__ void __launch_bounds__(kPlainThreads, 1) plain_keys_kernel(PlainOperands<T> in, int chunks) {
   using W = Wide<T>;
   using Storage = PlainStorage<W, columns>;
   TINYDL_LARGE_SHARED(Storage, shared);

@@ -44,7 +44,7 @@ struct RunningRows {
 };
 
 template <class T, int columns>
-__global__ void __launch_bounds__(kPlainThreads)
+__global__ void __launch_bounds__(kPlainThreads, 1)
     plain_forward_kernel(Problem<T> x, bool packs, int chunks, Heads<T> o, Wide<T>* lse) {
   using W = Wide<T>;
   using Storage = PlainStorage<W, columns>;

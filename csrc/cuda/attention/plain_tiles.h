@@ -18,7 +18,7 @@ template <int columns, int pitch, class T, class W>
 __device__ void stage(const HeadRows<T>& from, int first, W (&to)[kSide][pitch]) {
   constexpr int width = kPack<W>, packs = columns / width;
   static_assert(kSide * packs % kPlainThreads == 0, "every thread stages as many packs");
-#pragma unroll
+#pragma unroll 2
   for (int n = 0; n < kSide * packs / kPlainThreads; ++n) {
     const int i = static_cast<int>(threadIdx.x) + n * kPlainThreads, row = i / packs, column = i % packs * width;
     const bool has_row = row < from.count;
@@ -61,7 +61,7 @@ __device__ void score_tile(const HeadRows<T>& a, const HeadRows<T>& b, ScoreStor
     wait_for_copies<1>();
     __syncthreads();
     if (c > 0) {
-#pragma unroll
+#pragma unroll 2
       for (int f = 0; f < depth; f += width) {
         Pack<W, width> x[kEach];
 #pragma unroll
@@ -102,7 +102,7 @@ struct Results {
   // Adds the product of weights (64 x 64) and rows.
   template <int pitch>
   __device__ void add(const W (&weights)[kSide][pitch], const W (&rows)[kSide][columns]) {
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < kSide; k += kWidth) {
       Pack<W, kWidth> x[kEach];
 #pragma unroll
