@@ -38,7 +38,7 @@ Heads<T> mutable_heads_of(Array& a) {
 // Query, key, value and mask, checked, with adjacent features.
 struct Operands {
   const char* op;
-  Array q, k, v, mask;
+  Array q = no_array(), k = no_array(), v = no_array(), mask = no_array();
   Layout scores;  // (B, H, L, S)
   AttentionShape shape;
   AttentionDropout dropout;
@@ -84,11 +84,10 @@ struct Operands {
   void set_mask(const py::object& value) {
     mask = no_array();
     if (value.is_none()) return;
-    if (!py::isinstance<Array>(value)) throw TypeError(text(op, ": the mask must be an array or None"));
-    const Array array = py::reinterpret_borrow<Array>(value);
-    if (type_number(array) != py::detail::npy_api::NPY_BOOL_ && type_number(array) != q.dtype().num())
-      throw TypeError(text(op, ": got a mask of ", py::str(array.dtype()).cast<std::string>(), ", wanted bool or ",
-                           py::str(q.dtype()).cast<std::string>()));
+    const Array array = Array::ensure(value);
+    if (!array || (type_number(array) != py::detail::npy_api::NPY_BOOL_ && type_number(array) != q.dtype().num()))
+      throw TypeError(text(op, ": got a mask of ", array ? py::str(array.dtype()).cast<std::string>() : "no array",
+                           ", wanted bool or ", py::str(q.dtype()).cast<std::string>()));
     const Layout got = layout_of(op, array);
     Layout common;
     check(got.ndim <= 4 && broadcast_shapes(got, scores, common) && same_shape(common, scores), op,

@@ -28,7 +28,7 @@ SHAPES = [
     (0, 2, 1, 5, 4, 3, 2),
 ]
 # What the emulation has time for: several tiles of both sides, groups, and heads of more than one part
-FEW_SHAPES = [(1, 4, 2, 17, 65, 5, 7), (2, 2, 1, 67, 70, 40, 68), *SHAPES[7:]]
+FEW_SHAPES = [(2, 2, 1, 17, 65, 5, 7), (1, 1, 1, 67, 70, 40, 68), *SHAPES[7:]]
 HALVES = [np.float16, ml_dtypes.bfloat16]
 # Heads of every size of fragments, and beyond them; in packs of 8 and one by one
 HALF_SHAPES = [
@@ -100,24 +100,25 @@ def test_values_and_gradients(kernels, kind, causal, dtype, isa, rng):
     kind=st.sampled_from(MASKS),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_shape(kernels, shape, group, causal, kind, seed):
+def test_any_shape(shape, group, causal, kind, seed):
     b, heads, _, *rest = shape
     shape = (b, (heads + 1) * group, heads + 1, *rest)
     rng = np.random.default_rng(seed)
     given = operands(rng, shape)
     mask = mask_of(rng, kind, shape, np.float32)
-    check(kernels, given, mask, 0.3, causal)
+    check(_cpu, given, mask, 0.3, causal)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("p", [0.25, 1.0])
 def test_dropout_follows_the_generator(kernels, p, causal, isa, rng):
     """The dropped elements are those of the dropout kernel over rows of whole counters."""
-    shape = (2, 4, 2, 140, 150, 16, 8)
+    shape = (1, 4, 2, 35, 75, 16, 8) if isinstance(kernels, devices.Emulated) else (2, 4, 2, 140, 150, 16, 8)
     given = operands(rng, shape, np.float64)
     stream = {"p": p, "seed": 7, "offset": 11}
-    factors = _cpu.dropout(np.ones((2, 4, 140, 152)), p, 7, 11)[0][..., :150]
-    assert abs((factors == 0).mean() - p) < 0.01
+    b, h, _, queries, keys, *_ = shape
+    factors = _cpu.dropout(np.ones((b, h, queries, (keys + 3) // 4 * 4)), p, 7, 11)[0][..., :keys]
+    assert abs((factors == 0).mean() - p) < 0.02
     check(kernels, given, None, 0.2, causal, factors, **stream)
 
 
@@ -131,8 +132,7 @@ def check_halves(kernels, given, *formula, **stream):
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("kind", ["none", "float", "padding"])
+@pytest.mark.parametrize(("kind", "causal"), [("none", True), ("float", False), ("padding", True)])
 def test_halves(gpu_kernels, kind, causal, dtype, rng):
     for shape in HALF_SHAPES:
         given = operands(rng, shape, dtype)
@@ -144,9 +144,9 @@ def test_halves(gpu_kernels, kind, causal, dtype, rng):
 def test_halves_are_dropped_alike(gpu_kernels, p, causal, rng):
     """On every path the elements are those that float32 drops."""
     for features in (24, 136):
-        shape = (2, 2, 1, 70, 75, features, 16)
+        shape = (1, 2, 1, 35, 75, features, 16)
         given = operands(rng, shape, np.float16)
-        factors = _cpu.dropout(np.ones((2, 2, 70, 76)), p, 7, 11)[0][..., :75]
+        factors = _cpu.dropout(np.ones((1, 2, 35, 76)), p, 7, 11)[0][..., :75]
         check_halves(gpu_kernels, given, None, 0.2, causal, factors, p=p, seed=7, offset=11)
 
 
@@ -185,14 +185,15 @@ def test_large_scores(kernels, isa, rng):
 @pytest.mark.parametrize("more", [{}, {"causal": True}, {"mask": True}, {"p": 0.5, "seed": 3}])
 def test_rows_that_see_one_key(kernels, more, scale, isa, rng):
     """Probabilities are 1 and 0 backward too, though rounding moves scores of this size by far more than 1."""
-    _, k, v, grad = operands(rng, (1, 2, 2, 160, 160, 64, 40))
+    heads, n = (1, 72) if isinstance(kernels, devices.Emulated) else (2, 160)
+    _, k, v, grad = operands(rng, (1, heads, heads, n, n, 64, 40))
     q = np.float32(scale) * k
-    options = {**more, "mask": rng.random((160, 160)) < 0.7 if "mask" in more else None}
+    options = {**more, "mask": rng.random((n, n)) < 0.7 if "mask" in more else None}
     if options["mask"] is not None:
         np.fill_diagonal(options["mask"], True)
     o, lse = kernels.attention(q, k, v, scale=1.0, **options)
     dq, dk, dv = kernels.attention_backward(grad, q, k, v, o=o, lse=lse, scale=1.0, **options)
-    kept = _cpu.dropout(np.ones((1, 2, 160, 160), np.float32), options.get("p", 0), options.get("seed", 0), 0)[0]
+    kept = _cpu.dropout(np.ones((1, heads, n, n), np.float32), options.get("p", 0), options.get("seed", 0), 0)[0]
     kept = np.diagonal(kept, axis1=2, axis2=3)[..., None]
     assert_close(o, kept * v, "attention")
     assert_close(dv, kept * grad, "attention")
@@ -306,19 +307,30 @@ def test_queries_do_not_depend_on_their_neighbours(kernels, isa, rng):
         assert some.tobytes() == np.ascontiguousarray(whole[1:, :, part]).tobytes()
 
 
-def test_only_the_gradients_that_are_wanted(kernels, rng):
-    q, k, v, grad = operands(rng, (1, 2, 2, 130, 140, 8, 8))
-    o, lse = kernels.attention(q, k, v, None, 0.3)
-    whole = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3)
+def test_only_the_gradients_that_are_wanted(rng):
+    given = operands(rng, (1, 2, 2, 130, 140, 8, 8))
     for threads in (1, 3):
         with backend.use_threads(threads):
-            for wanted in np.ndindex(2, 2, 2):
-                flags = [bool(w) for w in wanted]
-                names = dict(zip(("want_dq", "want_dk", "want_dv"), flags, strict=True))
-                some = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3, **names)
-                for got, full, flag in zip(some, whole, flags, strict=True):
-                    assert (got is not None) == flag
-                    assert got is None or got.tobytes() == full.tobytes()
+            check_wanted(_cpu, given)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_only_the_gradients_that_are_wanted_of_a_gpu(gpu_kernels, dtype, rng):
+    check_wanted(gpu_kernels, operands(rng, (1, 1, 1, 20, 70, 8, 8), dtype))
+
+
+def check_wanted(kernels, given):
+    """Each gradient has the bits that it has beside the others."""
+    q, k, v, grad = given
+    o, lse = kernels.attention(q, k, v, None, 0.3)
+    whole = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3)
+    for wanted in np.ndindex(2, 2, 2):
+        flags = [bool(w) for w in wanted]
+        names = dict(zip(("want_dq", "want_dk", "want_dv"), flags, strict=True))
+        some = kernels.attention_backward(grad, q, k, v, None, o, lse, 0.3, **names)
+        for got, full, flag in zip(some, whole, flags, strict=True):
+            assert (got is not None) == flag
+            assert got is None or got.tobytes() == full.tobytes()
 
 
 def test_layouts(kernels, rng):
