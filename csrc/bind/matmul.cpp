@@ -1,7 +1,6 @@
 #include "contract/matmul.h"
 
 #include <utility>
-#include <vector>
 
 #include "bind/activation.h"
 #include "bind/arrays.h"
@@ -11,49 +10,22 @@ namespace tinydl {
 
 namespace {
 
-// The batch axes (all but the last two) of both operands, broadcast; the offset of each matrix.
-struct Batch {
-  Layout shape;
-  std::vector<int64_t> a_offsets, b_offsets;
-};
-
 Layout without_last_two(const Layout& a) {
   Layout out = a;
   out.ndim -= 2;
   return out;
 }
 
-std::vector<int64_t> matrix_offsets(const Layout& batch) {
-  std::vector<int64_t> offsets{0};
-  for (int d = 0; d < batch.ndim; ++d) {
-    std::vector<int64_t> next;
-    next.reserve(offsets.size() * static_cast<size_t>(batch.shape[d]));
-    for (const int64_t base : offsets)
-      for (int64_t i = 0; i < batch.shape[d]; ++i) next.push_back(base + i * batch.stride[d]);
-    offsets = std::move(next);
-  }
-  return offsets;
-}
-
-Batch plan_batch(const Layout& a, const Layout& b) {
-  Batch out;
-  const Layout batch_a = without_last_two(a), batch_b = without_last_two(b);
-  check(broadcast_shapes(batch_a, batch_b, out.shape), "matmul: batch shapes of ", a, " and ", b, " do not broadcast");
-  out.a_offsets = matrix_offsets(broadcast_to(batch_a, out.shape));
-  out.b_offsets = matrix_offsets(broadcast_to(batch_b, out.shape));
-  return out;
-}
-
 template <class T>
-MatrixBatch<T> matrices(const Array& a, const Layout& layout, const std::vector<int64_t>& offsets) {
-  return {data_of<T>(a), layout.stride[layout.ndim - 2], layout.stride[layout.ndim - 1], offsets.data()};
+MatrixOperand<T> matrices(const Array& a, const Layout& layout) {
+  return {data_of<T>(a), layout.stride[layout.ndim - 2], layout.stride[layout.ndim - 1]};
 }
 
 // The shapes of a (..., m, k) @ b (..., k, n), and an uninitialised C (..., m, n).
 struct Product {
   Layout a, b;
   int64_t m = 0, n = 0, k = 0;
-  Batch batch;
+  LoopNest batch;  // over the axes but the last two, broadcast
   Array c;
 
   Product(const Array& left, const Array& right) : a(layout_of("matmul", left)), b(layout_of("matmul", right)) {
@@ -61,13 +33,16 @@ struct Product {
     m = a.shape[a.ndim - 2], k = a.shape[a.ndim - 1], n = b.shape[b.ndim - 1];
     check(b.shape[b.ndim - 2] == k, "matmul: shapes ", a, " and ", b, " do not fit: the first has ", k,
           " columns, the second ", b.shape[b.ndim - 2], " rows");
-    batch = plan_batch(a, b);
-    Layout out = batch.shape;
+    const Layout batch_a = without_last_two(a), batch_b = without_last_two(b);
+    Layout out;
+    check(broadcast_shapes(batch_a, batch_b, out), "matmul: batch shapes of ", a, " and ", b, " do not broadcast");
+    const Layout from_a = broadcast_to(batch_a, out), from_b = broadcast_to(batch_b, out), to = row_major(out);
+    const Layout* operands[] = {&from_a, &from_b, &to};
+    batch = plan_loops(operands, 3);
     out.shape[out.ndim++] = m;
     out.shape[out.ndim++] = n;
     c = empty(row_major(out), left.dtype());
   }
-  int64_t count() const { return static_cast<int64_t>(batch.a_offsets.size()); }
 };
 
 Array matmul(const Array& a, const Array& b, const py::object& bias, const std::string& activation) {
@@ -80,8 +55,7 @@ Array matmul(const Array& a, const Array& b, const py::object& bias, const std::
     Array c = std::move(p.c);
     T* to = mutable_data_of<T>(c);
     Unlocked unlocked;
-    matmul_kernels<T>().matmul(p.count(), p.m, p.n, p.k, matrices<T>(a, p.a, p.batch.a_offsets),
-                               matrices<T>(b, p.b, p.batch.b_offsets), epilogue, to);
+    matmul_kernels<T>().matmul(p.batch, p.m, p.n, p.k, matrices<T>(a, p.a), matrices<T>(b, p.b), epilogue, to);
     return c;  // moved: to count a reference takes the lock
   });
 }
@@ -98,8 +72,8 @@ Array matmul_bfloat16(const Array& a, const Array& b, const py::object& bias, co
   Array c = std::move(p.c);
   Bfloat16* to = mutable_data_of<Bfloat16>(c);
   Unlocked unlocked;
-  matmul_kernels<float>().matmul_bfloat16(p.count(), p.m, p.n, p.k, matrices<Bfloat16>(a, p.a, p.batch.a_offsets),
-                                          matrices<Bfloat16>(b, p.b, p.batch.b_offsets), epilogue, to);
+  matmul_kernels<float>().matmul_bfloat16(p.batch, p.m, p.n, p.k, matrices<Bfloat16>(a, p.a),
+                                          matrices<Bfloat16>(b, p.b), epilogue, to);
   return c;  // moved: to count a reference takes the lock
 }
 

@@ -4,6 +4,7 @@
 
 #include "contract/tables.h"
 #include "core/half.h"
+#include "core/loop_nest.h"
 
 namespace tinydl {
 
@@ -16,23 +17,23 @@ struct Epilogue {
   Activation activation = Activation::none;
 };
 
-// A batch of matrices; strides count elements, and any may be 0 or negative.
+// The first matrix of a batch; strides count elements, and any may be 0 or negative.
 template <class T>
-struct MatrixBatch {
+struct MatrixOperand {
   const T* data;
   int64_t row_stride, column_stride;
-  const int64_t* offsets;  // (batch,): where each matrix starts, or null for one matrix at data
 };
 
 template <class T>
 struct MatmulKernels {
-  // c[b] (m, n) = activation(a[b] (m, k) @ b[b] (k, n) + bias); c is dense and row-major (batch, m, n).
-  void (*matmul)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<T>& a, const MatrixBatch<T>& b,
-                 const Epilogue<T>& epilogue, T* c);
+  // c[i] (m, n) = activation(a[i] (m, k) @ b[i] (k, n) + bias) for every i of `batch`, a nest over A, B and C from one
+  // matrix to the next; c is dense and row-major (batch, m, n), which the nest's last operand counts in matrices.
+  void (*matmul)(const LoopNest& batch, int64_t m, int64_t n, int64_t k, const MatrixOperand<T>& a,
+                 const MatrixOperand<T>& b, const Epilogue<T>& epilogue, T* c);
 
-  // The same of bfloat16 matrices, computed in T and rounded once; null for float64.
-  void (*matmul_bfloat16)(int64_t batch, int64_t m, int64_t n, int64_t k, const MatrixBatch<Bfloat16>& a,
-                          const MatrixBatch<Bfloat16>& b, const Epilogue<T>& epilogue, Bfloat16* c);
+  // The same of bfloat16 matrices, computed in T and rounded once; null but for float32.
+  void (*matmul_bfloat16)(const LoopNest& batch, int64_t m, int64_t n, int64_t k, const MatrixOperand<Bfloat16>& a,
+                          const MatrixOperand<Bfloat16>& b, const Epilogue<T>& epilogue, Bfloat16* c);
 };
 
 TINYDL_PRODUCT_KERNELS(MatmulKernels, matmul)

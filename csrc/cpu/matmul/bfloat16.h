@@ -1,6 +1,6 @@
 // Products of bfloat16 matrices, summed in float32 and rounded once: on the matrix tiles, else widened to float32.
 #pragma once
-#include "contract/matmul.h"
+#include "cpu/matmul/batch.h"
 #include "cpu/runtime/allocator.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/trace.h"

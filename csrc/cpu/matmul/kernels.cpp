@@ -1,5 +1,6 @@
 #include "contract/matmul.h"
 
+#include "cpu/matmul/batch.h"
 #include "cpu/matmul/bfloat16.h"
 #include "cpu/matmul/matrix.h"
 #include "cpu/matmul/product.h"
@@ -95,8 +96,21 @@ void matmul_bfloat16(int64_t batch, int64_t m, int64_t n, int64_t k, const Matri
   multiply_bfloat16_on_tiles(batch, m, n, k, a, b, epilogue, c);
 }
 
+template <class T>
+void matmul_batch(const LoopNest& batch, int64_t m, int64_t n, int64_t k, const MatrixOperand<T>& a,
+                  const MatrixOperand<T>& b, const Epilogue<T>& epilogue, T* c) {
+  const BatchOffsets offsets(batch);
+  matmul(offsets.count(), m, n, k, offsets.matrices(a, 0), offsets.matrices(b, 1), epilogue, c);
+}
+void matmul_bfloat16_batch(const LoopNest& batch, int64_t m, int64_t n, int64_t k, const MatrixOperand<Bfloat16>& a,
+                           const MatrixOperand<Bfloat16>& b, const Epilogue<float>& epilogue, Bfloat16* c) {
+  const BatchOffsets offsets(batch);
+  matmul_bfloat16(offsets.count(), m, n, k, offsets.matrices(a, 0), offsets.matrices(b, 1), epilogue, c);
+}
+
 }  // namespace
 
-extern const ByType<MatmulKernels> matmul_table = {{matmul<float>, matmul_bfloat16}, {matmul<double>, nullptr}};
+extern const ByType<MatmulKernels> matmul_table = {{matmul_batch<float>, matmul_bfloat16_batch},
+                                                        {matmul_batch<double>, nullptr}};
 
 }  // namespace tinydl::TINYDL_TIER

@@ -4,6 +4,7 @@
 // over k in order; those of a large B are cut every kSweptRows. Up to four rows times a B whose columns are contiguous
 // are dot products, summed in vectors along k.
 #pragma once
+#include "cpu/matmul/batch.h"
 #include "cpu/matmul/gemm.h"
 
 namespace tinydl::TINYDL_TIER {

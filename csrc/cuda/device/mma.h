@@ -61,15 +61,19 @@ __device__ __forceinline__ void multiply_add(FragmentD& d, const FragmentA& a, c
   const Operands own{a, b};
   const emulation::Slots* all = emulation::exchange(kAllLanes, &own, sizeof own);
   const int lane = emulation::this_thread().lane, group = lane / 4, pair = lane % 4;
-  for (int i = 0; i < 4; ++i) {
-    const int row = group + i / 2 * 8, column = 2 * pair + i % 2;
-    for (int k = 0; k < kMmaK; ++k) {
-      const int holder = k % 8 / 2;  // which lane of its four holds element k, in the register of k's half
-      const Operands from_a = all->read<Operands>(row % 8 * 4 + holder),
-                     from_b = all->read<Operands>(column * 4 + holder);
-      d.v[i] += half_of<T>(from_a.a.r[row / 8 + k / 8 * 2], k % 2) * half_of<T>(from_b.b.r[k / 8], k % 2);
+  float rows[2][kMmaK], columns[2][kMmaK];  // those of A and B that this lane's elements of D take
+  for (int holder = 0; holder < 4; ++holder) {
+    // A lane holds elements 2 holder, 2 holder + 1 of each half of k.
+    const auto of_a = all->template read<Operands>(group * 4 + holder).a;
+    for (int e = 0; e < 8; ++e)
+      rows[e / 2 % 2][e / 4 * 8 + 2 * holder + e % 2] = half_of<T>(of_a.r[e / 2], e % 2);
+    for (int column = 0; column < 2; ++column) {
+      const auto of_b = all->template read<Operands>((2 * pair + column) * 4 + holder).b;
+      for (int e = 0; e < 4; ++e) columns[column][e / 2 * 8 + 2 * holder + e % 2] = half_of<T>(of_b.r[e / 2], e % 2);
     }
   }
+  for (int i = 0; i < 4; ++i)
+    for (int k = 0; k < kMmaK; ++k) d.v[i] += rows[i / 2][k] * columns[i % 2][k];
 #endif
 }
 

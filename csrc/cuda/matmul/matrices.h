@@ -1,0 +1,115 @@
+// Matrices under any strides as operands of products on tiles.
+#pragma once
+#include "cuda/device/async_copy.h"
+#include "cuda/device/tile_product.h"
+#include "cuda/device/walk.h"
+
+namespace tinydl::cuda {
+
+// Copies from `from` to shared memory, elements `stride` apart; zeros from element `count` on.
+template <class T>
+__device__ __forceinline__ void copy_elements(T* to, const T* from, int64_t stride, int count) {
+  if constexpr (sizeof(T) >= 4) {
+#pragma unroll
+    for (int e = 0; e < kPack<T>; ++e)
+      copy_async<sizeof(T)>(to + e, e < count ? from + e * stride : from, e < count);
+  } else {
+    Pack<T, kPack<T>> pack;
+#pragma unroll
+    for (int e = 0; e < kPack<T>; ++e) pack.v[e] = e < count ? from[e * stride] : T(0.0f);
+    store_pack(to, pack);
+  }
+}
+
+// Lines (rows of A, columns of B) of the matrices of a batch. In `packs`, the axis that the shared tile is along has
+// stride 1 and every 16 bytes of it are aligned and whole; else elements are copied one by one.
+template <class Layout_, int threads>
+class MatrixFetch {
+ public:
+  using Layout = Layout_;
+  using T = typename Layout::Element;
+  struct Source {
+    const T* data;
+    int64_t line_stride, sum_stride, lines;
+    bool packs;
+    int operand;      // of the walk
+    Walk<2> batches;  // from one matrix to the next of A and of B
+  };
+
+  __device__ MatrixFetch(const Source& source, const Slice& slice, int64_t first_line)
+      : sum_stride_(source.sum_stride), packs_(source.packs) {
+    int64_t at[2];
+    source.batches.locate(slice.batch, at);
+    const int64_t lines_left = source.lines - first_line;
+    const int lines = lines_left < Layout::lines ? static_cast<int>(lines_left) : Layout::lines;
+    const auto steps = static_cast<int>(slice.end - slice.begin);
+    row_ = static_cast<int>(threadIdx.x) / Layout::chunks;
+    chunk_ = static_cast<int>(threadIdx.x) % Layout::chunks;
+    rows_ = along_sum ? lines : steps;
+    columns_ = along_sum ? steps : lines;
+    row_stride_ = along_sum ? source.line_stride : source.sum_stride;
+    column_stride_ = along_sum ? source.sum_stride : source.line_stride;
+    from_ = source.data + (source.operand == 0 ? at[0] : at[1]) + first_line * source.line_stride +
+            slice.begin * source.sum_stride + row_ * row_stride_ + chunk_ * kPack<T> * column_stride_;
+  }
+
+  __device__ __forceinline__ void fetch(T* tile, int k) const {
+    const T* from = from_ + k * sum_stride_;
+    const int columns_left = columns_ - chunk_ * kPack<T> - (along_sum ? k : 0);
+    const int rows_left = rows_ - row_ - (along_sum ? 0 : k);
+#pragma unroll
+    for (int i = 0; i < Layout::rows; i += kRowsAtOnce, from += kRowsAtOnce * row_stride_) {
+      T* to = tile + Layout::at(row_ + i, chunk_);
+      if (packs_)
+        copy_async<kAccessBytes>(to, from, i < rows_left && columns_left > 0);
+      else
+        copy_elements(to, from, column_stride_, i < rows_left ? columns_left : 0);
+    }
+  }
+
+ private:
+  static constexpr bool along_sum = Layout::along == Along::sum;
+  static constexpr int kRowsAtOnce = threads / Layout::chunks;
+  static_assert(threads % Layout::chunks == 0 && Layout::rows % kRowsAtOnce == 0, "every thread copies as much");
+
+  const T* from_;
+  int64_t sum_stride_, row_stride_, column_stride_;
+  int row_, chunk_, rows_, columns_;
+  bool packs_;
+};
+
+// C, dense and row-major (batch, m, n), or rows `row_stride` apart of which each matrix of the batch has n columns.
+template <class T>
+struct MatrixTarget {
+  T* data;
+  int64_t batch_stride, row_stride;
+
+  __device__ __forceinline__ int64_t rows(int64_t, int64_t m) const { return m; }
+  __device__ __forceinline__ int64_t column_offset(int64_t) const { return 0; }
+  __device__ __forceinline__ T* row(int64_t batch, int64_t row) const {
+    return data + batch * batch_stride + row * row_stride;
+  }
+};
+
+// How the lines of an operand are read.
+struct Reading {
+  Along along;
+  bool packs;
+};
+// `batches` are the matrices' places, `operand` its own in the nest.
+template <class T>
+Reading reading_of(const T* data, int64_t line_stride, int64_t sum_stride, int64_t lines, int64_t sums,
+                   const LoopNest& batches, int operand) {
+  constexpr int64_t width = kPack<T>;
+  bool aligned = is_aligned(data, kPack<T>);
+  for (int d = 0; d < batches.ndim; ++d) aligned = aligned && batches.stride[operand][d] % width == 0;
+  const auto fits = [&](int64_t inner, int64_t inner_size, int64_t outer, int64_t outer_size) {
+    return (inner == 1 || inner_size == 1) && (outer % width == 0 || outer_size == 1) && inner_size % width == 0;
+  };
+  if (aligned && fits(sum_stride, sums, line_stride, lines)) return {Along::sum, true};
+  if (aligned && fits(line_stride, lines, sum_stride, sums)) return {Along::lines, true};
+  const auto distance = [](int64_t stride) { return stride < 0 ? -stride : stride; };
+  return {distance(line_stride) < distance(sum_stride) && lines > 1 ? Along::lines : Along::sum, false};
+}
+
+}  // namespace tinydl::cuda
