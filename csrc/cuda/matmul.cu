@@ -23,7 +23,7 @@ struct MatmulCall {
     using P = typename ProductOf<T, large, MatrixFetch, along_a, MatrixFetch, along_b, MatrixTarget<T>>::type;
     const Walk<2> walk(batches, 1);
     run_product<P>(batch, m, n, k, {a.data, a.row_stride, a.column_stride, m, packs_a, 0, walk},
-                   {b.data, b.column_stride, b.row_stride, n, packs_b, 1, walk}, {c, m * n, n}, finish,
+                   {b.data, b.column_stride, b.row_stride, n, packs_b, 1, walk}, {c, m * n, n, 0}, finish,
                    n % kPack<T> == 0 && is_aligned(c, kPack<T>));
   }
   template <bool large>
@@ -60,7 +60,7 @@ void multiply(const LoopNest& batches, int64_t m, int64_t n, int64_t k, const Ma
   for (int d = 0; d < batches.ndim; ++d) batch *= batches.shape[d];
   const MatmulCall<T> call{batches, batch, m, n, k, a, b, finish, c};
   if constexpr (sizeof(T) <= 4)
-    if (takes_large_tiles(batch, m, n)) return call.template run<true>();
+    if (takes_large_tiles(batch, m, n, k)) return call.template run<true>();
   call.template run<false>();
 }
 

@@ -58,7 +58,7 @@ def gradient_for(y):
     return normal(np.random.default_rng(1), y.shape, y.dtype)
 
 
-def check(rng, dtype, x_shape, filters, stride, padding, dilation, groups, every_layout=False):
+def check(kernels, rng, dtype, x_shape, filters, stride, padding, dilation, groups, every_layout=False):
     count, kh, kw = filters
     options = (stride, padding, dilation, groups)
     x, weight = normal(rng, x_shape, dtype), normal(rng, (count, x_shape[1] // groups, kh, kw), dtype)
@@ -71,11 +71,11 @@ def check(rng, dtype, x_shape, filters, stride, padding, dilation, groups, every
     sum_length = weight[:1].size
     forms = zip(layouts(x), layouts(weight), layouts(grad), strict=True)
     for (_, lx), (_, lw), (_, lg) in list(forms)[: None if every_layout else 1]:
-        y = _cpu.conv2d(lx, lw, None, *options, "none")
+        y = kernels.conv2d(lx, lw, None, *options, "none")
         assert_close(y, expected, "conv", length=sum_length, scale=scale)
-        got = _cpu.conv2d_input_grad(lg, lw, x.shape, *options)
+        got = kernels.conv2d_input_grad(lg, lw, x.shape, *options)
         assert_close(got, dx, "conv", length=count * kh * kw, scale=dx_scale)
-        got = _cpu.conv2d_weight_grad(lx, lg, weight.shape, *options)
+        got = kernels.conv2d_weight_grad(lx, lg, weight.shape, *options)
         assert_close(got, dw, "conv", length=max(1, grad[:, 0].size), scale=dw_scale)
 
 
@@ -95,8 +95,8 @@ def test_the_large_cases_run_on_tiles(case, rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES)
-def test_cases_on_every_tier(isa, case, dtype, rng):
-    check(rng, dtype, *CASES[case], every_layout=True)
+def test_cases_on_every_tier(kernels, isa, case, dtype, rng):
+    check(kernels, rng, dtype, *CASES[case], every_layout=True)
 
 
 @st.composite
@@ -114,72 +114,72 @@ def convolutions(draw):
 
 
 @given(case=convolutions(), seed=st.integers(0, 2**32 - 1))
-def test_drawn_geometries(case, seed):
-    check(np.random.default_rng(seed), np.float32, *case)
+def test_drawn_geometries(kernels, case, seed):
+    check(kernels, np.random.default_rng(seed), np.float32, *case)
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
 @pytest.mark.parametrize(("groups", "filters"), [(1, 37), (6, 6), (6, 12), (3, 6)])
-def test_bias_and_activation(isa, activation, groups, filters, rng):
+def test_bias_and_activation(kernels, isa, activation, groups, filters, rng):
     x, weight, bias = normal(rng, (2, 6, 9, 9)), normal(rng, (filters, 6 // groups, 3, 3)), normal(rng, (filters,))
     options = ((1, 1), (1, 1, 1, 1), (1, 1), groups)
     z = reference.conv2d(x, weight, *options) + bias[:, None, None]
     f = {"relu": lambda z: np.maximum(z, 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}[activation]
     scale = reference.conv2d(np.abs(x), np.abs(weight), *options) + np.abs(bias)[:, None, None]
-    assert_close(_cpu.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=54, scale=scale)
+    assert_close(kernels.conv2d(x, weight, bias, *options, activation), f(z), "conv", length=54, scale=scale)
 
 
 @pytest.mark.parametrize("batch", [2, 5])
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("filters", [6, 12])
-def test_bias_of_the_input_gradient(isa, batch, groups, filters, rng):
+def test_bias_of_the_input_gradient(kernels, isa, batch, groups, filters, rng):
     weight, bias = normal(rng, (filters, 6 // groups, 3, 2)), normal(rng, (6,))
     grad, options = normal(rng, (batch, filters, 5, 4)), ((1, 1), (0,) * 4, (1, 1), groups)
-    plain = _cpu.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options)
-    shifted = _cpu.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options, bias[::-1])
+    plain = kernels.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options)
+    shifted = kernels.conv2d_input_grad(grad, weight, (batch, 6, 7, 5), *options, bias[::-1])
     assert np.array_equal(shifted, plain + bias[::-1, None, None])
 
 
 @pytest.mark.parametrize("groups", [4, 12, 48])
-def test_a_value_does_not_depend_on_its_position(isa, groups, rng):
+def test_a_value_does_not_depend_on_its_position(kernels, isa, groups, rng):
     x, weight = normal(rng, (1, 48, 9, 30)), normal(rng, (48, 48 // groups, 3, 3))
     options = ((1, 1), (0,) * 4, (1, 1), groups)
-    whole = _cpu.conv2d(x, weight, None, *options, "none")
+    whole = kernels.conv2d(x, weight, None, *options, "none")
     for column in (0, 1, 7, 13, 27):
         assert np.array_equal(
-            _cpu.conv2d(x[..., column : column + 3], weight, None, *options, "none"), whole[..., column, None]
+            kernels.conv2d(x[..., column : column + 3], weight, None, *options, "none"), whole[..., column, None]
         )
 
 
-def test_groups_do_not_see_each_other(isa, rng):
+def test_groups_do_not_see_each_other(kernels, isa, rng):
     x = normal(rng, (1, 8, 6, 6))
     x[:, :4] = np.nan
     for groups in (2, 4, 8):
-        y = _cpu.conv2d(x, normal(rng, (8, 8 // groups, 3, 3)), None, (1, 1), (1,) * 4, (1, 1), groups, "none")
+        y = kernels.conv2d(x, normal(rng, (8, 8 // groups, 3, 3)), None, (1, 1), (1,) * 4, (1, 1), groups, "none")
         assert np.isnan(y[:, :4]).all()
         assert np.isfinite(y[:, 4:]).all()
 
 
-def test_results_are_channels_last(rng):
-    y = _cpu.conv2d(normal(rng, (2, 3, 8, 8)), normal(rng, (5, 3, 3, 3)), None, (1, 1), (0,) * 4, (1, 1), 1, "none")
+def test_results_are_channels_last(kernels, rng):
+    y = kernels.conv2d(normal(rng, (2, 3, 8, 8)), normal(rng, (5, 3, 3, 3)), None, (1, 1), (0,) * 4, (1, 1), 1, "none")
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-def test_a_scattered_gradient_does_not_depend_on_its_position(isa, rng):
+def test_a_scattered_gradient_does_not_depend_on_its_position(kernels, isa, rng):
     weight, patch = normal(rng, (70, 5, 3, 3)), normal(rng, (70, 6, 6))
     found = set()
     for row, column in ((2, 2), (5, 3), (11, 9)):
         grad = np.zeros((4, 70, 20, 19), np.float32)
         grad[3, :, row : row + 6, column : column + 6] = patch
-        dx = _cpu.conv2d_input_grad(grad, weight, (4, 5, 22, 21), (1, 1), (0,) * 4, (1, 1), 1)
+        dx = kernels.conv2d_input_grad(grad, weight, (4, 5, 22, 21), (1, 1), (0,) * 4, (1, 1), 1)
         found.add(dx[3, :, row : row + 8, column : column + 8].tobytes())
     assert len(found) == 1
 
 
-def test_an_infinite_gradient_reaches_only_what_its_output_read(isa, rng):
+def test_an_infinite_gradient_reaches_only_what_its_output_read(kernels, isa, rng):
     weight, grad = normal(rng, (30, 3, 3, 3)), normal(rng, (4, 30, 8, 8))
     grad[1, 4, 3, 5] = np.inf
-    dx = _cpu.conv2d_input_grad(grad, weight, (4, 3, 10, 10), (1, 1), (0,) * 4, (1, 1), 1)
+    dx = kernels.conv2d_input_grad(grad, weight, (4, 3, 10, 10), (1, 1), (0,) * 4, (1, 1), 1)
     reached = np.zeros(dx.shape, bool)
     reached[1, :, 3:6, 5:8] = True
     assert np.array_equal(~np.isfinite(dx), reached)
@@ -221,31 +221,31 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_wrong_calls(message):
+def test_wrong_calls(kernels, message):
     call = {"x": (2, 3, 8, 8), "weight": (5, 3, 3, 3), "stride": (1, 1), "padding": (0,) * 4, "dilation": (1, 1)}
     call |= {"groups": 1} | WRONG[message]
     x, weight = (np.ones(call.pop(name), np.float32) for name in ("x", "weight"))
     with pytest.raises(ValueError, match=message):
-        _cpu.conv2d(x, weight, None, *call.values(), "none")
+        kernels.conv2d(x, weight, None, *call.values(), "none")
 
 
-def test_a_stride_beyond_the_image_costs_nothing():
+def test_a_stride_beyond_the_image_costs_nothing(kernels):
     x, weight = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 3, 3), np.float32)
     options = ((2**31 - 1, 2**31 - 1), (0,) * 4, (1, 1), 1)
-    dx = _cpu.conv2d_input_grad(np.ones((1, 1, 1, 1), np.float32), weight, x.shape, *options)
+    dx = kernels.conv2d_input_grad(np.ones((1, 1, 1, 1), np.float32), weight, x.shape, *options)
     assert dx[0, 0].tolist() == [[1, 1, 1, 0]] * 3 + [[0, 0, 0, 0]]
 
 
-def test_wrong_gradients():
+def test_wrong_gradients(kernels):
     x, weight = np.ones((2, 3, 8, 8), np.float32), np.ones((5, 3, 3, 3), np.float32)
     options = ((1, 1), (0,) * 4, (1, 1), 1)
     grad = np.ones((2, 5, 7, 6), np.float32)
     with pytest.raises(ValueError, match=r"output gradient of shape \(2, 5, 7, 6\), wanted \(2, 5, 6, 6\)"):
-        _cpu.conv2d_input_grad(grad, weight, x.shape, *options)
+        kernels.conv2d_input_grad(grad, weight, x.shape, *options)
     with pytest.raises(ValueError, match=r"output gradient of shape \(2, 5, 7, 6\), wanted \(2, 5, 6, 6\)"):
-        _cpu.conv2d_weight_grad(x, grad, weight.shape, *options)
+        kernels.conv2d_weight_grad(x, grad, weight.shape, *options)
     with pytest.raises(ValueError, match="negative size"):
-        _cpu.conv2d_input_grad(grad, weight, (2, 3, -8, 8), *options)
+        kernels.conv2d_input_grad(grad, weight, (2, 3, -8, 8), *options)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("scattered")])

@@ -7,8 +7,9 @@
 //
 // A fetcher F has `Source`, what the launch gives it; F(source, Slice, first line); and fetch(tile, k), with which the
 // block's threads begin to copy lines x depth elements, from step k of the slice on, into a shared tile of `F::Layout`,
-// zeros where there is nothing. A target has `row(batch, row)`, the address of a row of C, `column_offset(batch)`, which
-// column of the epilogue's bias its first one is, and `rows(batch)`.
+// zeros where there is nothing. A target's `View(target, batch, m, k)` has `row(r)`, the address of a row of C;
+// `bias_column`, which column of the epilogue's bias its first one is; and `rows` and `steps`, how much of m and k this
+// product of the batch has.
 #pragma once
 #include "cuda/device/async_copy.h"
 #include "cuda/device/epilogue.h"
@@ -138,12 +139,11 @@ __device__ __forceinline__ void store_sums(const typename P::Arguments& argument
 
 template <class P, int width>
 __device__ __forceinline__ void store_tile(const typename P::Arguments& arguments, typename P::Shared& shared,
-                                           const typename P::Sums& sums, const TilePlace& place) {
+                                           const typename P::Sums& sums, const TilePlace& place,
+                                           const typename P::Target::View& to) {
   const ProductSizes& s = arguments.sizes;
   constexpr int columns = P::Sums::columns, packs = columns / width;
   const int64_t first_row = int64_t(place.row) * P::Sums::rows, first_column = int64_t(place.column) * columns;
-  const int64_t rows = arguments.target.rows(place.batch, s.m);
-  const int64_t shift = arguments.target.column_offset(place.batch);
 #pragma unroll
   for (int pass = 0; pass < P::Sums::passes; ++pass) {
     __syncthreads();
@@ -153,12 +153,12 @@ __device__ __forceinline__ void store_tile(const typename P::Arguments& argument
     for (int i = static_cast<int>(threadIdx.x); i < P::pass_rows * packs; i += P::threads) {
       const int r = i / packs, j = i % packs * width;
       const int64_t row = first_row + pass * P::pass_rows + r, column = first_column + j;
-      if (row >= rows || column >= s.n) continue;
+      if (row >= to.rows || column >= s.n) continue;
       typename P::W* partial = nullptr;
       if (arguments.partials)
         partial = arguments.partials + ((place.slice * s.batch + place.batch) * s.m + row) * s.n + column;
-      store_sums<P, width>(arguments, shared.sums + r * P::pitch + j, arguments.target.row(place.batch, row) + column,
-                           partial, shift + column);
+      store_sums<P, width>(arguments, shared.sums + r * P::pitch + j, to.row(row) + column, partial,
+                           to.bias_column + column);
     }
   }
 }
@@ -171,21 +171,21 @@ __global__ void __launch_bounds__(P::threads) product_kernel(typename P::Argumen
   const ProductSizes& s = arguments.sizes;
   const TilePlace place(s);
   const int64_t row = int64_t(place.row) * Sums::rows, column = int64_t(place.column) * Sums::columns;
-  const int64_t rows = arguments.target.rows(place.batch, s.m);
-  if (row >= rows) return;
-  const int64_t begin = place.slice * s.slice, end = begin + s.slice < s.k ? begin + s.slice : s.k;
+  const typename P::Target::View to(arguments.target, place.batch, s.m, s.k);
+  if (row >= to.rows) return;
+  const int64_t begin = place.slice * s.slice, end = begin + s.slice < to.steps ? begin + s.slice : to.steps;
   const Slice slice{place.batch, begin, end};
   const typename P::A fetch_a(arguments.a, slice, row);
   const typename P::B fetch_b(arguments.b, slice, column);
-  const int64_t rows_left = rows - row, columns_left = s.n - column;
+  const int64_t rows_left = to.rows - row, columns_left = s.n - column;
   Sums sums(rows_left < Sums::rows ? static_cast<int>(rows_left) : Sums::rows,
             columns_left < Sums::columns ? static_cast<int>(columns_left) : Sums::columns);
   const int64_t length = end > begin ? end - begin : 0;
   sum_stages<P>(sums, shared, fetch_a, fetch_b, static_cast<int>((length + Sums::depth - 1) / Sums::depth));
   if (arguments.packs)
-    store_tile<P, kPack<typename P::T>>(arguments, shared, sums, place);
+    store_tile<P, kPack<typename P::T>>(arguments, shared, sums, place, to);
   else
-    store_tile<P, 1>(arguments, shared, sums, place);
+    store_tile<P, 1>(arguments, shared, sums, place, to);
 }
 
 // The slices of a split sum, added up in their order.
@@ -196,11 +196,11 @@ __global__ void combine_kernel(typename P::Arguments arguments) {
   const int64_t count = s.batch * s.m * s.n;
   for (int64_t i = thread_in_grid(); i < count; i += threads_in_grid()) {
     const int64_t line = i / s.n, column = i - line * s.n, batch = line / s.m, row = line - batch * s.m;
-    if (row >= arguments.target.rows(batch, s.m)) continue;
+    const typename P::Target::View to(arguments.target, batch, s.m, s.k);
+    if (row >= to.rows) continue;
     W sum = arguments.partials[i];
     for (int slice = 1; slice < s.slices; ++slice) sum += arguments.partials[slice * count + i];
-    arguments.target.row(batch, row)[column] =
-        arguments.finish(sum, arguments.target.column_offset(batch) + column);
+    to.row(row)[column] = arguments.finish(sum, to.bias_column + column);
   }
 }
 
@@ -281,9 +281,11 @@ struct ProductOf {
       Product<Sums, FetchA<LayoutA, Sums::threads>, FetchB<LayoutB, Sums::threads>, Target, Shape::stages>;
 };
 
-// Whether tiles of 128 x 128 give every multiprocessor one.
-inline bool takes_large_tiles(int64_t batch, int64_t m, int64_t n) {
-  return batch * tiles_of(m, 128) * tiles_of(n, 128) >= multiprocessors();
+// Whether tiles of 128 x 128 give every multiprocessor one, or slices of long sums do.
+inline bool takes_large_tiles(int64_t batch, int64_t m, int64_t n, int64_t k) {
+  const int64_t tiles = batch * tiles_of(m, 128) * tiles_of(n, 128), slices = k / 512;
+  if (tiles >= multiprocessors()) return true;
+  return m >= 128 && n >= 128 && tiles * slices >= multiprocessors();
 }
 
 }  // namespace tinydl::cuda

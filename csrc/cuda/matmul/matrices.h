@@ -36,7 +36,8 @@ class MatrixFetch {
     Walk<2> batches;  // from one matrix to the next of A and of B
   };
 
-  __device__ MatrixFetch(const Source& source, const Slice& slice, int64_t first_line)
+  // All lies `offset` elements on.
+  __device__ MatrixFetch(const Source& source, const Slice& slice, int64_t first_line, int64_t offset = 0)
       : sum_stride_(source.sum_stride), packs_(source.packs) {
     int64_t at[2];
     source.batches.locate(slice.batch, at);
@@ -49,7 +50,7 @@ class MatrixFetch {
     columns_ = along_sum ? steps : lines;
     row_stride_ = along_sum ? source.line_stride : source.sum_stride;
     column_stride_ = along_sum ? source.sum_stride : source.line_stride;
-    from_ = source.data + (source.operand == 0 ? at[0] : at[1]) + first_line * source.line_stride +
+    from_ = source.data + offset + (source.operand == 0 ? at[0] : at[1]) + first_line * source.line_stride +
             slice.begin * source.sum_stride + row_ * row_stride_ + chunk_ * kPack<T> * column_stride_;
   }
 
@@ -78,17 +79,24 @@ class MatrixFetch {
   bool packs_;
 };
 
-// C, dense and row-major (batch, m, n), or rows `row_stride` apart of which each matrix of the batch has n columns.
+// C in rows `row_stride` apart; the bias of a matrix starts `bias_stride` after that of the one before.
 template <class T>
 struct MatrixTarget {
   T* data;
-  int64_t batch_stride, row_stride;
+  int64_t batch_stride, row_stride, bias_stride;
 
-  __device__ __forceinline__ int64_t rows(int64_t, int64_t m) const { return m; }
-  __device__ __forceinline__ int64_t column_offset(int64_t) const { return 0; }
-  __device__ __forceinline__ T* row(int64_t batch, int64_t row) const {
-    return data + batch * batch_stride + row * row_stride;
-  }
+  struct View {
+    T* data;
+    int64_t row_stride, rows, steps, bias_column;
+
+    __device__ View(const MatrixTarget& to, int64_t batch, int64_t m, int64_t k)
+        : data(to.data + batch * to.batch_stride),
+          row_stride(to.row_stride),
+          rows(m),
+          steps(k),
+          bias_column(batch * to.bias_stride) {}
+    __device__ __forceinline__ T* row(int64_t r) const { return data + r * row_stride; }
+  };
 };
 
 // How the lines of an operand are read.
