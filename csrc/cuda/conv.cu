@@ -1,9 +1,11 @@
 // Convolutions of channels-last images as products on tiles whose rows are gathered pixels (implicit GEMM): nothing is
-// laid out in memory but the weights, in the order that tiles read them.
+// laid out in memory but the weights, in the order that tiles read them. Groups of few channels, which would leave most
+// of a tile empty, are computed directly.
 //
 // Floor: 2 N OH OW O KH KW C / groups FLOPs for each of the three, or the bytes of x, y and w.
 #include "contract/conv.h"
 
+#include "cuda/conv/direct.h"
 #include "cuda/conv/gather.h"
 #include "cuda/conv/weight_grad.h"
 #include "cuda/conv/weights.h"
@@ -44,8 +46,10 @@ struct Images {
 template <class T>
 void gather(const ConvGeometry& g, bool backward, const Images<T>& images, const ConvWeight<T>& w,
             const Finish<T>& finish) {
-  const PackedWeights<T> weights(g, w, backward);
-  const WeightPacking& packing = weights.packing();
+  const bool direct = is_narrow<T>(g);
+  const WeightPacking packing(g, backward, direct, kPack<T>);
+  const PackedWeights<T> weights(packing, w);
+  if (direct) return gather_directly(g, packing, images.from, weights.data(), images.to, finish);
   const GatherPlan plan{packing.h, packing.w, backward, g.batch, packing.read, g.groups};
   const int64_t batch = plan.batch(), m = plan.places(), n = packing.made, k = plan.steps();
   by_tile_size<T>(batch, m, n, k, [&](auto large) {
@@ -90,6 +94,7 @@ void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
   const int64_t channels = g.group_channels(), filters = g.group_filters();
   const int64_t m = channels * h.kernel * w.kernel, outputs = int64_t(h.output) * w.output, k = g.batch * outputs;
   if (m == 0 || filters == 0) return;
+  if (is_narrow<T>(g)) return weight_grad_directly(g, x, dy, dw);
   by_tile_size<T>(g.groups, m, filters, k, [&](auto large) {
     using P =
         typename ProductOf<T, large.value, PixelFetch, Along::lines, MatrixFetch, Along::lines, MatrixTarget<T>>::type;

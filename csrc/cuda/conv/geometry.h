@@ -11,7 +11,7 @@
 
 #include "core/check.h"
 #include "core/conv_geometry.h"
-#include "cuda/runtime/device.h"
+#include "cuda/device/walk.h"
 
 namespace tinydl::cuda {
 
@@ -20,6 +20,21 @@ __device__ __forceinline__ int64_t quotient(int64_t a, int64_t b) {
   if (((a | b) >> 31) == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
   return a / b;
 }
+
+// Division of numbers of any size, the fast way where all are below 2^31.
+struct AnyDivider {
+  int64_t divisor;
+  Divider small;
+  bool is_small;
+
+  AnyDivider(int64_t divisor, int64_t largest)
+      : divisor(divisor), is_small(largest < int64_t(1) << 31 && divisor < int64_t(1) << 31) {
+    if (is_small) small = Divider(static_cast<uint32_t>(divisor > 0 ? divisor : 1));
+  }
+  __device__ __forceinline__ int64_t quotient(int64_t n) const {
+    return is_small ? int64_t(small.quotient(static_cast<uint32_t>(n))) : n / divisor;
+  }
+};
 
 // One axis of a class.
 struct GatherAxis {

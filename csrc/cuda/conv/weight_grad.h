@@ -5,21 +5,6 @@
 
 namespace tinydl::cuda {
 
-// Division of numbers of any size, the fast way where all are below 2^31.
-struct AnyDivider {
-  int64_t divisor;
-  Divider small;
-  bool is_small;
-
-  AnyDivider(int64_t divisor, int64_t largest)
-      : divisor(divisor), is_small(largest < int64_t(1) << 31 && divisor < int64_t(1) << 31) {
-    if (is_small) small = Divider(static_cast<uint32_t>(divisor > 0 ? divisor : 1));
-  }
-  __device__ __forceinline__ int64_t quotient(int64_t n) const {
-    return is_small ? int64_t(small.quotient(static_cast<uint32_t>(n))) : n / divisor;
-  }
-};
-
 // In `packs`, 16 bytes of lines are of one tap, and aligned.
 template <class Layout_, int threads>
 class PixelFetch {

@@ -31,18 +31,10 @@ class ScalarTile {
 
   __device__ __forceinline__ void multiply(const T* a, const T* b) {
     if (idle_) return;
+#pragma unroll 1
+    for (int k = 0; k < depth; k += kPack<T>)
 #pragma unroll
-    for (int k = 0; k < depth; k += kPack<T>) {
-      T of_a[kPack<T>][own_m], of_b[kPack<T>][own_n];
-      load<LayoutA, kDown>(of_a, a, down_, k);
-      load<LayoutB, kAcross>(of_b, b, across_, k);
-#pragma unroll
-      for (int e = 0; e < kPack<T>; ++e)
-#pragma unroll
-        for (int i = 0; i < own_m; ++i)
-#pragma unroll
-          for (int j = 0; j < own_n; ++j) sums_[i][j] = fma_of(of_a[e][i], of_b[e][j], sums_[i][j]);
-    }
+      for (int part = 0; part < kPack<T>; part += kSteps) multiply(a, b, k, part);
   }
 
   // Writes rows [pass, pass + 1) * rows / passes of the sums, `pitch` elements apart.
@@ -57,6 +49,7 @@ class ScalarTile {
   }
 
  private:
+  static constexpr int kSteps = 2;  // that are in registers at a time
   static constexpr int kDown = rows / own_m, kAcross = columns / own_n;  // threads
   static_assert(kDown % 4 == 0 && kAcross % 8 == 0, "whole warps");
   static_assert(own_m % (passes * kPack<T>) == 0 && own_n % kPack<T> == 0, "whole packs");
@@ -67,21 +60,35 @@ class ScalarTile {
     if (Layout::along == Along::sum) return party + parties * i;
     return (party + parties * (i / kPack<T>)) * kPack<T> + i % kPack<T>;
   }
+  // kSteps steps of the sum, from k + part on.
+  __device__ __forceinline__ void multiply(const T* a, const T* b, int k, int part) {
+    T of_a[kSteps][own_m], of_b[kSteps][own_n];
+    load<LayoutA, kDown>(of_a, a, down_, k, part);
+    load<LayoutB, kAcross>(of_b, b, across_, k, part);
+#pragma unroll
+    for (int e = 0; e < kSteps; ++e)
+#pragma unroll
+      for (int i = 0; i < own_m; ++i)
+#pragma unroll
+        for (int j = 0; j < own_n; ++j) sums_[i][j] = fma_of(of_a[e][i], of_b[e][j], sums_[i][j]);
+  }
   template <class Layout, int parties, int own>
-  __device__ __forceinline__ static void load(T (&to)[kPack<T>][own], const T* tile, int party, int k) {
+  __device__ __forceinline__ static void load(T (&to)[kSteps][own], const T* tile, int party, int k, int part) {
     if constexpr (Layout::along == Along::sum) {
 #pragma unroll
       for (int i = 0; i < own; ++i) {
-        const auto steps = load_pack<kPack<T>>(tile + Layout::at(line<Layout, parties>(party, i), k / kPack<T>));
+        const T* row = tile + Layout::at(line<Layout, parties>(party, i), k / kPack<T>);
+        const auto steps = load_pack<kSteps>(row + part);
 #pragma unroll
-        for (int e = 0; e < kPack<T>; ++e) to[e][i] = steps.v[e];
+        for (int e = 0; e < kSteps; ++e) to[e][i] = steps.v[e];
       }
     } else {
 #pragma unroll
-      for (int e = 0; e < kPack<T>; ++e)
+      for (int e = 0; e < kSteps; ++e)
 #pragma unroll
         for (int i = 0; i < own; i += kPack<T>) {
-          const auto lines = load_pack<kPack<T>>(tile + Layout::at(k + e, party + parties * (i / kPack<T>)));
+          const T* row = tile + Layout::at(k + part + e, party + parties * (i / kPack<T>));
+          const auto lines = load_pack<kPack<T>>(row);
 #pragma unroll
           for (int j = 0; j < kPack<T>; ++j) to[e][i + j] = lines.v[j];
         }

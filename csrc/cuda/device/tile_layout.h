@@ -16,12 +16,15 @@ struct TileLayout {
   static constexpr Along along = along_;
   static constexpr int rows = along == Along::sum ? lines : depth, columns = along == Along::sum ? depth : lines;
   static constexpr int chunks = columns / kPack<T>, elements = lines * depth;
+  // Wider types are read along a row of lines, never down a column of chunks.
+  static constexpr bool permuted = along == Along::sum || sizeof(T) == 2;
   static_assert(chunks > 0 && (chunks & (chunks - 1)) == 0 && columns % kPack<T> == 0, "rows are whole chunks");
 
   // The first element of a chunk.
   __device__ static __forceinline__ int at(int row, int chunk) {
-    constexpr int rows_in_banks = chunks < 8 ? 8 / chunks : 1, mask = chunks < 8 ? chunks - 1 : 7;
-    return (row * chunks + (chunk ^ (row / rows_in_banks & mask))) * kPack<T>;
+    constexpr unsigned rows_in_banks = chunks < 8 ? 8 / chunks : 1, mask = chunks < 8 ? chunks - 1 : 7;
+    if (permuted) chunk ^= static_cast<int>(static_cast<unsigned>(row) / rows_in_banks & mask);
+    return (row * chunks + chunk) * kPack<T>;
   }
 };
 

@@ -38,34 +38,31 @@ class MatrixFetch {
 
   // All lies `offset` elements on.
   __device__ MatrixFetch(const Source& source, const Slice& slice, int64_t first_line, int64_t offset = 0)
-      : sum_stride_(source.sum_stride), packs_(source.packs) {
+      : s_(source) {
     int64_t at[2];
-    source.batches.locate(slice.batch, at);
-    const int64_t lines_left = source.lines - first_line;
+    s_.batches.locate(slice.batch, at);
+    const int64_t lines_left = s_.lines - first_line;
     const int lines = lines_left < Layout::lines ? static_cast<int>(lines_left) : Layout::lines;
     const auto steps = static_cast<int>(slice.end - slice.begin);
-    row_ = static_cast<int>(threadIdx.x) / Layout::chunks;
-    chunk_ = static_cast<int>(threadIdx.x) % Layout::chunks;
-    rows_ = along_sum ? lines : steps;
-    columns_ = along_sum ? steps : lines;
-    row_stride_ = along_sum ? source.line_stride : source.sum_stride;
-    column_stride_ = along_sum ? source.sum_stride : source.line_stride;
-    from_ = source.data + offset + (source.operand == 0 ? at[0] : at[1]) + first_line * source.line_stride +
-            slice.begin * source.sum_stride + row_ * row_stride_ + chunk_ * kPack<T> * column_stride_;
+    rows_left_ = (along_sum ? lines : steps) - row();
+    columns_left_ = (along_sum ? steps : lines) - chunk() * kPack<T>;
+    from_ = s_.data + offset + (s_.operand == 0 ? at[0] : at[1]) + first_line * s_.line_stride +
+            slice.begin * s_.sum_stride + row() * row_stride() + chunk() * kPack<T> * column_stride();
   }
 
   __device__ __forceinline__ void fetch(T* tile, int k) const {
-    const T* from = from_ + k * sum_stride_;
-    const int columns_left = columns_ - chunk_ * kPack<T> - (along_sum ? k : 0);
-    const int rows_left = rows_ - row_ - (along_sum ? 0 : k);
+    const T* from = from_ + k * s_.sum_stride;
+    const int columns_left = columns_left_ - (along_sum ? k : 0), rows_left = rows_left_ - (along_sum ? 0 : k);
+    const int64_t step = kRowsAtOnce * row_stride();
+    if (s_.packs) {
 #pragma unroll
-    for (int i = 0; i < Layout::rows; i += kRowsAtOnce, from += kRowsAtOnce * row_stride_) {
-      T* to = tile + Layout::at(row_ + i, chunk_);
-      if (packs_)
-        copy_async<kAccessBytes>(to, from, i < rows_left && columns_left > 0);
-      else
-        copy_elements(to, from, column_stride_, i < rows_left ? columns_left : 0);
+      for (int i = 0; i < Layout::rows; i += kRowsAtOnce, from += step)
+        copy_async<kAccessBytes>(tile + Layout::at(row() + i, chunk()), from, i < rows_left && columns_left > 0);
+      return;
     }
+#pragma unroll 1
+    for (int i = 0; i < Layout::rows; i += kRowsAtOnce, from += step)
+      copy_elements(tile + Layout::at(row() + i, chunk()), from, column_stride(), i < rows_left ? columns_left : 0);
   }
 
  private:
@@ -73,10 +70,15 @@ class MatrixFetch {
   static constexpr int kRowsAtOnce = threads / Layout::chunks;
   static_assert(threads % Layout::chunks == 0 && Layout::rows % kRowsAtOnce == 0, "every thread copies as much");
 
+  // Which row and chunk of the shared tile a thread fills first.
+  __device__ static __forceinline__ int row() { return static_cast<int>(threadIdx.x) / Layout::chunks; }
+  __device__ static __forceinline__ int chunk() { return static_cast<int>(threadIdx.x) % Layout::chunks; }
+  __device__ __forceinline__ int64_t row_stride() const { return along_sum ? s_.line_stride : s_.sum_stride; }
+  __device__ __forceinline__ int64_t column_stride() const { return along_sum ? s_.sum_stride : s_.line_stride; }
+
+  const Source& s_;
   const T* from_;
-  int64_t sum_stride_, row_stride_, column_stride_;
-  int row_, chunk_, rows_, columns_;
-  bool packs_;
+  int rows_left_, columns_left_;
 };
 
 // C in rows `row_stride` apart; the bias of a matrix starts `bias_stride` after that of the one before.
