@@ -1,5 +1,6 @@
 """Convolution kernels against the definition in float64."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -36,6 +37,11 @@ CASES = {
     "groups of eight": ((1, 40, 6, 19), (40, 1, 3), (1, 1), (0, 0, 1, 1), (1, 1), 5),
     "pointwise": ((3, 20, 5, 5), (33, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
     "one pixel": ((1, 1, 1, 1), (1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+    # Channels that fill 16 bytes, in one group and several.
+    "whole packs": ((2, 16, 9, 8), (24, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    "whole packs, groups, stride": ((2, 32, 9, 8), (48, 3, 2), (2, 3), (1, 2, 1, 0), (1, 1), 2),
+    "whole packs, stride and dilation": ((1, 16, 15, 14), (16, 3, 4), (2, 4), (1, 2, 3, 0), (2, 2), 1),
+    "whole packs, depthwise": ((2, 16, 7, 9), (16, 3, 3), (2, 1), (1, 1, 1, 1), (1, 2), 16),
     # From here on large enough for matrix tiles, forward and both gradients.
     "tiles": ((2, 32, 19, 17), (48, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
     "tiles, stride and dilation": ((3, 50, 23, 25), (70, 3, 2), (2, 1), (0, 1, 2, 1), (1, 2), 1),
@@ -69,8 +75,9 @@ def check(kernels, rng, dtype, x_shape, filters, stride, padding, dilation, grou
     dx, dw = reference.gradients(wide, wide_w, grad, *options)
     dx_scale, dw_scale = reference.gradients(np.abs(wide), np.abs(wide_w), np.abs(grad), *options)
     sum_length = weight[:1].size
-    forms = zip(layouts(x), layouts(weight), layouts(grad), strict=True)
-    for (_, lx), (_, lw), (_, lg) in list(forms)[: None if every_layout else 1]:
+    forms = list(zip(layouts(x), layouts(weight), layouts(grad), strict=True))
+    few = 1 if kernels is _cpu or dtype == np.float64 else 2
+    for (_, lx), (_, lw), (_, lg) in forms if every_layout and kernels is _cpu else forms[-few:]:
         y = kernels.conv2d(lx, lw, None, *options, "none")
         assert_close(y, expected, "conv", length=sum_length, scale=scale)
         got = kernels.conv2d_input_grad(lg, lw, x.shape, *options)
@@ -96,7 +103,39 @@ def test_the_large_cases_run_on_tiles(case, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES)
 def test_cases_on_every_tier(kernels, isa, case, dtype, rng):
+    if kernels is not _cpu and ("on tiles" in case or (dtype == np.float64 and "tiles" in case)):
+        pytest.skip("large only for the tiles of a CPU")
     check(kernels, rng, dtype, *CASES[case], every_layout=True)
+
+
+def assert_rounded_once(got, exact, scale):
+    """But for one rounding to got's type and the roundings of float32 sums."""
+    unit = float(ml_dtypes.finfo(got.dtype).eps) / 2
+    assert got.shape == exact.shape
+    assert (np.abs(got.astype(np.float64) - exact) <= 1.01 * unit * np.abs(exact) + 2.0**-20 * scale + 2.0**-24).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("case", [case for case in CASES if "tiles" not in case])
+def test_16_bit_cases(gpu_kernels, case, dtype, rng):
+    x_shape, (count, kh, kw), *options = CASES[case]
+    x = normal(rng, x_shape, dtype)
+    weight = normal(rng, (count, x_shape[1] // options[-1], kh, kw), dtype)
+    x, weight = list(layouts(x))[2][1], list(layouts(weight))[rng.integers(5)][1]
+    bias = normal(rng, (count,), dtype)
+    wide = [a.astype(np.float64) for a in (x, weight)]
+    shift = bias.astype(np.float64)[:, None, None]
+    exact = np.maximum(reference.conv2d(*wide, *options) + shift, 0)
+    scale = reference.conv2d(*map(np.abs, wide), *options)
+    y = gpu_kernels.conv2d(x, weight, bias, *options, "relu")
+    assert y.dtype == dtype
+    assert_rounded_once(y, exact, scale + np.abs(shift))
+    grad = list(layouts(normal(rng, y.shape, dtype)))[2][1]
+    wide_grad = grad.astype(np.float64)
+    dx, dw = reference.gradients(*wide, wide_grad, *options)
+    dx_scale, dw_scale = reference.gradients(*map(np.abs, (*wide, wide_grad)), *options)
+    assert_rounded_once(gpu_kernels.conv2d_input_grad(grad, weight, x.shape, *options), dx, dx_scale)
+    assert_rounded_once(gpu_kernels.conv2d_weight_grad(x, grad, weight.shape, *options), dw, dw_scale)
 
 
 @st.composite
