@@ -1,6 +1,7 @@
 // The bindings of the losses of rows of classes; those of pairs of values are in pair_loss.cpp.
 #include "contract/loss.h"
 
+#include <optional>
 #include <type_traits>
 
 #include "bind/arrays.h"
@@ -188,9 +189,12 @@ struct Problem {
   }
 
  private:
-  double* sums() { return static_cast<double*>(memory_.data()); }
+  double* sums() {
+    if (!memory_) memory_.emplace(2 * sizeof(double));
+    return static_cast<double*>(memory_->data());
+  }
 
-  Scratch memory_{2 * sizeof(double)};
+  std::optional<Scratch> memory_;
 };
 
 template <class T>

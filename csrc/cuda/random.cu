@@ -6,13 +6,16 @@
 #include "cuda/device/grid.h"
 #include "cuda/device/math.h"
 #include "cuda/device/pack.h"
+#include "cuda/device/philox.h"
 #include "cuda/random/box_muller.h"
-#include "cuda/random/philox.h"
 #include "cuda/runtime/launch.h"
 
 namespace tinydl::cuda {
 
 namespace {
+
+// The 24 bits of which a uniform number is made.
+__device__ __forceinline__ int fraction_bits(uint32_t word) { return static_cast<int>(word >> 8); }
 
 // The first `left` elements of a pack, or all; as one access where memory lies so.
 template <int n, class T>
@@ -33,11 +36,11 @@ __device__ __forceinline__ Pack<T, n> load_first(const T* x, int64_t left, bool 
 
 __global__ void uniform_kernel(Stream stream, int64_t count, float low, float high, float last, float scale, float* y) {
   for (int64_t c = thread_in_grid(); 4 * c < count; c += threads_in_grid()) {
-    const Words words = philox(stream, c);
+    const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c));
     Pack<float, 4> out;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const float value = __fadd_rn(low, __fmul_rn(static_cast<float>(fraction_bits(words.v[j])), scale));
+      const float value = __fadd_rn(low, __fmul_rn(static_cast<float>(fraction_bits(words.word[j])), scale));
       out.v[j] = value < high ? value : last;
     }
     store_first(y + 4 * c, out, count - 4 * c, true);
@@ -51,12 +54,12 @@ void uniform(Stream stream, int64_t count, float low, float high, float last, fl
 
 __global__ void normal_kernel(Stream stream, int64_t count, double mean, double std, float* y) {
   for (int64_t c = thread_in_grid(); 4 * c < count; c += threads_in_grid()) {
-    const Words words = philox(stream, c);
+    const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c));
     Pack<float, 4> out;
 #pragma unroll
     for (int j = 0; j < 4; j += 2) {
       double first, second;
-      box_muller(words.v[j], words.v[j + 1], first, second);
+      box_muller(words.word[j], words.word[j + 1], first, second);
       out.v[j] = static_cast<float>(plus(mean, times(std, first)));
       out.v[j + 1] = static_cast<float>(plus(mean, times(std, second)));
     }
@@ -94,9 +97,9 @@ __global__ void dropout_kernel(Stream stream, int64_t count, int threshold, Wide
     Pack<uint8_t, n> kept;
 #pragma unroll
     for (int k = 0; k < n / 4; ++k) {
-      const Words words = philox(stream, c * (n / 4) + k);
+      const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c * (n / 4) + k));
 #pragma unroll
-      for (int j = 0; j < 4; ++j) kept.v[4 * k + j] = fraction_bits(words.v[j]) >= threshold;
+      for (int j = 0; j < 4; ++j) kept.v[4 * k + j] = fraction_bits(words.word[j]) >= threshold;
     }
     const int64_t left = count - n * c;
     store_first(y + n * c, keep(load_first<n>(x + n * c, left, packs), kept, scale), left, packs);
