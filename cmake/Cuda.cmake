@@ -26,7 +26,7 @@ if(TINYDL_CUDA_EMULATE)
   pybind11_add_module(_cuda_emulated NO_EXTRAS ${EMULATED_SOURCES} ${EMULATION} ${CUDA_BINDINGS} ${SHARED_CORE})
   target_compile_definitions(_cuda_emulated PRIVATE TINYDL_CUDA TINYDL_CUDA_EMULATE TINYDL_MODULE=_cuda_emulated)
   target_include_directories(_cuda_emulated PRIVATE ${CMAKE_BINARY_DIR}/generated)
-  target_compile_options(_cuda_emulated PRIVATE -Wno-unknown-pragmas)
+  target_compile_options(_cuda_emulated PRIVATE -Wno-unknown-pragmas -O1)  # built to test, not to run for long
   target_link_libraries(_cuda_emulated PRIVATE tinydl_options)
 endif()
 
