@@ -12,13 +12,13 @@ namespace tinydl::cuda {
 
 namespace {
 
-// y = a / divisor
+// y = sum / divisor
 template <class T, class W>
 struct StoreQuotient {
   T* y;
   double divisor;
   __device__ void operator()(int64_t at, W sum) const {
-    y[at] = static_cast<T>(static_cast<W>(static_cast<double>(sum) / divisor));
+    y[at] = static_cast<T>(divisor == 1 ? sum : static_cast<W>(static_cast<double>(sum) / divisor));
   }
 };
 
