@@ -78,45 +78,45 @@ __global__ __launch_bounds__(kColumnBlock) void fold_columns_kernel(ColumnChunks
     Acc acc[width][kColumnBlock];
   };
   TINYDL_SHARED(Shared, shared);
-  const int64_t pieces = g.outer * g.chunks * g.tiles;
-  for (int64_t piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
-    const ColumnPlace place(g, piece, width);
-    Acc acc[width];
+  const int64_t piece = block_number();
+  if (piece >= g.outer * g.chunks * g.tiles) return;
+  const ColumnPlace place(g, piece, width);
+  Acc acc[width];
 #pragma unroll
-    for (int j = 0; j < width; ++j) acc[j] = Fold::start();
-    if (place.present) {
-      const auto columns = source.template columns<width>(place.outer, place.column);
-      for (int64_t r = place.begin; r < place.end; r += place.step * batch) {
-        Item v[width][batch];
-        int count = 0;
+  for (int j = 0; j < width; ++j) acc[j] = Fold::start();
+  if (place.present) {
+    const auto columns = source.template columns<width>(place.outer, place.column);
+    for (int64_t r = place.begin; r < place.end; r += place.step * batch) {
+      Item v[width][batch];
+      int count = 0;
 #pragma unroll
-        for (int k = 0; k < batch; ++k) {
-          Item items[width];
-          const int64_t at = place.outer * g.rows + r + k * place.step;
-          const bool inside = r + k * place.step < place.end;
-          if (inside) source.template load<width>(columns, at, at * g.columns + place.column, items);
-          count += inside ? 1 : 0;
+      for (int k = 0; k < batch; ++k) {
+        Item items[width];
+        const int64_t at = place.outer * g.rows + r + k * place.step;
+        const bool inside = r + k * place.step < place.end;
+        count += inside ? 1 : 0;
 #pragma unroll
-          for (int j = 0; j < width; ++j) v[j][k] = inside ? items[j] : Fold::fill();
-        }
+        for (int j = 0; j < width; ++j) items[j] = Fold::fill();
+        if (inside) source.template load<width>(columns, at, at * g.columns + place.column, items);
 #pragma unroll
-        for (int j = 0; j < width; ++j) Fold::take(acc[j], v[j], count);
+        for (int j = 0; j < width; ++j) v[j][k] = items[j];
       }
-    }
 #pragma unroll
-    for (int j = 0; j < width; ++j) shared.acc[j][threadIdx.x] = acc[j];
-    for (int half = place.step / 2; half > 0; half /= 2) {
-      __syncthreads();
-      if (place.row >= half) continue;
-#pragma unroll
-      for (int j = 0; j < width; ++j) {
-        acc[j] = Fold::merge(acc[j], shared.acc[j][threadIdx.x + static_cast<unsigned>(half * g.lanes)]);
-        shared.acc[j][threadIdx.x] = acc[j];
-      }
+      for (int j = 0; j < width; ++j) Fold::take(acc[j], v[j], count);
     }
-    __syncthreads();
-    if (place.row == 0 && place.present) store((place.outer * g.chunks + place.chunk) * g.columns + place.column, acc);
   }
+#pragma unroll
+  for (int j = 0; j < width; ++j) shared.acc[j][threadIdx.x] = acc[j];
+  for (int half = place.step / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (place.row >= half) continue;
+#pragma unroll
+    for (int j = 0; j < width; ++j) {
+      acc[j] = Fold::merge(acc[j], shared.acc[j][threadIdx.x + static_cast<unsigned>(half * g.lanes)]);
+      shared.acc[j][threadIdx.x] = acc[j];
+    }
+  }
+  if (place.row == 0 && place.present) store((place.outer * g.chunks + place.chunk) * g.columns + place.column, acc);
 }
 
 // Stores of one value after another, by a functor for one.

@@ -61,37 +61,36 @@ __global__ __launch_bounds__(kRowBlock) void fold_rows_kernel(RowChunks g, Sourc
   };
   TINYDL_SHARED(Shared, shared);
   const int rank = static_cast<int>(threadIdx.x) % team, pieces = static_cast<int>(threadIdx.x) / team;
-  for (int64_t first = int64_t(blockIdx.x) * teams; first < g.rows * g.chunks; first += int64_t(gridDim.x) * teams) {
-    const int64_t piece = first + pieces;
-    const bool present = piece < g.rows * g.chunks;
-    const int64_t row = piece / g.chunks, begin = (piece - row * g.chunks) * g.chunk;
-    const int64_t rest = g.n - begin, n = !present ? 0 : rest < g.chunk ? rest : g.chunk;
-    Acc acc = Fold::start();
-    for (int64_t at = rank * width; at < n; at += team * width * batch) {
-      Item v[batch * width];
-      int count = 0;
+  const int64_t piece = block_number() * teams + pieces;
+  const bool present = piece < g.rows * g.chunks;
+  const int64_t row = piece / g.chunks, begin = (piece - row * g.chunks) * g.chunk;
+  const int64_t rest = g.n - begin, n = !present ? 0 : rest < g.chunk ? rest : g.chunk;
+  Acc acc = Fold::start();
+  for (int64_t at = rank * width; at < n; at += team * width * batch) {
+    Item v[batch * width];
+    int count = 0;
 #pragma unroll
-      for (int k = 0; k < batch; ++k) {
-        Item items[width];
-        const int64_t i = at + k * (team * width);
-        const bool inside = i < n;
-        if (inside) source.template load<width>(row * g.n + begin + i, items);
-        count += inside ? width : 0;
+    for (int k = 0; k < batch; ++k) {
+      const int64_t i = at + k * (team * width);
+      const bool inside = i < n;
+      count += inside ? width : 0;
+      Item items[width];
 #pragma unroll
-        for (int j = 0; j < width; ++j) v[k * width + j] = inside ? items[j] : Fold::fill();
-      }
-      Fold::take(acc, v, count);
+      for (int j = 0; j < width; ++j) items[j] = Fold::fill();
+      if (inside) source.template load<width>(row * g.n + begin + i, items);
+#pragma unroll
+      for (int j = 0; j < width; ++j) v[k * width + j] = items[j];
     }
-    acc = merge_lanes<Fold, (team < kLanes ? team : kLanes)>(acc);
-    if constexpr (team > kLanes) {
-      if (threadIdx.x % kLanes == 0) shared.partial[threadIdx.x / kLanes] = acc;
-      __syncthreads();
-      if (rank == 0)
-        for (int w = 1; w < warps; ++w) acc = Fold::merge(acc, shared.partial[w]);
-      __syncthreads();
-    }
-    if (rank == 0 && present) store(piece, acc);
+    Fold::take(acc, v, count);
   }
+  acc = merge_lanes<Fold, (team < kLanes ? team : kLanes)>(acc);
+  if constexpr (team > kLanes) {
+    if (threadIdx.x % kLanes == 0) shared.partial[threadIdx.x / kLanes] = acc;
+    __syncthreads();
+    if (rank == 0)
+      for (int w = 1; w < warps; ++w) acc = Fold::merge(acc, shared.partial[w]);
+  }
+  if (rank == 0 && present) store(piece, acc);
 }
 
 template <int team, int width, class Fold, class Source, class Store>

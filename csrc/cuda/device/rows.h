@@ -54,11 +54,12 @@ struct HeldRow {
 #pragma unroll
     for (int k = 0; k < packs; ++k) {
       const int i = begin(rank, k);
-      Pack<T, width> pack;
-      const bool inside = i < n;
-      if (inside) pack = load_pack<width>(row + i);
 #pragma unroll
-      for (int j = 0; j < width; ++j) v[k * width + j] = inside ? widen(pack.v[j]) : fill;
+      for (int j = 0; j < width; ++j) v[k * width + j] = fill;
+      if (i >= n) continue;
+      const Pack<T, width> pack = load_pack<width>(row + i);
+#pragma unroll
+      for (int j = 0; j < width; ++j) v[k * width + j] = widen(pack.v[j]);
     }
   }
 
@@ -92,10 +93,13 @@ void hold_row(int64_t n, const Run& run, const Long& run_long) {
   run_long();
 }
 
-// Blocks that have `rows_per_block` rows each; they walk on where there are more.
+// Blocks that have `rows_per_block` rows each: block_number() counts them, to some numbers beyond the last.
 inline dim3 blocks_of_rows(int64_t rows, int rows_per_block) {
-  return dim3(static_cast<unsigned>(std::min<int64_t>((rows + rows_per_block - 1) / rows_per_block, INT32_MAX)));
+  constexpr int64_t most = int64_t(1) << 30;
+  const int64_t blocks = (rows + rows_per_block - 1) / rows_per_block;
+  return dim3(static_cast<unsigned>(std::min(blocks, most)), static_cast<unsigned>((blocks + most - 1) / most));
 }
+__device__ __forceinline__ int64_t block_number() { return int64_t(blockIdx.y) * gridDim.x + blockIdx.x; }
 
 // Whether rows of n elements at all of p can be walked in packs.
 template <class T, class... P>
@@ -116,24 +120,22 @@ __global__ __launch_bounds__(Held::threads) void map_held_rows(int64_t rows, int
   TINYDL_SHARED(typename RowTeam::Shared, shared);
   const RowTeam team(shared);
   const int rank = RowTeam::rank();
-  for (int64_t first = int64_t(blockIdx.x) * Held::rows; first < rows; first += int64_t(gridDim.x) * Held::rows) {
-    const int64_t row = first + static_cast<int>(threadIdx.x) / Held::team;
-    const int present = row < rows ? n : 0;
-    const T* const from[] = {x...};
-    W v[sizeof...(X)][Held::count];
+  const int64_t row = block_number() * Held::rows + static_cast<int>(threadIdx.x) / Held::team;
+  const int present = row < rows ? n : 0;
+  const T* const from[] = {x...};
+  W v[sizeof...(X)][Held::count];
 #pragma unroll
-    for (int k = 0; k < static_cast<int>(sizeof...(X)); ++k)
-      Held::load(from[k] + row * n, present, rank, Row<W>::fill, v[k]);
-    Row<W> state;
-    state.take(v);
-    state.join(team);
-    Held::store(y + row * n, present, rank, [&](int i) {
-      if constexpr (sizeof...(X) == 1)
-        return state.held(v[0][i]);
-      else
-        return state.held(v[0][i], v[1][i]);
-    });
-  }
+  for (int k = 0; k < static_cast<int>(sizeof...(X)); ++k)
+    Held::load(from[k] + row * n, present, rank, Row<W>::fill, v[k]);
+  Row<W> state;
+  state.take(v);
+  state.join(team);
+  Held::store(y + row * n, present, rank, [&](int i) {
+    if constexpr (sizeof...(X) == 1)
+      return state.held(v[0][i]);
+    else
+      return state.held(v[0][i], v[1][i]);
+  });
 }
 
 template <int width, template <class> class Row, class T, class... X>
@@ -144,30 +146,30 @@ __global__ __launch_bounds__(kWideTeam) void map_long_rows(int64_t rows, int64_t
   TINYDL_SHARED(typename RowTeam::Shared, shared);
   const RowTeam team(shared);
   const int rank = RowTeam::rank();
-  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const T* const from[] = {(x + row * n)...};
-    Row<W> state;
-    const auto each_part = [&](const auto& body) {
-      for (int64_t at = 0; at < n; at += Part::elements) {
-        const int present = static_cast<int>(n - at < Part::elements ? n - at : Part::elements);
-        W v[sizeof...(X)][Part::count];
+  const int64_t row = block_number();
+  if (row >= rows) return;
+  const T* const from[] = {(x + row * n)...};
+  Row<W> state;
+  const auto each_part = [&](const auto& body) {
+    for (int64_t at = 0; at < n; at += Part::elements) {
+      const int present = static_cast<int>(n - at < Part::elements ? n - at : Part::elements);
+      W v[sizeof...(X)][Part::count];
 #pragma unroll
-        for (int k = 0; k < static_cast<int>(sizeof...(X)); ++k)
-          Part::load(from[k] + at, present, rank, Row<W>::fill, v[k]);
-        body(at, present, v);
-      }
-    };
-    each_part([&](int64_t, int, auto& v) { state.take(v); });
-    state.join(team);
-    each_part([&](int64_t at, int present, auto& v) {
-      Part::store(y + row * n + at, present, rank, [&](int i) {
-        if constexpr (sizeof...(X) == 1)
-          return state.again(v[0][i]);
-        else
-          return state.again(v[0][i], v[1][i]);
-      });
+      for (int k = 0; k < static_cast<int>(sizeof...(X)); ++k)
+        Part::load(from[k] + at, present, rank, Row<W>::fill, v[k]);
+      body(at, present, v);
+    }
+  };
+  each_part([&](int64_t, int, auto& v) { state.take(v); });
+  state.join(team);
+  each_part([&](int64_t at, int present, auto& v) {
+    Part::store(y + row * n + at, present, rank, [&](int i) {
+      if constexpr (sizeof...(X) == 1)
+        return state.again(v[0][i]);
+      else
+        return state.again(v[0][i], v[1][i]);
     });
-  }
+  });
 }
 
 template <int width, template <class> class Row, class T, class... X>

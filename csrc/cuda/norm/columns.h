@@ -26,27 +26,26 @@ __global__ __launch_bounds__(kColumnBlock) void map_columns_kernel(ColumnChunks 
                                                                    const X*... x) {
   constexpr int operands = sizeof...(X);
   const T* const from[] = {x...};
-  const int64_t pieces = g.outer * g.chunks * g.tiles;
-  for (int64_t piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
-    const ColumnPlace place(g, piece, width);
-    if (!place.present) continue;
-    const ColumnFactors<Wide<T>, planes, width> column(factors, g.columns, place.outer, place.column);
-    for (int64_t r = place.begin; r < place.end; r += place.step * kMapBatch) {
-      Pack<T, width> in[kMapBatch][operands];
-      const auto at = [&](int k) { return (place.outer * g.rows + r + k * place.step) * g.columns + place.column; };
+  const int64_t piece = block_number();
+  if (piece >= g.outer * g.chunks * g.tiles) return;
+  const ColumnPlace place(g, piece, width);
+  if (!place.present) return;
+  const ColumnFactors<Wide<T>, planes, width> column(factors, g.columns, place.outer, place.column);
+  for (int64_t r = place.begin; r < place.end; r += place.step * kMapBatch) {
+    Pack<T, width> in[kMapBatch][operands];
+    const auto at = [&](int k) { return (place.outer * g.rows + r + k * place.step) * g.columns + place.column; };
 #pragma unroll
-      for (int k = 0; k < kMapBatch; ++k)
+    for (int k = 0; k < kMapBatch; ++k)
 #pragma unroll
-        for (int i = 0; i < operands; ++i)
-          if (r + k * place.step < place.end) in[k][i] = load_pack<width>(from[i] + at(k));
+      for (int i = 0; i < operands; ++i)
+        if (r + k * place.step < place.end) in[k][i] = load_pack<width>(from[i] + at(k));
 #pragma unroll
-      for (int k = 0; k < kMapBatch; ++k) {
-        if (r + k * place.step >= place.end) continue;
-        Pack<T, width> out;
+    for (int k = 0; k < kMapBatch; ++k) {
+      if (r + k * place.step >= place.end) continue;
+      Pack<T, width> out;
 #pragma unroll
-        for (int j = 0; j < width; ++j) out.v[j] = static_cast<T>(F::apply(column.v, j, in[k]));
-        store_pack(y + at(k), out);
-      }
+      for (int j = 0; j < width; ++j) out.v[j] = static_cast<T>(F::apply(column.v, j, in[k]));
+      store_pack(y + at(k), out);
     }
   }
 }

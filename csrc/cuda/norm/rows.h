@@ -63,18 +63,16 @@ __global__ __launch_bounds__(Held::threads) void norm_held_rows(NormRows g, cons
   TINYDL_SHARED(typename RowTeam::Shared, shared);
   const RowTeam team(shared);
   const int rank = RowTeam::rank();
-  for (int64_t first = int64_t(blockIdx.x) * Held::rows; first < g.rows; first += int64_t(gridDim.x) * Held::rows) {
-    const int64_t row = first + static_cast<int>(threadIdx.x) / Held::team;
-    const int n = row < g.rows ? static_cast<int>(g.n) : 0;
-    W v[Held::count];
-    Held::load(x + row * g.n, n, rank, W(0), v);
-    double mean, var;
-    held_moments<Held>(team, v, n, rank, g.centered, mean, var);
-    store_row<Held>(y + row * g.n, 0, n, rank, v, Standardise<W>::of(mean, var, eps), w, b);
-    if (rank == 0 && row < g.rows) {
-      m.mean[row] = mean;
-      m.var[row] = var;
-    }
+  const int64_t row = block_number() * Held::rows + static_cast<int>(threadIdx.x) / Held::team;
+  const int n = row < g.rows ? static_cast<int>(g.n) : 0;
+  W v[Held::count];
+  Held::load(x + row * g.n, n, rank, W(0), v);
+  double mean, var;
+  held_moments<Held>(team, v, n, rank, g.centered, mean, var);
+  store_row<Held>(y + row * g.n, 0, n, rank, v, Standardise<W>::of(mean, var, eps), w, b);
+  if (rank == 0 && row < g.rows) {
+    m.mean[row] = mean;
+    m.var[row] = var;
   }
 }
 
@@ -95,16 +93,16 @@ __global__ __launch_bounds__(kWideTeam) void norm_long_rows(NormRows g, int64_t 
                                                             const T* w, const T* b, Moments m, T* y) {
   using Part = HeldRow<kWideTeam, width, kFewElements<Wide<T>> / width>;
   const int rank = static_cast<int>(threadIdx.x);
-  for (int64_t piece = blockIdx.x; piece < g.rows * parts; piece += gridDim.x) {
-    const int64_t row = piece / parts, begin = (piece - row * parts) * kLongPart;
-    const int64_t end = g.n - begin < kLongPart ? g.n : begin + kLongPart;
-    const auto z = Standardise<Wide<T>>::of(m.mean[row], m.var[row], eps);
-    for (int64_t at = begin; at < end; at += Part::elements) {
-      const int n = static_cast<int>(end - at < Part::elements ? end - at : Part::elements);
-      Wide<T> v[Part::count];
-      Part::load(x + row * g.n + at, n, rank, Wide<T>(0), v);
-      store_row<Part>(y + row * g.n, at, n, rank, v, z, w, b);
-    }
+  const int64_t piece = block_number();
+  if (piece >= g.rows * parts) return;
+  const int64_t row = piece / parts, begin = (piece - row * parts) * kLongPart;
+  const int64_t end = g.n - begin < kLongPart ? g.n : begin + kLongPart;
+  const auto z = Standardise<Wide<T>>::of(m.mean[row], m.var[row], eps);
+  for (int64_t at = begin; at < end; at += Part::elements) {
+    const int n = static_cast<int>(end - at < Part::elements ? end - at : Part::elements);
+    Wide<T> v[Part::count];
+    Part::load(x + row * g.n + at, n, rank, Wide<T>(0), v);
+    store_row<Part>(y + row * g.n, at, n, rank, v, z, w, b);
   }
 }
 
@@ -183,30 +181,28 @@ __global__ __launch_bounds__(Held::threads) void rows_backward(NormRows g, const
   TINYDL_SHARED(typename RowTeam::Shared, shared);
   const RowTeam team(shared);
   const int rank = RowTeam::rank();
-  for (int64_t first = int64_t(blockIdx.x) * Held::rows; first < g.rows; first += int64_t(gridDim.x) * Held::rows) {
-    const int64_t row = first + static_cast<int>(threadIdx.x) / Held::team, start = row * g.n;
-    const bool present = row < g.rows;
-    const Standardise<W> z = present ? factors[row] : Standardise<W>{0, 0, 0};
-    const auto part_of = [&](int64_t at) {
-      return !present ? 0 : static_cast<int>(g.n - at < Held::elements ? g.n - at : Held::elements);
-    };
-    W v[2][Held::count], plain = 0, moment = 0;
-    for (int64_t at = 0; at < (whole ? 1 : g.n); at += Held::elements) {
-      load_gradient<Held>(dy + start, x + start, w, at, part_of(at), rank, z, v);
+  const int64_t row = block_number() * Held::rows + static_cast<int>(threadIdx.x) / Held::team, start = row * g.n;
+  const bool present = row < g.rows;
+  const Standardise<W> z = present ? factors[row] : Standardise<W>{0, 0, 0};
+  const auto part_of = [&](int64_t at) {
+    return !present ? 0 : static_cast<int>(g.n - at < Held::elements ? g.n - at : Held::elements);
+  };
+  W v[2][Held::count], plain = 0, moment = 0;
+  for (int64_t at = 0; at < (whole ? 1 : g.n); at += Held::elements) {
+    load_gradient<Held>(dy + start, x + start, w, at, part_of(at), rank, z, v);
 #pragma unroll
-      for (int i = 0; i < Held::count; ++i) {
-        plain += v[0][i];
-        moment = fma_of(v[0][i], v[1][i], moment);
-      }
+    for (int i = 0; i < Held::count; ++i) {
+      plain += v[0][i];
+      moment = fma_of(v[0][i], v[1][i], moment);
     }
-    const W share = -z.r / static_cast<W>(g.n);
-    moment = team.reduce(moment, Sum());
-    plain = g.centered ? team.reduce(plain, Sum()) : W(0);
-    const RowGradient<W> gradient{z.r, share * moment, share * plain};
-    for (int64_t at = 0; at < (whole ? 1 : g.n); at += Held::elements) {
-      if constexpr (!whole) load_gradient<Held>(dy + start, x + start, w, at, part_of(at), rank, z, v);
-      Held::store(dx + start + at, part_of(at), rank, [&](int i) { return gradient(v[0][i], v[1][i]); });
-    }
+  }
+  const W share = -z.r / static_cast<W>(g.n);
+  moment = team.reduce(moment, Sum());
+  plain = g.centered ? team.reduce(plain, Sum()) : W(0);
+  const RowGradient<W> gradient{z.r, share * moment, share * plain};
+  for (int64_t at = 0; at < (whole ? 1 : g.n); at += Held::elements) {
+    if constexpr (!whole) load_gradient<Held>(dy + start, x + start, w, at, part_of(at), rank, z, v);
+    Held::store(dx + start + at, part_of(at), rank, [&](int i) { return gradient(v[0][i], v[1][i]); });
   }
 }
 
