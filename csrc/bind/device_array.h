@@ -9,6 +9,7 @@ namespace tinydl {
 class DeviceArray : public pybind11::object {
  public:
   PYBIND11_OBJECT(DeviceArray, pybind11::object, is_device_array)
+  DeviceArray() : pybind11::object() {}  // no array
 
   pybind11::dtype dtype() const { return attr("dtype"); }
   pybind11::ssize_t ndim() const { return attr("ndim").cast<pybind11::ssize_t>(); }
