@@ -1,8 +1,8 @@
-// Recurrent cells, a launch a time step: the product with U, from the second-level cache, and the cell's equations.
+// Recurrent cells, a launch a time step: the product with U and the cell's equations in one kernel.
 //
-// A step of B sequences and H units reads G H^2 elements of U for each 16 sequences and multiplies 2 G B H^2; its
-// states and gates are (G + 2) B H elements and more. Up to some hundred sequences it is the launches, some 2 us each,
-// and the reads of U from the second-level cache that take the time.
+// A step of B sequences, H units and G gates takes 2 G B H^2 operations. It reads G H^2 elements of U for each 16
+// sequences, from the second-level cache where U fits it (50 MB), and moves some (2 G + 4) B H elements of gates and
+// states. The floor of a layer of T steps is T launches, one waiting for the other.
 #include "contract/recurrent.h"
 
 #include "cuda/recurrent/backward.h"
