@@ -1,6 +1,6 @@
 // Recurrent cells, a launch a time step: the product with U and the cell's equations in one kernel.
 //
-// A step of B sequences, H units and G gates takes 2 G B H^2 operations. It reads G H^2 elements of U for each 16
+// A step of B sequences, H units and G gates takes 2 G B H^2 operations. It reads G H^2 elements of U for each 16 or 32
 // sequences, from the second-level cache where U fits it (50 MB), and moves some (2 G + 4) B H elements of gates and
 // states. The floor of a layer of T steps is T launches, one waiting for the other.
 #include "contract/recurrent.h"

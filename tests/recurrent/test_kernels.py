@@ -142,7 +142,12 @@ def test_any_shape(kernels, cell, steps, batch, hidden, seed):
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_halves_are_computed_as_float32_step_by_step(gpu_kernels, cell, dtype, rng):
-    for steps, batch, hidden in [(3, 17, 40), (2, 5, 33), (2, 2, 144)]:  # in packs of 8 and one by one, in chunks
+    for steps, batch, hidden in [
+        (3, 17, 40),
+        (2, 5, 33),
+        (1, 50, 40),
+        (2, 2, 144),
+    ]:  # in packs of 8 and one by one, in chunks
         o = {name: x.astype(dtype) for name, x in operands(rng, cell, steps, batch, hidden, np.float32).items()}
         more = {"mask": rng.random((batch, hidden)).astype(dtype), "valid": rng.random((steps, batch)) < 0.8}
         gates, h, c, candidate = states_and_kept(gpu_kernels, cell, o, **more)
@@ -162,7 +167,7 @@ def test_halves_are_computed_as_float32_step_by_step(gpu_kernels, cell, dtype, r
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_of_halves(gpu_kernels, cell, dtype, rng):
-    for steps, batch, hidden in [(3, 17, 40), (2, 5, 33), (1, 2, 144)]:
+    for steps, batch, hidden in [(3, 17, 40), (2, 5, 33), (2, 50, 40), (1, 2, 144)]:
         o = {name: x.astype(dtype) for name, x in operands(rng, cell, steps, batch, hidden, np.float32).items()}
         valid, mask = rng.random((steps, batch)) < 0.8, rng.random((batch, hidden)).astype(dtype)
         kept = states_and_kept(gpu_kernels, cell, o, valid=valid, mask=mask)
@@ -194,10 +199,10 @@ def test_gradients_of_halves(gpu_kernels, cell, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("steps", "batch", "hidden"), [(3, 18, 70), (2, 50, 40)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradients_are_those_of_the_cpu(gpu_kernels, cell, dtype, rng):
-    """Over several tiles of sequences and units, and chunks of the product."""
-    steps, batch, hidden = 3, 18, 70
+def test_gradients_are_those_of_the_cpu(gpu_kernels, cell, steps, batch, hidden, dtype, rng):
+    """Over several tiles of 16 or 32 sequences, of units, and chunks of the product."""
     o = operands(rng, cell, steps, batch, hidden, np.float64)
     more = {"mask": rng.random((batch, hidden)), "valid": rng.random((steps, batch)) < 0.8, "reverse": True}
     o |= {"mask": more["mask"], "dh": normal(rng, (steps, batch, hidden)), "dc_last": normal(rng, (batch, hidden))}

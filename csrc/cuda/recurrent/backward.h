@@ -1,6 +1,6 @@
 // A recurrent layer backward, from the last time step to the first: a launch for each, in which a block computes, for
-// 32 units of 16 sequences, what reaches h through the step after, dL/dr U, and then this step's dL/da and dL/dr. A
-// last launch computes the first states' gradients. The states' gradients are kept wide on the way.
+// 32 units of 16 or 32 sequences, what reaches h through the step after, dL/dr U, and then this step's dL/da and dL/dr.
+// A last launch computes the first states' gradients. The states' gradients are kept wide on the way.
 #pragma once
 #include "cuda/recurrent/forward.h"
 
@@ -70,12 +70,12 @@ __device__ __forceinline__ void backward_unit(const BackwardStep<T>& s, int64_t 
   }
 }
 
-template <class T, Cell cell>
+template <class T, Cell cell, int row_groups>
 __global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) backward_kernel(BackwardStep<T> s) {
-  using Product = TileProduct<T, kBackwardGroups>;
+  using Product = TileProduct<T, kBackwardGroups, row_groups>;
   TINYDL_LARGE_SHARED(typename Product::Storage, shared);
-  const Corner corner(s.hidden, kBackwardUnits);
-  Wide<T> sum[kBackwardGroups] = {};
+  const Corner corner(s.hidden, Product::kRows, kBackwardUnits);
+  Wide<T> sum[row_groups][kBackwardGroups] = {};
   if (!s.first) {
     const int depth = kGates<cell> * s.hidden;
     Rows<T> columns[kBackwardGroups];
@@ -84,15 +84,17 @@ __global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) backward
       const int unit = corner.unit + g * kTileColumns;
       columns[g] = {s.turned + int64_t(unit) * depth, rows_left(s.hidden, unit, kTileColumns), depth, s.packs};
     }
-    Product::run({s.dr_after + corner.row * depth, rows_left(s.batch, corner.row, kTileRows), depth, s.packs}, columns,
-                 shared, sum);
+    Product::run({s.dr_after + corner.row * depth, rows_left(s.batch, corner.row, Product::kRows), depth, s.packs},
+                 columns, shared, sum);
   }
-  const int64_t row = corner.row + threadIdx.x / kTileColumns;
 #pragma unroll
-  for (int g = 0; g < kBackwardGroups; ++g) {
-    const int unit = corner.unit + g * kTileColumns + static_cast<int>(threadIdx.x) % kTileColumns;
-    if (row < s.batch && unit < s.hidden) backward_unit<cell>(s, row, unit, sum[g]);
-  }
+  for (int i = 0; i < row_groups; ++i)
+#pragma unroll
+    for (int g = 0; g < kBackwardGroups; ++g) {
+      const int64_t row = corner.row + threadIdx.x / kTileColumns + i * kTileRows;
+      const int unit = corner.unit + g * kTileColumns + static_cast<int>(threadIdx.x) % kTileColumns;
+      if (row < s.batch && unit < s.hidden) backward_unit<cell>(s, row, unit, sum[i][g]);
+    }
 }
 
 // to (n, m) = from (m, n), transposed.
@@ -163,8 +165,12 @@ void run_backward(const SequenceShape& shape, const Sequence<T>& s, const Sequen
       step.dgates = d.dgates + at * gates;
       step.drecurrent = d.drecurrent + at * gates;
     }
-    launch_with_shared(backward_kernel<T, cell>, sizeof(typename TileProduct<T, kBackwardGroups>::Storage),
-                       tiles_of(shape.batch, shape.hidden, kBackwardUnits), kTileThreads, step);
+    with_row_groups<T>(shape, kBackwardUnits, [&](auto groups, dim3 blocks) {
+      constexpr int row_groups = decltype(groups)::value;
+      launch_with_shared(backward_kernel<T, cell, row_groups>,
+                         sizeof(typename TileProduct<T, kBackwardGroups, row_groups>::Storage), blocks, kTileThreads,
+                         step);
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 // A recurrent layer forward: a launch for each time step, in which a block computes all gates of 16 units of 16
-// sequences.
+// sequences, or of 32 where these are enough blocks.
 #pragma once
 #include "cuda/device/grid.h"
 #include "cuda/recurrent/cells.h"
@@ -31,41 +31,21 @@ __device__ __forceinline__ int rows_left(int64_t rows, int64_t first, int most) 
   return rows - first < most ? static_cast<int>(rows - first) : most;
 }
 
-// A block's first sequence and unit, of blocks of `units` units.
+// A block's first sequence and unit, of blocks of so many.
 struct Corner {
   int64_t row;
   int unit;
-  __device__ Corner(int hidden, int units) {
+  __device__ Corner(int hidden, int rows, int units) {
     const unsigned blocks = static_cast<unsigned>((hidden + units - 1) / units);
-    row = int64_t(blockIdx.x / blocks) * kTileRows;
+    row = int64_t(blockIdx.x / blocks) * rows;
     unit = static_cast<int>(blockIdx.x % blocks) * units;
   }
 };
-inline dim3 tiles_of(int64_t batch, int64_t hidden, int64_t units) {
-  return dim3(static_cast<unsigned>((batch + kTileRows - 1) / kTileRows * ((hidden + units - 1) / units)));
-}
 
-template <class T, Cell cell>
-__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) forward_kernel(ForwardStep<T> s) {
+// The cell of one unit of one sequence, given h' U^T.
+template <Cell cell, class T, int gates>
+__device__ __forceinline__ void forward_unit(const ForwardStep<T>& s, int64_t row, int unit, Wide<T> (&r)[gates]) {
   using W = Wide<T>;
-  constexpr int gates = kGates<cell>;
-  using Product = TileProduct<T, gates>;
-  TINYDL_LARGE_SHARED(typename Product::Storage, shared);
-  const Corner corner(s.hidden, kTileColumns);
-  W r[gates] = {};
-  if (s.operand) {
-    Rows<T> columns[gates];
-#pragma unroll
-    for (int g = 0; g < gates; ++g)
-      columns[g] = {s.weight + (int64_t(g) * s.hidden + corner.unit) * s.hidden,
-                    rows_left(s.hidden, corner.unit, kTileColumns), s.hidden, s.packs};
-    Product::run({s.operand + corner.row * s.hidden, rows_left(s.batch, corner.row, kTileRows), s.hidden, s.packs},
-                 columns, shared, r);
-  }
-  const int64_t row = corner.row + threadIdx.x / kTileColumns;
-  const int unit = corner.unit + static_cast<int>(threadIdx.x) % kTileColumns;
-  if (row >= s.batch || unit >= s.hidden) return;
-
   const int64_t at = row * s.hidden + unit;
   T* x = s.gates + row * gates * s.hidden + unit;
   W a[gates];
@@ -86,6 +66,43 @@ __global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) forward_
   if constexpr (cell == Cell::lstm) s.c[at] = T(valid ? kept.c_after : kept.c);
   if constexpr (cell == Cell::gru) s.candidate[at] = T(kept.candidate);
   if (s.mask) s.next_operand[at] = T(widen(h) * widen(s.mask[at]));
+}
+
+template <class T, Cell cell, int row_groups>
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 8 ? 1 : 2) forward_kernel(ForwardStep<T> s) {
+  constexpr int gates = kGates<cell>;
+  using Product = TileProduct<T, gates, row_groups>;
+  TINYDL_LARGE_SHARED(typename Product::Storage, shared);
+  const Corner corner(s.hidden, Product::kRows, kTileColumns);
+  Wide<T> r[row_groups][gates] = {};
+  if (s.operand) {
+    Rows<T> columns[gates];
+#pragma unroll
+    for (int g = 0; g < gates; ++g)
+      columns[g] = {s.weight + (int64_t(g) * s.hidden + corner.unit) * s.hidden,
+                    rows_left(s.hidden, corner.unit, kTileColumns), s.hidden, s.packs};
+    Product::run({s.operand + corner.row * s.hidden, rows_left(s.batch, corner.row, Product::kRows), s.hidden, s.packs},
+                 columns, shared, r);
+  }
+  const int unit = corner.unit + static_cast<int>(threadIdx.x) % kTileColumns;
+#pragma unroll
+  for (int i = 0; i < row_groups; ++i) {
+    const int64_t row = corner.row + threadIdx.x / kTileColumns + i * kTileRows;
+    if (row < s.batch && unit < s.hidden) forward_unit<cell>(s, row, unit, r[i]);
+  }
+}
+
+// Calls run(row_groups, blocks): twice as many sequences a block, which read U once for both, where still every
+// multiprocessor gets two of them.
+template <class T, class F>
+void with_row_groups(const SequenceShape& shape, int64_t units, const F& run) {
+  const int64_t columns = (shape.hidden + units - 1) / units;
+  const auto blocks = [&](int64_t rows) { return (shape.batch + rows - 1) / rows * columns; };
+  if constexpr (sizeof(T) < 8) {
+    const int64_t few = blocks(2 * kTileRows);
+    if (few >= 2 * multiprocessors()) return run(std::integral_constant<int, 2>(), dim3(static_cast<unsigned>(few)));
+  }
+  run(std::integral_constant<int, 1>(), dim3(static_cast<unsigned>(blocks(kTileRows))));
 }
 
 // to = h under the mask.
@@ -132,8 +149,12 @@ void run_forward(const SequenceShape& shape, const Sequence<T>& s) {
                         s.candidate ? s.candidate + at : nullptr,
                         s.mask ? operands + (i + 1) % 2 * states : nullptr};
     step.operand = s.mask && step.h_before ? operands + i % 2 * states : step.h_before;
-    launch_with_shared(forward_kernel<T, cell>, sizeof(typename TileProduct<T, kGates<cell>>::Storage),
-                       tiles_of(shape.batch, shape.hidden, kTileColumns), kTileThreads, step);
+    with_row_groups<T>(shape, kTileColumns, [&](auto groups, dim3 blocks) {
+      constexpr int row_groups = decltype(groups)::value;
+      launch_with_shared(forward_kernel<T, cell, row_groups>,
+                         sizeof(typename TileProduct<T, kGates<cell>, row_groups>::Storage), blocks, kTileThreads,
+                         step);
+    });
   }
 }
 
