@@ -142,7 +142,7 @@ void run_forward(const SequenceShape& shape, const Sequence<T>& s) {
                         s.valid ? s.valid + t * shape.batch : nullptr,
                         order.before(i, s.h, s.h0),
                         nullptr,
-                        order.before(i, s.c, s.c0),
+                        cell == Cell::lstm ? order.before(i, s.c, s.c0) : nullptr,
                         s.gates + at * kGates<cell>,
                         s.h + at,
                         s.c ? s.c + at : nullptr,
