@@ -29,8 +29,8 @@ class BatchOffsets {
   int64_t count() const { return count_; }
   template <class T>
   MatrixBatch<T> matrices(const MatrixOperand<T>& from, int operand) const {
-    const auto* offsets = static_cast<const int64_t*>(memory_.data());
-    return {from.data, from.row_stride, from.column_stride, offsets ? offsets + operand * count_ : nullptr};
+    const auto* offsets = static_cast<const int64_t*>(memory_.data()) + operand * count_;
+    return {from.data, from.row_stride, from.column_stride, count_ > 1 ? offsets : nullptr};
   }
 
  private:
