@@ -14,13 +14,6 @@ namespace tinydl::cuda {
 
 namespace {
 
-template <class T, class F>
-void by_tile_size(int64_t batch, int64_t m, int64_t n, int64_t k, const F& run) {
-  if constexpr (sizeof(T) <= 4)
-    if (takes_large_tiles(batch, m, n, k)) return run(std::true_type());
-  run(std::false_type());
-}
-
 // The matrices of a batch `stride` elements apart.
 inline Walk<2> groups_apart(int64_t groups, int64_t stride) {
   LoopNest nest;
@@ -52,8 +45,8 @@ void gather(const ConvGeometry& g, bool backward, const Images<T>& images, const
   if (direct) return gather_directly(g, packing, images.from, weights.data(), images.to, finish);
   const GatherPlan plan{packing.h, packing.w, backward, g.batch, packing.read, g.groups};
   const int64_t batch = plan.batch(), m = plan.places(), n = packing.made, k = plan.steps();
-  by_tile_size<T>(batch, m, n, k, [&](auto large) {
-    using P = typename ProductOf<T, large.value, GatherFetch, Along::sum, TapWeights, Along::lines,
+  by_tile_size<T>(batch, m, n, k, [&](auto size) {
+    using P = typename ProductOf<T, size.value, GatherFetch, Along::sum, TapWeights, Along::lines,
                                  GatherTarget<T>>::type;
     constexpr int width = kPack<T>;
     const bool whole = packing.read % width == 0 && images.from_channels % width == 0 && is_aligned(images.from, width);
@@ -95,9 +88,9 @@ void weight_grad(const ConvGeometry& g, const T* x, const T* dy, T* dw) {
   const int64_t m = channels * h.kernel * w.kernel, outputs = int64_t(h.output) * w.output, k = g.batch * outputs;
   if (m == 0 || filters == 0) return;
   if (is_narrow<T>(g)) return weight_grad_directly(g, x, dy, dw);
-  by_tile_size<T>(g.groups, m, filters, k, [&](auto large) {
+  by_tile_size<T>(g.groups, m, filters, k, [&](auto size) {
     using P =
-        typename ProductOf<T, large.value, PixelFetch, Along::lines, MatrixFetch, Along::lines, MatrixTarget<T>>::type;
+        typename ProductOf<T, size.value, PixelFetch, Along::lines, MatrixFetch, Along::lines, MatrixTarget<T>>::type;
     constexpr int width = kPack<T>;
     const typename P::A::Source a{x,
                                   h,

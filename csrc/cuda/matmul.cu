@@ -18,26 +18,26 @@ struct MatmulCall {
   Finish<T> finish;
   T* c;
 
-  template <bool large, Along along_a, Along along_b>
+  template <TileSize size, Along along_a, Along along_b>
   void run(bool packs_a, bool packs_b) const {
-    using P = typename ProductOf<T, large, MatrixFetch, along_a, MatrixFetch, along_b, MatrixTarget<T>>::type;
+    using P = typename ProductOf<T, size, MatrixFetch, along_a, MatrixFetch, along_b, MatrixTarget<T>>::type;
     const Walk<2> walk(batches, 1);
     run_product<P>(batch, m, n, k, {a.data, a.row_stride, a.column_stride, m, packs_a, 0, walk},
                    {b.data, b.column_stride, b.row_stride, n, packs_b, 1, walk}, {c, m * n, n, 0}, finish,
                    n % kPack<T> == 0 && is_aligned(c, kPack<T>));
   }
-  template <bool large>
+  template <TileSize size>
   void run() const {
     const Reading of_a = reading_of(a.data, a.row_stride, a.column_stride, m, k, batches, 0);
     const Reading of_b = reading_of(b.data, b.column_stride, b.row_stride, n, k, batches, 1);
     if (of_a.along == Along::sum && of_b.along == Along::sum)
-      run<large, Along::sum, Along::sum>(of_a.packs, of_b.packs);
+      run<size, Along::sum, Along::sum>(of_a.packs, of_b.packs);
     else if (of_a.along == Along::sum)
-      run<large, Along::sum, Along::lines>(of_a.packs, of_b.packs);
+      run<size, Along::sum, Along::lines>(of_a.packs, of_b.packs);
     else if (of_b.along == Along::sum)
-      run<large, Along::lines, Along::sum>(of_a.packs, of_b.packs);
+      run<size, Along::lines, Along::sum>(of_a.packs, of_b.packs);
     else
-      run<large, Along::lines, Along::lines>(of_a.packs, of_b.packs);
+      run<size, Along::lines, Along::lines>(of_a.packs, of_b.packs);
   }
 };
 
@@ -59,9 +59,7 @@ void multiply(const LoopNest& batches, int64_t m, int64_t n, int64_t k, const Ma
   int64_t batch = 1;
   for (int d = 0; d < batches.ndim; ++d) batch *= batches.shape[d];
   const MatmulCall<T> call{batches, batch, m, n, k, a, b, finish, c};
-  if constexpr (sizeof(T) <= 4)
-    if (takes_large_tiles(batch, m, n, k)) return call.template run<true>();
-  call.template run<false>();
+  by_tile_size<T>(batch, m, n, k, [&](auto size) { call.template run<size.value>(); });
 }
 
 template <class T>

@@ -44,7 +44,7 @@ constexpr int kStrip = 4;  // pixels of a row that a thread makes
 
 // `width` channels from one on, of kStrip pixels: width > 1 only where each channel reads its own.
 template <class T, bool backward, int width>
-__global__ void __launch_bounds__(kThreads) direct_kernel(DirectCall<T> call) {
+__global__ void __launch_bounds__(kThreads, width == 1 ? 4 : 2) direct_kernel(DirectCall<T> call) {
   using W = Wide<T>;
   const WeightPacking& p = call.packing;
   const int64_t packs = call.channels_made / width;
@@ -196,7 +196,7 @@ void weight_grad_directly(const ConvGeometry& g, const T* x, const T* dy, T* dw)
   const int tap_blocks = (w.kernel + kTapsAtOnce - 1) / kTapsAtOnce;
   const int64_t outputs = g.batch * h.output * w.output, wide = (g.filters + kLanes - 1) / kLanes;
   const int64_t high = int64_t(h.kernel) * tap_blocks * channels;
-  check(high < 65536, "conv2d_weight_grad: a kernel of ", h.kernel, " x ", w.kernel, " taps is too large");
+  tinydl::check(high < 65536, "conv2d_weight_grad: a kernel of ", h.kernel, " x ", w.kernel, " taps is too large");
   constexpr int64_t least = 16 * kSliceWarps, most = 128;  // outputs of a slice; slices
   int64_t slices = std::min({8 * int64_t(multiprocessors()) / (wide * high) + 1, outputs / least + 1, most});
   const int64_t slice = std::max<int64_t>(1, (outputs + slices - 1) / slices);

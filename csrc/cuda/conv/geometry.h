@@ -90,7 +90,7 @@ struct TapAxis {
 
  private:
   static int narrow(int64_t x) {
-    check(x < int64_t(1) << 31, "conv2d: an axis reaches over ", x, " pixels, wanted below 2^31");
+    tinydl::check(x < int64_t(1) << 31, "conv2d: an axis reaches over ", x, " pixels, wanted below 2^31");
     return static_cast<int>(x);
   }
 };

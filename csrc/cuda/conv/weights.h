@@ -28,7 +28,7 @@ struct WeightPacking {
         pitch(side_by_side ? made : (made + width - 1) / width * width) {}
 
   int64_t group_stride() const { return int64_t(h.kernel) * w.kernel * read * pitch; }
-  __device__ int64_t count() const { return groups * h.kernel * w.kernel * read * pitch; }
+  TINYDL_ANYWHERE int64_t count() const { return groups * h.kernel * w.kernel * read * pitch; }
 
   // The tap at a place of the packed order: classes of rows, classes of columns, rows, columns.
   __device__ void tap_at(int place, int& r, int& s) const {

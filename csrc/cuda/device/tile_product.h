@@ -245,47 +245,53 @@ void run_product(int64_t batch, int64_t m, int64_t n, int64_t k, const typename 
 
 // -- The tiles of each type. `Fetch<Layout, threads>` is a fetcher.
 
-template <class T, bool large>
-struct TileShape;
-template <bool large>
-struct TileShape<float, large> {
-  static constexpr int edge = large ? 128 : 64, depth = 16, stages = 3;
-  template <class A, class B>
-  using Sums = ScalarTile<A, B, 8, large ? 8 : 4>;
-};
-template <bool large>
-struct TileShape<double, large> {
-  static constexpr int edge = 64, depth = 8, stages = 3;
-  template <class A, class B>
-  using Sums = ScalarTile<A, B, 4, 4>;
-};
-struct TensorShape {
+enum class TileSize { small, tall, large };  // 64 x 64, 128 x 64, 128 x 128
+
+template <class T, TileSize size>
+struct TileShape {
+  static constexpr int lines_a = size == TileSize::small ? 64 : 128, lines_b = size == TileSize::large ? 128 : 64;
+  static constexpr int depth = 32, stages = 4;
   template <class A, class B>
   using Sums = TensorTile<A, B, 2, 2>;
 };
-template <bool large>
-struct TileShape<Float16, large> : TensorShape {
-  static constexpr int edge = large ? 128 : 64, depth = 32, stages = 4;
+template <TileSize size>
+struct TileShape<float, size> {
+  static constexpr int lines_a = size == TileSize::small ? 64 : 128, lines_b = size == TileSize::large ? 128 : 64;
+  static constexpr int depth = 16, stages = 3;
+  template <class A, class B>
+  using Sums = ScalarTile<A, B, 8, size == TileSize::large ? 8 : 4>;
 };
-template <bool large>
-struct TileShape<Bfloat16, large> : TileShape<Float16, large> {};
+template <TileSize size>
+struct TileShape<double, size> {
+  static constexpr int lines_a = 64, lines_b = 64, depth = 8, stages = 3;
+  template <class A, class B>
+  using Sums = ScalarTile<A, B, 4, 4>;
+};
 
-template <class T, bool large, template <class, int> class FetchA, Along along_a, template <class, int> class FetchB,
+template <class T, TileSize size, template <class, int> class FetchA, Along along_a, template <class, int> class FetchB,
           Along along_b, class Target>
 struct ProductOf {
-  using Shape = TileShape<T, large>;
-  using LayoutA = TileLayout<T, Shape::edge, Shape::depth, along_a>;
-  using LayoutB = TileLayout<T, Shape::edge, Shape::depth, along_b>;
+  using Shape = TileShape<T, size>;
+  using LayoutA = TileLayout<T, Shape::lines_a, Shape::depth, along_a>;
+  using LayoutB = TileLayout<T, Shape::lines_b, Shape::depth, along_b>;
   using Sums = typename Shape::template Sums<LayoutA, LayoutB>;
-  using type =
-      Product<Sums, FetchA<LayoutA, Sums::threads>, FetchB<LayoutB, Sums::threads>, Target, Shape::stages>;
+  using type = Product<Sums, FetchA<LayoutA, Sums::threads>, FetchB<LayoutB, Sums::threads>, Target, Shape::stages>;
 };
 
-// Whether tiles of 128 x 128 give every multiprocessor one, or slices of long sums do.
-inline bool takes_large_tiles(int64_t batch, int64_t m, int64_t n, int64_t k) {
-  const int64_t tiles = batch * tiles_of(m, 128) * tiles_of(n, 128), slices = k / 512;
-  if (tiles >= multiprocessors()) return true;
-  return m >= 128 && n >= 128 && tiles * slices >= multiprocessors();
+// Calls run with the largest tile, as an integral constant, of which there is one for every multiprocessor, slices of
+// long sums counted. float64 has but one size.
+template <class T, class F>
+void by_tile_size(int64_t batch, int64_t m, int64_t n, int64_t k, const F& run) {
+  const int64_t slices = std::max<int64_t>(1, k / 512);
+  const auto fills = [&](int tile_n) {
+    const int64_t tiles = batch * tiles_of(m, 128) * tiles_of(n, tile_n);
+    return m > 64 && (n > 64 || tile_n == 64) && tiles * slices >= multiprocessors();
+  };
+  if constexpr (sizeof(T) <= 4) {
+    if (fills(128)) return run(std::integral_constant<TileSize, TileSize::large>());
+    if (fills(64)) return run(std::integral_constant<TileSize, TileSize::tall>());
+  }
+  run(std::integral_constant<TileSize, TileSize::small>());
 }
 
 }  // namespace tinydl::cuda
