@@ -46,8 +46,8 @@ void gather(const ConvGeometry& g, bool backward, const Images<T>& images, const
   const GatherPlan plan{packing.h, packing.w, backward, g.batch, packing.read, g.groups};
   const int64_t batch = plan.batch(), m = plan.places(), n = packing.made, k = plan.steps();
   by_tile_size<T>(batch, m, n, k, [&](auto size) {
-    using P = typename ProductOf<T, size.value, GatherFetch, Along::sum, TapWeights, Along::lines,
-                                 GatherTarget<T>>::type;
+    using P =
+        typename ProductOf<T, size.value, GatherFetch, Along::sum, TapWeights, Along::lines, GatherTarget<T>>::type;
     constexpr int width = kPack<T>;
     const bool whole = packing.read % width == 0 && images.from_channels % width == 0 && is_aligned(images.from, width);
     const bool stores = n % width == 0 && images.to_channels % width == 0 && is_aligned(images.to, width);
@@ -61,7 +61,7 @@ void gather(const ConvGeometry& g, bool backward, const Images<T>& images, const
     const typename P::B::Source b{
         {weights.data(), 1, packing.pitch, packing.pitch, true, 0, groups_apart(g.groups, packing.group_stride())},
         plan};
-    const GatherTarget<T> to{images.to, plan, static_cast<int>(g.h.input), static_cast<int>(g.w.input),
+    const GatherTarget<T> to{images.to,          plan, static_cast<int>(g.h.input), static_cast<int>(g.w.input),
                              images.to_channels, n};
     run_product<P>(batch, m, n, k, a, b, to, finish, stores);
   });

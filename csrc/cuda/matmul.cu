@@ -1,7 +1,9 @@
-// Matrix products, on tensor cores for 16-bit types, by multiply-adds for float32 and float64: see device/tile_product.h.
+// Matrix products, on tensor cores for 16-bit types, by multiply-adds for float32 and float64: see
+// device/tile_product.h.
 //
 // Floor: 2 m n k FLOPs at the rate of the unit, or the bytes of A, B and C. Operands lie along the sum or along their
-// lines, each its own way, and no operand is ever copied; where rows do not start at 16 bytes, elements are read singly.
+// lines, each its own way, and no operand is ever copied; where rows do not start at 16 bytes, elements are read
+// singly.
 #include "contract/matmul.h"
 
 #include "cuda/matmul/matrices.h"

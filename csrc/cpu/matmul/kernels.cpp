@@ -111,6 +111,6 @@ void matmul_bfloat16_batch(const LoopNest& batch, int64_t m, int64_t n, int64_t 
 }  // namespace
 
 extern const ByType<MatmulKernels> matmul_table = {{matmul_batch<float>, matmul_bfloat16_batch},
-                                                        {matmul_batch<double>, nullptr}};
+                                                   {matmul_batch<double>, nullptr}};
 
 }  // namespace tinydl::TINYDL_TIER

@@ -18,9 +18,9 @@ bool is_narrow(const ConvGeometry& g) {
 template <class T>
 struct DirectCall {
   WeightPacking packing;
-  int64_t images, pixels_wide, count;       // places of a row in strips; threads' pieces of work
+  int64_t images, pixels_wide, count;  // places of a row in strips; threads' pieces of work
   int rows_read, columns_read, rows_made, columns_made;
-  int64_t channels_read, channels_made;     // of all groups
+  int64_t channels_read, channels_made;  // of all groups
   const T *from, *weights;
   T* to;
   Finish<T> finish;
@@ -61,10 +61,11 @@ __global__ void __launch_bounds__(kThreads, width == 1 ? 4 : 2) direct_kernel(Di
       const T* line_read = call.from + (image * call.rows_read + y) * call.columns_read * call.channels_read + read;
       for (int s = 0; s < p.w.kernel; ++s)
         for (int c = 0; c < static_cast<int>(p.read); ++c) {
-          const auto weights = load_pack<width>(
-              call.weights + (int64_t(r * p.w.kernel + s) * p.read + c) * call.channels_made + made);
+          const auto weights =
+              load_pack<width>(call.weights + (int64_t(r * p.w.kernel + s) * p.read + c) * call.channels_made + made);
 #pragma unroll
           for (int j = 0; j < kStrip; ++j) {
+            if (column + j >= call.columns_made) break;
             const int x = pixel_read<backward>(p.w, column + j, s, call.columns_read);
             if (x < 0) continue;
             const auto pixel = load_pack<width>(line_read + x * call.channels_read + c);
@@ -79,8 +80,8 @@ __global__ void __launch_bounds__(kThreads, width == 1 ? 4 : 2) direct_kernel(Di
       Pack<T, width> out;
 #pragma unroll
       for (int e = 0; e < width; ++e) out.v[e] = call.finish(sums[j][e], made + e);
-      store_pack(call.to + ((image * call.rows_made + row) * call.columns_made + column + j) * call.channels_made + made,
-                 out);
+      store_pack(
+          call.to + ((image * call.rows_made + row) * call.columns_made + column + j) * call.channels_made + made, out);
     }
   }
 }
@@ -113,8 +114,9 @@ void gather_directly(const ConvGeometry& g, const WeightPacking& packing, const 
   launch(kernel, blocks_for(call.count), kThreads, call);
 }
 
-// -- dw (KH, KW, C / groups, O): a warp has 32 filters, the warps of a block outputs in turn, and a thread the sums of a
-// few neighbouring taps, for which it reads dy once. Blocks have slices of the outputs, whose sums are added up after.
+// -- dw (KH, KW, C / groups, O): a warp has 32 filters, the warps of a block outputs in turn, and a thread the sums of
+// a few neighbouring taps, for which it reads dy once. Blocks have slices of the outputs, whose sums are added up
+// after.
 
 constexpr int kTapsAtOnce = 4, kSliceWarps = 8;
 
@@ -138,8 +140,7 @@ __device__ __forceinline__ void sum_outputs(const DirectWeightGrad<T>& call, int
   for (int64_t i = begin + threadIdx.y; i < end; i += kSliceWarps) {
     const int64_t line = call.columns.quotient(i), image = call.rows.quotient(line);
     const int column = static_cast<int>(i - line * call.w.output) * call.w.stride - call.w.pad;
-    const int row =
-        static_cast<int>(line - image * call.h.output) * call.h.stride - call.h.pad + r * call.h.dilation;
+    const int row = static_cast<int>(line - image * call.h.output) * call.h.stride - call.h.pad + r * call.h.dilation;
     if (row < 0 || row >= call.h.input) continue;
     const Wide<T> dy = widen(call.dy[i * call.filters + filter]);
     const T* line_read = call.x + (image * call.h.input + row) * call.w.input * call.channels + channel;
@@ -204,8 +205,20 @@ void weight_grad_directly(const ConvGeometry& g, const T* x, const T* dy, T* dw)
   const int64_t count = int64_t(h.kernel) * w.kernel * channels * g.filters;
   const Scratch scratch(sizeof(Wide<T>) * static_cast<size_t>(slices * count));
   auto* partials = static_cast<Wide<T>*>(scratch.data());
-  const DirectWeightGrad<T> call{h, w, AnyDivider(h.output, outputs), AnyDivider(w.output, outputs), outputs, slice,
-                                 g.channels, g.filters, channels, filters, tap_blocks, x, dy, partials};
+  const DirectWeightGrad<T> call{h,
+                                 w,
+                                 AnyDivider(h.output, outputs),
+                                 AnyDivider(w.output, outputs),
+                                 outputs,
+                                 slice,
+                                 g.channels,
+                                 g.filters,
+                                 channels,
+                                 filters,
+                                 tap_blocks,
+                                 x,
+                                 dy,
+                                 partials};
   launch(direct_weight_grad_kernel<T>,
          dim3(static_cast<unsigned>(wide), static_cast<unsigned>(high), static_cast<unsigned>(slices)),
          dim3(kLanes, kSliceWarps), call);

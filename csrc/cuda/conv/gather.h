@@ -8,7 +8,7 @@ namespace tinydl::cuda {
 // Which product of a batch: groups of channels, and in the input gradient classes of pixels.
 struct GatherPlan {
   TapAxis h, w;
-  bool backward;     // the input gradient
+  bool backward;  // the input gradient
   int64_t images;
   int64_t channels;  // read in each group
   int64_t groups;
@@ -46,7 +46,7 @@ class GatherFetch {
     const T* data;
     GatherPlan plan;
     Divider channels;
-    int rows, columns;      // of an image that is read
+    int rows, columns;     // of an image that is read
     int64_t pixel_stride;  // elements from one pixel to the next
     bool packs;
   };
@@ -78,8 +78,7 @@ class GatherFetch {
     if (s_.packs) {
       const Tap tap(*this, step_ + k);
 #pragma unroll
-      for (int i = 0; i < kRows; ++i)
-        copy_pixel<kAccessBytes>(tile + Layout::at(row(i), chunk), i, tap);
+      for (int i = 0; i < kRows; ++i) copy_pixel<kAccessBytes>(tile + Layout::at(row(i), chunk), i, tap);
       return;
     }
 #pragma unroll 1

@@ -65,8 +65,7 @@ __device__ __forceinline__ void multiply_add(FragmentD& d, const FragmentA& a, c
   for (int holder = 0; holder < 4; ++holder) {
     // A lane holds elements 2 holder, 2 holder + 1 of each half of k.
     const auto of_a = all->template read<Operands>(group * 4 + holder).a;
-    for (int e = 0; e < 8; ++e)
-      rows[e / 2 % 2][e / 4 * 8 + 2 * holder + e % 2] = half_of<T>(of_a.r[e / 2], e % 2);
+    for (int e = 0; e < 8; ++e) rows[e / 2 % 2][e / 4 * 8 + 2 * holder + e % 2] = half_of<T>(of_a.r[e / 2], e % 2);
     for (int column = 0; column < 2; ++column) {
       const auto of_b = all->template read<Operands>((2 * pair + column) * 4 + holder).b;
       for (int e = 0; e < 4; ++e) columns[column][e / 2 * 8 + 2 * holder + e % 2] = half_of<T>(of_b.r[e / 2], e % 2);

@@ -49,7 +49,7 @@ class ScalarTile {
   }
 
  private:
-  static constexpr int kSteps = 2;  // that are in registers at a time
+  static constexpr int kSteps = 2;                                       // that are in registers at a time
   static constexpr int kDown = rows / own_m, kAcross = columns / own_n;  // threads
   static_assert(kDown % 4 == 0 && kAcross % 8 == 0, "whole warps");
   static_assert(own_m % (passes * kPack<T>) == 0 && own_n % kPack<T> == 0, "whole packs");

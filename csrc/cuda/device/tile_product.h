@@ -1,6 +1,6 @@
-// Products on tiles: a block sums a tile of C, fed by two fetchers over a ring of stages in shared memory, and stores it
-// by rows, 16 bytes at a time. What is multiplied is the fetchers' affair, and where it goes the target's: matrices under
-// any strides, or the pixels and taps of a convolution.
+// Products on tiles: a block sums a tile of C, fed by two fetchers over a ring of stages in shared memory, and stores
+// it by rows, 16 bytes at a time. What is multiplied is the fetchers' affair, and where it goes the target's: matrices
+// under any strides, or the pixels and taps of a convolution.
 //
 // A product of m x n x k takes 2 m n k FLOPs; its tiles read k (m n / tile_m + m n / tile_n) elements, mostly from the
 // second-level cache, where neighbouring blocks have neighbouring tiles.

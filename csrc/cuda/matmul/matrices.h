@@ -11,8 +11,7 @@ template <class T>
 __device__ __forceinline__ void copy_elements(T* to, const T* from, int64_t stride, int count) {
   if constexpr (sizeof(T) >= 4) {
 #pragma unroll
-    for (int e = 0; e < kPack<T>; ++e)
-      copy_async<sizeof(T)>(to + e, e < count ? from + e * stride : from, e < count);
+    for (int e = 0; e < kPack<T>; ++e) copy_async<sizeof(T)>(to + e, e < count ? from + e * stride : from, e < count);
   } else {
     Pack<T, kPack<T>> pack;
 #pragma unroll
