@@ -26,7 +26,7 @@ struct Product {
   Layout a, b;
   int64_t m = 0, n = 0, k = 0;
   LoopNest batch;  // over the axes but the last two, broadcast
-  Array c;
+  Array c = no_array();
 
   Product(const Array& left, const Array& right) : a(layout_of("matmul", left)), b(layout_of("matmul", right)) {
     check(a.ndim >= 2 && b.ndim >= 2, "matmul: got shapes ", a, " and ", b, ", wanted matrices or batches of matrices");
