@@ -90,16 +90,16 @@ def _load_emulated() -> None:
 def on_device(host: Array, where: device) -> Any:
     """A copy of a NumPy array on a GPU, its axes in the same order in memory."""
     order = sorted(range(host.ndim), key=lambda axis: -abs(host.strides[axis]))
-    dense = np.ascontiguousarray(host.transpose(order))
-    back = np.argsort(order) if order else ()
+    dense = np.array(host.transpose(order), order="C")
+    back = [order.index(axis) for axis in range(host.ndim)]
     if where.type == "cuda-emulated":
         from . import emulated
 
-        return emulated.asarray(dense).transpose(tuple(int(i) for i in back))
+        return emulated.asarray(dense).transpose(back)
     import cupy
 
     with cupy.cuda.Device(where.index if where.index is not None else cupy.cuda.runtime.getDevice()):
-        return cupy.asarray(dense).transpose(tuple(int(i) for i in back))
+        return cupy.asarray(dense).transpose(back)
 
 
 @functools.lru_cache(maxsize=1024)

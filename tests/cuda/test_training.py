@@ -62,7 +62,7 @@ class Encoder(nn.Module):
 
 MODELS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.LayerNorm(16), nn.Linear(16, 4)), (5, 6)),
-    "cnn": (Cnn, (3, 3, 6, 6)),
+    "cnn": (Cnn, (3, 3, 8, 8)),
     "rnn": (lambda: Text(nn.RNN), None),
     "lstm": (lambda: Text(nn.LSTM), None),
     "gru": (lambda: Text(nn.GRU), None),
@@ -142,7 +142,7 @@ def test_the_trainer_takes_a_device(device):
             model, optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss(), ["accuracy"], device=where
         )
         history = trainer.fit((x, y), epochs=2, batch_size=8, validation_data=(x, y))
-        found.append((history["loss"], history["val_accuracy"], trainer.predict(x)))
+        found.append((history.history["loss"], history.history["val_accuracy"], trainer.predict(x)))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 

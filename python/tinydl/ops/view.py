@@ -43,7 +43,7 @@ class Permute(Function):
         return x.transpose(self.axes)
 
     def backward(self, grad: Array) -> Array:
-        return grad.transpose(np.argsort(self.axes))
+        return grad.transpose(np.argsort(self.axes).tolist())
 
 
 class Expand(Function):
