@@ -11,6 +11,7 @@ FAMILIES = re.search(r"set\(FAMILIES ([^)]+)\)", (ROOT / "CMakeLists.txt").read_
 # Layers with a better name than their family's, or none.
 LAYERS = {"elementwise": "activation", "index": "padding", "matmul": "linear", "random": "dropout"}
 NO_LAYER = {"reduce", "optimizer", "limits"}
+CPU_ONLY = {"limits"}
 NO_OP = {"optimizer", "limits"}  # tinydl.optim calls the one, the benchmark the other
 
 
@@ -23,6 +24,8 @@ def test_every_cell_exists(family):
         f"tests/{family}/test_kernels.py",
         f"bench/{family}.py",
     ]
+    if family not in CPU_ONLY:
+        cells.append(f"csrc/cuda/{family}.cu")
     if family not in NO_OP:
         cells += [f"python/tinydl/ops/{family}.py", f"tests/{family}/test_ops.py"]
     if family not in NO_LAYER:

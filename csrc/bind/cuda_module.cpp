@@ -1,6 +1,7 @@
 // The extension module of the CUDA kernels: tinydl._cuda, or, compiled for the emulation, tinydl._cuda_emulated.
 #include "bind/arrays.h"
 #include "bind/families.h"
+#include "cuda/runtime/report.h"
 
 #ifdef TINYDL_CUDA_EMULATE
 #include <pybind11/stl.h>
@@ -34,6 +35,8 @@ PYBIND11_MODULE(TINYDL_MODULE, m, py::mod_gil_not_used()) {
   m.def("run_mistake", &emulation::run_mistake, py::arg("name"), py::arg("mended"));
 #endif
   bind_array_source(m);
+  cuda::report();  // its memory is taken now: no later call allocates for it
+  m.def("raise_reported", &cuda::raise_reported);
 #include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
 }
 

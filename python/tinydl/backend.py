@@ -67,6 +67,7 @@ __all__ = [
     "is_on_host",
     "is_writeable",
     "isa",
+    "kernels_of",
     "lies_on",
     "memory_stats",
     "num_threads",
@@ -119,6 +120,11 @@ def takes(array: Array) -> bool:
     """Whether kernels compute in the array's dtype: float32 and float64, on a GPU float16 and bfloat16 too."""
     char = array.dtype.char
     return char in "fd" or (char in "eE" and not is_on_host(array) and array.dtype.itemsize == 2)
+
+
+def kernels_of(array_type: type) -> ModuleType:
+    """The extension module whose kernels take arrays of a type."""
+    return _homes[array_type].kernels
 
 
 def numpy_of(array: Array) -> Any:

@@ -139,6 +139,7 @@ def synchronize() -> None:
         import cupy
 
         cupy.cuda.Device().synchronize()
+        backend.kernels_of(cupy.ndarray).raise_reported()
 
 
 def current_device() -> int:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinydl import _cpu, emulated
+import tinydl
+from tinydl import _cpu, cuda, emulated
 
 Array = np.ndarray[Any, Any]
 
@@ -93,6 +94,7 @@ class OnGpu:
     device = "cuda"
 
     def __init__(self) -> None:
+        cuda.load(tinydl.device("cuda"))
         self.module = import_module("tinydl._cuda")
         self.cupy = import_module("cupy")
 
@@ -102,6 +104,7 @@ class OnGpu:
         def on_device(*args: Any, **kwargs: Any) -> Any:
             pairs: list[tuple[Array, Any]] = []
             result = function(*self.there(args, pairs), **self.there(kwargs, pairs))
+            cuda.synchronize()  # which raises what a kernel reported
             if name.endswith(IN_PLACE):
                 for array, copy in pairs:
                     if array.flags.writeable:

@@ -1,0 +1,32 @@
+"""Both devices' modules have the same functions of the same parameters, as they are compiled from the same bindings."""
+
+import re
+
+import pytest
+
+from tinydl import _cpu
+
+emulated = pytest.importorskip("tinydl._cuda_emulated", reason="built with TINYDL_CUDA_EMULATE=ON only")
+
+CPU_ONLY = (
+    r"isa|\w+_isa|\w*num_threads|memory_stats|reset_peak_memory|empty_cache|set_cache_limit|\w*tile_threshold|\w+_trace|"
+    r"\w*float32_matmul_precision|limit_\w+|to_dlpack|from_dlpack|export_buffer"
+)
+CUDA_ONLY = {"set_schedule", "mistakes", "run_mistake", "use_arrays", "raise_reported"}
+
+
+def signatures(module):
+    """The names and defaults of the parameters by function, without their types, which are the devices' own."""
+    out = {}
+    for name in dir(module):
+        if not name.startswith("_"):
+            line = getattr(module, name).__doc__.split("\n")[0].split(" ->")[0]
+            out[name] = re.sub(r": [^,=()]*(\[[^=]*?\])?(?=[,)=]| =)", "", line)
+    return out
+
+
+def test_functions_and_parameters_agree():
+    cpu = {name: text for name, text in signatures(_cpu).items() if not re.fullmatch(CPU_ONLY, name)}
+    cuda = {name: text for name, text in signatures(emulated).items() if name not in CUDA_ONLY}
+    assert cpu["matmul"] == "matmul(a, b, bias= None, activation= 'none')"
+    assert cuda == cpu
