@@ -43,8 +43,14 @@ def repeats_avx512(item: pytest.Item) -> bool:
     return item.path.parent.name not in PRODUCT_FAMILIES
 
 
+def lacks_gpu(item: pytest.Item) -> bool:
+    """Whether a test is of a GPU's kernels where there are none, not even emulated ones."""
+    spec = getattr(item, "callspec", None)
+    return spec is not None and not isinstance(spec.params.get("gpu_kernels", ""), str)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items[:] = [item for item in items if not repeats_avx512(item)]
+    items[:] = [item for item in items if not repeats_avx512(item) and not lacks_gpu(item)]
     if config.getoption("--device"):
         items[:] = [item for item in items if {"kernels", "gpu_kernels"} & {*getattr(item, "fixturenames", ())}]
     if config.getoption("--slow"):
