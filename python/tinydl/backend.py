@@ -69,6 +69,7 @@ __all__ = [
     "isa",
     "kernels_of",
     "lies_on",
+    "memory_order",
     "memory_stats",
     "num_threads",
     "numpy_of",
@@ -181,9 +182,19 @@ def place(array: Array, name: str | None) -> Array:
     return moved
 
 
+def memory_order(array: Array) -> tuple[list[int], list[int]]:
+    """The axes from the outermost in memory to the innermost, and the transposition that undoes that order."""
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    return order, [order.index(axis) for axis in range(array.ndim)]
+
+
 def to_host(array: Any) -> Array:
-    """The array as NumPy's: itself, or a copy, which waits for the device."""
-    return np.asarray(array if is_on_host(array) else array.get())
+    """The array as NumPy's: itself, or a copy of the same memory order, which waits for the device."""
+    if is_on_host(array):
+        return np.asarray(array)
+    order, back = memory_order(array)
+    moved: Array = array.transpose(order).get().transpose(back)
+    return moved
 
 
 def asarray(value: Any, dtype: Any = None) -> Array:

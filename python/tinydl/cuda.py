@@ -89,9 +89,8 @@ def _load_emulated() -> None:
 
 def on_device(host: Array, where: device) -> Any:
     """A copy of a NumPy array on a GPU, its axes in the same order in memory."""
-    order = sorted(range(host.ndim), key=lambda axis: -abs(host.strides[axis]))
+    order, back = backend.memory_order(host)
     dense = np.array(host.transpose(order), order="C")
-    back = [order.index(axis) for axis in range(host.ndim)]
     if where.type == "cuda-emulated":
         from . import emulated
 
@@ -102,10 +101,15 @@ def on_device(host: Array, where: device) -> Any:
         return cupy.asarray(dense).transpose(back)
 
 
-@functools.lru_cache(maxsize=1024)
 def constant(value: Any, dtype: np.dtype[Any], where: device) -> Any:
     """A number on a GPU, copied there once."""
-    return on_device(np.asarray(value, dtype), where)
+    return _constant(np.asarray(value, dtype).tobytes(), dtype, where)
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant(value: bytes, dtype: np.dtype[Any], where: device) -> Any:
+    """By its bytes, which tell 0 from -0."""
+    return on_device(np.frombuffer(value, dtype).reshape(()), where)
 
 
 # -- PyTorch's names --------------------------------------------------------------------------------------------

@@ -87,8 +87,7 @@ def result_type(a: np.ndarray[Any, Any] | builtins_float, b: np.ndarray[Any, Any
     dtype only if it is of a higher kind (bool < integer < floating point).
     """
     rank_a, rank_b = _rank(a), _rank(b)
-    dtype_a = a.dtype if isinstance(a, np.ndarray) else scalar_dtype(a)
-    dtype_b = b.dtype if isinstance(b, np.ndarray) else scalar_dtype(b)
+    dtype_a, dtype_b = _dtype_of(a), _dtype_of(b)
     if rank_a == rank_b:
         return promote(dtype_a, dtype_b)
     high, low = (dtype_a, dtype_b) if rank_a > rank_b else (dtype_b, dtype_a)
@@ -106,6 +105,16 @@ def _scalar_kind(value: builtins_float) -> builtins_int:
 
 
 def _rank(value: np.ndarray[Any, Any] | builtins_float) -> builtins_int:
-    if not isinstance(value, np.ndarray):
+    if not _is_array(value):
         return 0
-    return 2 if value.ndim else 1
+    return 2 if value.ndim else 1  # type: ignore[union-attr]
+
+
+def _dtype_of(value: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = value.dtype if _is_array(value) else scalar_dtype(value)
+    return dtype
+
+
+def _is_array(value: Any) -> builtins_bool:
+    """Whether a value is an array, NumPy's or a GPU's, and no number."""
+    return isinstance(value, np.ndarray) or (hasattr(value, "dtype") and not isinstance(value, np.generic))

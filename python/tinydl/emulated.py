@@ -42,8 +42,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         self._base: ndarray | None = None
 
     def get(self) -> np.ndarray[Any, Any]:
-        """A copy as a NumPy array."""
-        return self._host.copy(order="K")
+        """A copy as a NumPy array, row-major."""
+        return self._host.copy(order="C")
 
     @property
     def data(self) -> Any:
@@ -72,6 +72,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return _call(func, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "setflags":  # no way past `get` to the host's memory
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         value = getattr(self._host, name)
         if not callable(value):
             return _wrapped(value, (self,))

@@ -165,6 +165,49 @@ def test_what_is_on_a_gpu_is_not_copied_unasked(device):
         x + tinydl.ones(2)
 
 
+def test_raw_arrays_are_not_copied_unasked(device):
+    array = tinydl.ones(2, 2, device=device)._data
+    for read in (
+        lambda: np.asarray(array),
+        lambda: np.ones(2) + array,
+        lambda: np.zeros((2, 2)).__setitem__(..., array),
+    ):
+        with pytest.raises(TypeError):
+            read()
+
+
+DTYPES = ["bool", "int8", "int64", "float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("first", DTYPES)
+def test_dtypes_are_promoted_as_on_the_cpu(first, device):
+    for second in DTYPES:
+        for shape in ((2,), ()):
+            a, b = tinydl.ones(2, dtype=first), tinydl.ones(*shape or ((),), dtype=second)
+            assert (a.to(device) * b.to(device)).dtype == (a * b).dtype
+
+
+def test_zeros_keep_their_sign(device):
+    x = tinydl.tensor([2.0], device=device)
+    assert (x * 0.0).cpu().numpy().tobytes() == np.float32([0.0]).tobytes()
+    assert (x * -0.0).cpu().numpy().tobytes() == np.float32([-0.0]).tobytes()
+
+
+def test_optimisers_follow_a_moved_model(device):
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for where in ("cpu", device, "cpu"):
+        model.to(where)
+        model(tinydl.ones(1, 2, device=where)).sum().backward()
+        optimizer.step()
+    assert model.weight.device == "cpu"
+
+
+def test_memory_order_survives_the_way(device):
+    image = tinydl.tensor(np.ones((2, 4, 4, 3), np.float32).transpose(0, 3, 1, 2))
+    assert image.to(device).stride() == image.stride() == image.to(device).cpu().stride()
+
+
 def test_devices_are_listed():
     assert set(devices.available()) <= {"cpu", "emulated"}
     if not tinydl.cuda.is_available():

@@ -6,8 +6,6 @@ import heapq
 import weakref
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from .. import backend
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
@@ -67,7 +65,7 @@ def root_gradient(op: str, root: Tensor, grad: Tensor | None) -> Array:
             raise RuntimeError(
                 f"{op}: a tensor of shape {root.shape} has no default gradient; pass one, or reduce to a scalar"
             )
-        return np.ones_like(root._data, order="C", subok=False)
+        return backend.ones(root._data.shape, root._data)
     array = grad._data if isinstance(grad, Tensor) else backend.asarray(grad)
     if array.dtype is not root._data.dtype:
         array = array.astype(root._data.dtype)

@@ -21,7 +21,7 @@ def _two_axes(op: str, dim1: int, dim2: int, ndim: int) -> tuple[int, int]:
 def _diagonal_of(x: Array, offset: int, a: int, b: int) -> Array:
     """A view of the diagonal, as the last axis; writeable where x is."""
     out = np.diagonal(x, offset, a, b)
-    if x.flags.writeable:
+    if backend.is_on_host(x) and x.flags.writeable:
         out.setflags(write=True)
     return out
 

@@ -29,7 +29,7 @@ def check_writable(op: str, target: Tensor, recorded: bool) -> None:
 
     ValueError where the memory is read-only, or an element stands in several places (`expand`).
     """
-    if not target._data.flags.writeable:
+    if not backend.is_writeable(target._data):
         raise ValueError(
             f"{op}: the tensor of shape {target.shape} cannot be changed in place: its memory is read-only, or its "
             "elements are repeated by expand(); change a clone()"

@@ -290,7 +290,7 @@ class Optimizer:
             state = self.state[p]
             if state.get(key) is None:
                 state[key] = Tensor(np.full_like(p._data, fill))
-            elif type(state[key]._data) is not type(p._data):  # the parameter has moved to another device since
+            elif type(state[key]._data) is not type(p._data):  # the parameter has moved between host and GPU since
                 state[key] = Tensor(backend.place(state[key]._data, backend.device_of(p._data)))
             arrays.append(state[key]._data)
         return arrays

@@ -95,7 +95,7 @@ class SGD(Optimizer):
         buffers = []
         if group["momentum"] != 0:
             key = "momentum_buffer"
-            buffers = [np.empty_like(p._data) if first else self.state[p][key]._data for p in params]
+            buffers = [np.empty_like(p._data) for p in params] if first else self._states(params, key)
         backend.of(params[0]._data).sgd_step(
             *arrays(params),
             buffers,
