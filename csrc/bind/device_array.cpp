@@ -52,6 +52,8 @@ Layout layout_of(const char* op, const Array& a) {
   const auto shape = a.attr("shape").cast<py::tuple>(), strides = a.attr("strides").cast<py::tuple>();
   check(shape.size() <= kMaxDims, op, ": got an array of ", shape.size(), " axes, wanted at most ", kMaxDims);
   const int64_t size = a.itemsize();
+  check(reinterpret_cast<uintptr_t>(a.data()) % static_cast<uintptr_t>(size) == 0, op,
+        ": the array's memory is not aligned to its dtype; pass a copy");
   Layout out;
   out.ndim = static_cast<int>(shape.size());
   for (int d = 0; d < out.ndim; ++d) {

@@ -103,6 +103,8 @@ def on_device(host: Array, where: device) -> Any:
 
 def constant(value: Any, dtype: np.dtype[Any], where: device) -> Any:
     """A number on a GPU, copied there once."""
+    if where.type == "cuda" and where.index is None:
+        where = device("cuda", current_device())
     return _constant(np.asarray(value, dtype).tobytes(), dtype, where)
 
 

@@ -214,3 +214,9 @@ def test_devices_are_listed():
         assert tinydl.cuda.device_count() == 0
         with pytest.raises(ValueError, match="device 'cuda' is not available: "):
             tinydl.ones(1, device="cuda")
+
+
+def test_misaligned_arrays_are_refused(device):
+    array = tinydl.zeros(17, dtype="uint8", device=device)._data[1:].view(np.float32)
+    with pytest.raises(ValueError, match="relu: the array's memory is not aligned to its dtype; pass a copy"):
+        tinydl.Tensor(array).relu()

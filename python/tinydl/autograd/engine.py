@@ -129,6 +129,7 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Re
 
     Returns a handle whose `remove()` takes the hook back. Raises RuntimeError if the tensor requires no gradient.
 
+    >>> import numpy as np
     >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     >>> handle = register_hook(x, lambda grad: grad * 10)
     >>> (x * x).sum().backward()
@@ -152,6 +153,7 @@ def retain_grad(tensor: Tensor) -> None:
 
     Raises RuntimeError if the tensor requires no gradient.
 
+    >>> import numpy as np
     >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     >>> y = x * x
     >>> y.retain_grad()
