@@ -175,6 +175,17 @@ def inputs_of(batch: Any) -> Any:
     return inputs if isinstance(inputs, Mapping) else _part(inputs)
 
 
+def placed(value: Any, device: str | None) -> Any:
+    """A batch with its tensors on a device; None leaves them where they are."""
+    if device is None:
+        return value
+    if isinstance(value, Tensor):
+        return value.to(device=device)
+    if isinstance(value, Mapping):
+        return {name: placed(item, device) for name, item in value.items()}
+    return [placed(item, device) for item in value] if isinstance(value, list | tuple) else value
+
+
 def arrays_of(outputs: Any) -> Any:
     """The arrays of a tensor, or of several in a list or dictionary."""
     if isinstance(outputs, Mapping):

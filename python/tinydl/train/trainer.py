@@ -13,7 +13,7 @@ from ..autograd import no_grad
 from ..tensor import Tensor
 from . import checkpoint
 from .callbacks import Callback, History
-from .data import arrays_of, inputs_of, joined, length, loader_of, parts, samples, samples_in
+from .data import arrays_of, inputs_of, joined, length, loader_of, parts, placed, samples, samples_in
 from .metrics import Accuracy, Metric, Scores
 
 __all__ = ["Trainer"]
@@ -205,7 +205,7 @@ class Trainer:
 
     def train_step(self, batch: Any) -> int:
         """One step on a batch, which `scores` count; returns how many samples it has."""
-        inputs, *wanted = self._placed(parts("fit", batch))
+        inputs, *wanted = placed(parts("fit", batch), self.device)
         self.optimizer.zero_grad()
         outputs = self.forward(inputs)
         loss = self.loss(outputs, *wanted)  # type: ignore[misc]
@@ -213,16 +213,6 @@ class Trainer:
         self.optimizer.step()
         self.scores.add(loss.item(), outputs, wanted)
         return samples(wanted[0])
-
-    def _placed(self, value: Any) -> Any:
-        """A batch with its tensors on the trainer's device."""
-        if self.device is None:
-            return value
-        if isinstance(value, Tensor):
-            return value.to(device=self.device)
-        if isinstance(value, Mapping):
-            return {name: self._placed(item) for name, item in value.items()}
-        return [self._placed(item) for item in value] if isinstance(value, list | tuple) else value
 
     # -- Using the model --------------------------------------------------------------------------------------
 
@@ -260,7 +250,7 @@ class Trainer:
 
     def test_step(self, batch: Any, scores: Scores) -> None:
         """Let scores count a batch, in the model's present mode."""
-        inputs, *wanted = self._placed(parts("evaluate", batch))
+        inputs, *wanted = placed(parts("evaluate", batch), self.device)
         outputs = self.forward(inputs)
         scores.add(self.loss(outputs, *wanted).item(), outputs, wanted)  # type: ignore[misc]
 
@@ -280,7 +270,7 @@ class Trainer:
             for number, batch in enumerate(loader):
                 for hook in before:
                     hook(number, {})
-                outputs.append(arrays_of(self.model(self._placed(inputs_of(batch)))))
+                outputs.append(arrays_of(self.model(placed(inputs_of(batch), self.device))))
                 for hook in after:
                     hook(number, {"outputs": outputs[-1]})
             if not outputs:
