@@ -24,6 +24,7 @@ if(TINYDL_CUDA_EMULATE)
     list(APPEND EMULATED_SOURCES ${source})
   endforeach()
   pybind11_add_module(_cuda_emulated NO_EXTRAS ${EMULATED_SOURCES} ${EMULATION} ${CUDA_BINDINGS} ${SHARED_CORE})
+  set_source_files_properties(${EMULATED_SOURCES} ${EMULATION} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_compile_definitions(_cuda_emulated PRIVATE TINYDL_CUDA TINYDL_CUDA_EMULATE TINYDL_MODULE=_cuda_emulated)
   target_include_directories(_cuda_emulated PRIVATE ${CMAKE_BINARY_DIR}/generated)
   target_compile_options(_cuda_emulated PRIVATE -Wno-unknown-pragmas -O1)  # built to test, not to run for long
@@ -49,6 +50,7 @@ if(TINYDL_CUDA)
   file(GLOB CUDA_RUNTIME CONFIGURE_DEPENDS csrc/cuda/runtime/*.cpp)
   pybind11_add_module(_cuda NO_EXTRAS ${CUDA_FILES} csrc/cuda/runtime/report.cu ${CUDA_RUNTIME} ${CUDA_BINDINGS} ${SHARED_CORE})
   set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+  set_source_files_properties(${CUDA_FILES} csrc/cuda/runtime/report.cu ${CUDA_RUNTIME} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_compile_definitions(_cuda PRIVATE TINYDL_CUDA TINYDL_MODULE=_cuda)
   target_compile_options(_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>

@@ -36,15 +36,15 @@ Heads<T> mutable_heads_of(Array& a) {
 }
 
 // Query, key, value and mask, checked, with adjacent features.
-struct Operands {
+struct AttentionOperands {
   const char* op;
   Array q = no_array(), k = no_array(), v = no_array(), mask = no_array();
   Layout scores;  // (B, H, L, S)
   AttentionShape shape;
   AttentionDropout dropout;
 
-  Operands(const char* op, const Array& query, const Array& key, const Array& value, const py::object& attn_mask,
-           double scale, bool causal, const AttentionDropout& dropout)
+  AttentionOperands(const char* op, const Array& query, const Array& key, const Array& value,
+                    const py::object& attn_mask, double scale, bool causal, const AttentionDropout& dropout)
       : op(op), dropout(dropout) {
     require_same_dtype(op, query, key);
     require_same_dtype(op, query, value);
@@ -120,7 +120,7 @@ py::tuple attention(const Array& query, const Array& key, const Array& value, co
   constexpr const char* op = "attention";
   return by_float_type(op, query, [&](auto type) {
     using T = decltype(type);
-    const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
+    const AttentionOperands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
     Array o = fresh_like(layout_of(op, query), in.shape.heads, in.shape.queries, in.shape.values, query.dtype());
     Array lse = empty(in.rows(), py::dtype::of<Wide<T>>());
     const AttentionInput<T> input = in.input<T>();
@@ -141,7 +141,7 @@ py::tuple attention_backward(const Array& grad, const Array& query, const Array&
   constexpr const char* op = "attention_backward";
   return by_float_type(op, query, [&](auto type) {
     using T = decltype(type);
-    const Operands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
+    const AttentionOperands in(op, query, key, value, mask, scale, causal, {p, seed, offset});
     for (const Array& other : {grad, o}) require_same_dtype(op, query, other);
     require_dtype(op, py::dtype::of<Wide<T>>(), lse);
     const AttentionShape& s = in.shape;

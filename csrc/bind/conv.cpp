@@ -12,7 +12,7 @@ namespace tinydl {
 
 namespace {
 
-using Pair = std::array<int64_t, 2>;
+using PerAxis = std::array<int64_t, 2>;
 using Sides = std::array<int64_t, 4>;
 
 Array as_channels_last(const char* op, const Array& images) {
@@ -26,7 +26,7 @@ ConvWeight<T> weight_of(const char* op, const Array& w) {
   return {data_of<T>(w), layout.stride[0], layout.stride[1], layout.stride[2], layout.stride[3]};
 }
 
-ConvOptions options_of(const Pair& stride, const Sides& padding, const Pair& dilation, int64_t groups) {
+ConvOptions options_of(const PerAxis& stride, const Sides& padding, const PerAxis& dilation, int64_t groups) {
   return {{stride[0], stride[1]}, {dilation[0], dilation[1]}, {padding[0], padding[1], padding[2], padding[3]}, groups};
 }
 
@@ -36,8 +36,8 @@ void check_output(const char* op, const ConvGeometry& g, const Layout& dy) {
   check(same_shape(dy, expected), op, ": got an output gradient of shape ", dy, ", wanted ", expected);
 }
 
-Array conv2d(const Array& x, const Array& weight, const py::object& bias, const Pair& stride, const Sides& padding,
-             const Pair& dilation, int64_t groups, const std::string& activation) {
+Array conv2d(const Array& x, const Array& weight, const py::object& bias, const PerAxis& stride, const Sides& padding,
+             const PerAxis& dilation, int64_t groups, const std::string& activation) {
   constexpr const char* op = "conv2d";
   require_same_dtype(op, x, weight);
   return by_float_type(op, x, [&](auto type) {
@@ -56,8 +56,8 @@ Array conv2d(const Array& x, const Array& weight, const py::object& bias, const 
   });
 }
 
-Array input_grad(const Array& grad, const Array& weight, const Sides& input_shape, const Pair& stride,
-                 const Sides& padding, const Pair& dilation, int64_t groups, const py::object& bias) {
+Array input_grad(const Array& grad, const Array& weight, const Sides& input_shape, const PerAxis& stride,
+                 const Sides& padding, const PerAxis& dilation, int64_t groups, const py::object& bias) {
   constexpr const char* op = "conv2d_input_grad";
   require_same_dtype(op, grad, weight);
   return by_float_type(op, grad, [&](auto type) {
@@ -80,8 +80,8 @@ Array input_grad(const Array& grad, const Array& weight, const Sides& input_shap
 }
 
 // The gradient as (O, C / groups, KH, KW), stored in the order KH, KW, C / groups, O.
-Array weight_grad(const Array& x, const Array& grad, const Sides& weight_shape, const Pair& stride,
-                  const Sides& padding, const Pair& dilation, int64_t groups) {
+Array weight_grad(const Array& x, const Array& grad, const Sides& weight_shape, const PerAxis& stride,
+                  const Sides& padding, const PerAxis& dilation, int64_t groups) {
   constexpr const char* op = "conv2d_weight_grad";
   require_same_dtype(op, x, grad);
   return by_float_type(op, x, [&](auto type) {

@@ -67,8 +67,6 @@ NormColumns columns_of(const char* op, const Layout& x, int64_t groups) {
   return {x.shape[0], pixels, channels, groups};
 }
 
-Layout channels_innermost(const Layout& x) { return axis_innermost(row_major(x), 1); }
-
 Layout channel_vector(const Layout& x) {
   Layout out;
   out.ndim = 1;

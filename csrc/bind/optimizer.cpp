@@ -26,14 +26,14 @@ Arrays arrays_of(const char* op, const char* name, const py::sequence& items) {
 }
 
 // The arrays of a step, all as long as `params`; `state` holds one list for each of the optimiser's states.
-struct Operands {
+struct OptimizerOperands {
   const char* op;
   Arrays params, grads;
   std::vector<std::pair<const char*, Arrays>> state;
 };
 
 // `wanted` is the layout of params[i]. (No check() here: it would put its message together on every call.)
-void check_operand(const Operands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
+void check_operand(const OptimizerOperands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
   if (type_number(array) != type_number(a.params[0]))
     throw TypeError(text(a.op, ": ", name, "[", i, "] has dtype ", py::str(array.dtype()).cast<std::string>(),
                          ", params[0] ", py::str(a.params[0].dtype()).cast<std::string>()));
@@ -42,7 +42,7 @@ void check_operand(const Operands& a, const char* name, size_t i, const Array& a
 }
 
 // What is updated in place must be writeable and lie in memory as its parameter does.
-void check_updated(const Operands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
+void check_updated(const OptimizerOperands& a, const char* name, size_t i, const Array& array, const Layout& wanted) {
   check_operand(a, name, i, array, wanted);
   const Layout got = layout_of(a.op, array);
   check(array.writeable(), a.op, ": ", name, "[", i, "] is read-only");
@@ -51,7 +51,7 @@ void check_updated(const Operands& a, const char* name, size_t i, const Array& a
         "] has other strides than params[", i, "]");
 }
 
-void check_operands(const Operands& a) {
+void check_operands(const OptimizerOperands& a) {
   const auto check_length = [&](const char* name, const Arrays& arrays) {
     check(arrays.size() == a.params.size(), a.op, ": got ", a.params.size(), " params and ", arrays.size(), " ", name);
   };
@@ -66,7 +66,7 @@ void check_operands(const Operands& a) {
 }
 
 // Stretches of memory, sorted by their beginnings: an updated one may share no byte with any other.
-void check_overlaps(const Operands& a) {
+void check_overlaps(const OptimizerOperands& a) {
   struct Stretch {
     uintptr_t begin, end;
     bool updated;
@@ -92,7 +92,7 @@ void check_overlaps(const Operands& a) {
 
 // The kernel's table. Gradients of another layout than their parameter's are replaced by copies in it.
 template <class T>
-std::vector<Segment<T>> segments_of(Operands& a) {
+std::vector<Segment<T>> segments_of(OptimizerOperands& a) {
   std::vector<Segment<T>> out;
   int64_t begin = 0;
   for (size_t i = 0; i < a.params.size(); ++i) {
@@ -115,7 +115,7 @@ const OptimizerKernels<T>& kernels_for(const Segment<T>*) {
 
 // Checks everything before anything is changed, then calls run(segments).
 template <class Run>
-void step(Operands& a, const Run& run) {
+void step(OptimizerOperands& a, const Run& run) {
   if (a.params.empty()) return check_operands(a);
   by_float_type(a.op, a.params[0], [&](auto type) {
     using T = decltype(type);
@@ -135,7 +135,7 @@ using State = std::pair<const char*, const py::sequence&>;
 template <class Run>
 void run_step(const char* op, const py::sequence& params, const py::sequence& grads, const std::vector<State>& state,
               const Run& run) {
-  Operands a = {op, arrays_of(op, "params", params), arrays_of(op, "grads", grads), {}};
+  OptimizerOperands a = {op, arrays_of(op, "params", params), arrays_of(op, "grads", grads), {}};
   for (const auto& [name, arrays] : state) a.state.emplace_back(name, arrays_of(op, name, arrays));
   step(a, [&](const auto* segments, int64_t count) { run(kernels_for(segments), segments, count); });
 }
@@ -224,7 +224,7 @@ Norm norm_of_name(const char* op, const std::string& name) {
 double total_norm(const py::sequence& arrays, const std::string& norm) {
   const char* op = "total_norm";
   const Norm kind = norm_of_name(op, norm);
-  Operands a = {op, arrays_of(op, "arrays", arrays), {}, {}};
+  OptimizerOperands a = {op, arrays_of(op, "arrays", arrays), {}, {}};
   if (a.params.empty()) return 0;
   return by_float_type(op, a.params[0], [&](auto type) {
     using T = decltype(type);
@@ -246,7 +246,7 @@ double total_norm(const py::sequence& arrays, const std::string& norm) {
 // Checks arrays that change in place, then calls run(kernels, segments, count).
 template <class Run>
 void change(const char* op, const py::sequence& arrays, const Run& run) {
-  Operands a = {op, arrays_of(op, "arrays", arrays), {}, {}};
+  OptimizerOperands a = {op, arrays_of(op, "arrays", arrays), {}, {}};
   if (a.params.empty()) return;
   by_float_type(op, a.params[0], [&](auto type) {
     using T = decltype(type);

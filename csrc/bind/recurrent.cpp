@@ -25,13 +25,13 @@ Layout shape_of(std::initializer_list<int64_t> sizes) {
 }
 
 // The layer's sizes, and its optional operands as dense arrays.
-struct Operands {
+struct RecurrentOperands {
   const char* op;
   Cell cell;
   SequenceShape shape;
   py::dtype dtype;
 
-  Operands(const char* op, const std::string& name, const Array& gates, const Array& weight, bool reverse)
+  RecurrentOperands(const char* op, const std::string& name, const Array& gates, const Array& weight, bool reverse)
       : op(op), cell(cell_of(op, name)), dtype(gates.dtype()) {
     const Layout g = layout_of(op, gates), w = layout_of(op, weight);
     const int count = gates_of(cell);
@@ -89,7 +89,7 @@ py::tuple recurrent(const std::string& name, Array& gates, const Array& weight, 
                     const py::object& h0, const py::object& c0, const py::object& mask, const py::object& valid,
                     bool reverse) {
   constexpr const char* op = "recurrent";
-  const Operands o(op, name, gates, weight, reverse);
+  const RecurrentOperands o(op, name, gates, weight, reverse);
   const int64_t batch = o.shape.batch, hidden = o.shape.hidden;
   check(gates.writeable() && is_row_major(layout_of(op, gates)), op, ": the gates must be dense and writeable");
   const Array u = o.required("a weight", weight, {gates_of(o.cell) * hidden, hidden});
@@ -122,7 +122,7 @@ py::tuple recurrent_backward(const std::string& name, const py::object& dh, cons
                              const py::object& c, const py::object& candidate, const py::object& h0,
                              const py::object& c0, const py::object& mask, const py::object& valid, bool reverse) {
   constexpr const char* op = "recurrent_backward";
-  const Operands o(op, name, gates, weight, reverse);
+  const RecurrentOperands o(op, name, gates, weight, reverse);
   const int64_t steps = o.shape.steps, batch = o.shape.batch, hidden = o.shape.hidden, wide = gates_of(o.cell) * hidden;
   const Array values = o.required("gates", gates, {steps, batch, wide});
   const Array u = o.required("a weight", weight, {wide, hidden});

@@ -7,9 +7,6 @@ namespace tinydl {
 
 namespace {
 
-// (N, C, D1, ..., Dk) stored in the order N, D1, ..., Dk, C.
-Layout channels_innermost(const Layout& a) { return axis_innermost(row_major(a), 1); }
-
 // A row-major vector of `length` int64.
 const int64_t* indices(const char* op, const char* name, const Array& a, int64_t length) {
   if (type_number(a) != py::dtype::of<int64_t>().num()) fail_dtype(op, a, "int64 for start and count");

@@ -65,12 +65,14 @@ Layout axis_innermost(const Layout& a, int axis) {
   return out;
 }
 
+Layout channels_innermost(const Layout& a) { return axis_innermost(row_major(a), 1); }
+
 Layout channels_last(int64_t n, int64_t c, int64_t h, int64_t w) {
   Layout out;
   out.ndim = 4;
   const int64_t shape[] = {n, c, h, w};
   for (int d = 0; d < 4; ++d) out.shape[d] = shape[d];
-  return axis_innermost(row_major(out), 1);
+  return channels_innermost(out);
 }
 
 bool is_dense(const Layout& a) { return element_count(a) == 0 || same_strides(a, dense_like(a)); }

@@ -25,6 +25,9 @@ Layout row_major(const Layout& a);
 // A fresh dense layout of a's shape with `axis` innermost; the other axes lie in memory in the order that a's do.
 Layout axis_innermost(const Layout& a, int axis);
 
+// A fresh dense layout of the shape (N, C, D1, ..., Dk) in the order N, D1, ..., Dk, C.
+Layout channels_innermost(const Layout& a);
+
 // A fresh layout of images, shape (n, c, h, w), whose axes lie in memory in the order n, h, w, c.
 Layout channels_last(int64_t n, int64_t c, int64_t h, int64_t w);
 
