@@ -17,6 +17,7 @@ from tests.support import devices
 from tinydl import backend
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
+hypothesis.settings.register_profile("sanitized", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")
 
 BEST = backend.detected_isa()
@@ -33,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
     parser.addoption("--device", choices=["cuda"], help="run the tests of kernels on a GPU, and no others")
     parser.addoption("--sanitized", action="store_true", help="the extension is built with sanitizers: no torch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--sanitized"):
+        hypothesis.settings.load_profile("sanitized")
 
 
 def repeats_avx512(item: pytest.Item) -> bool:
@@ -85,13 +91,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def kernels(request: pytest.FixtureRequest) -> Any:
     """The kernels of a device: functions on NumPy arrays."""
-    return devices.kernels_of(request.param)
+    return devices.kernels_of(request.param, every_schedule=not request.config.getoption("--sanitized"))
 
 
 @pytest.fixture(scope="session")
 def gpu_kernels(request: pytest.FixtureRequest) -> Any:
     """The kernels of a GPU, real or emulated, which take 16-bit numbers too."""
-    return devices.kernels_of(request.param)
+    return devices.kernels_of(request.param, every_schedule=not request.config.getoption("--sanitized"))
 
 
 @pytest.fixture

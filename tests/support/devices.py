@@ -26,18 +26,22 @@ def available() -> list[str]:
     return ["cpu", *(["emulated"] if find_spec("tinydl._cuda_emulated") else [])]
 
 
-def kernels_of(device: str) -> Any:
+def kernels_of(device: str, every_schedule: bool = True) -> Any:
     if device == "cpu":
         return _cpu
-    return Emulated() if device == "emulated" else OnGpu()
+    return Emulated(every_schedule) if device == "emulated" else OnGpu()
 
 
 class Emulated:
-    """The CUDA kernels without a GPU, each call made in every schedule, which must agree to the last bit."""
+    """The CUDA kernels without a GPU, each call made in every schedule, which must agree to the last bit.
+
+    Or, where that takes too long, each launch in the next schedule.
+    """
 
     device = "emulated"
 
-    def __init__(self) -> None:
+    def __init__(self, every_schedule: bool) -> None:
+        self.every_schedule = every_schedule
         self.module = import_module("tinydl._cuda_emulated")
         emulated.use_for(self.module)
 
@@ -47,7 +51,7 @@ class Emulated:
         def function(*args: Any, **kwargs: Any) -> Any:
             return host(module_function(*device(args), **device(kwargs)))
 
-        if name.endswith(IN_PLACE):
+        if name.endswith(IN_PLACE) or not self.every_schedule:
             return function
 
         def in_every_schedule(*args: Any, **kwargs: Any) -> Any:
