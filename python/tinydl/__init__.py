@@ -64,6 +64,7 @@ from .exchange import asarray, from_dlpack, frombuffer
 from .explanation import explain
 from .ops.activation import celu, prelu, relu, selu, sigmoid, tanh
 from .ops.adaptive_pool import adaptive_avg_pool1d, adaptive_max_pool1d
+from .ops.autocast import autocast, get_autocast_dtype, is_autocast_enabled
 from .ops.bounds import clamp, clamp_max, clamp_min, clip, fmax, fmin, maximum, minimum
 from .ops.comparison import (
     allclose,
@@ -322,10 +323,10 @@ dtype = dtypes.dtype
 
 refusal.guard(globals(), aliased=True)
 
-_SUBPACKAGES = ("cuda", "keras", "linalg", "models", "nn", "optim", "text", "train", "utils", "vision")
+_SUBPACKAGES = ("amp", "cuda", "keras", "linalg", "models", "nn", "optim", "text", "train", "utils", "vision")
 
 if TYPE_CHECKING:
-    from . import cuda, keras, linalg, models, nn, optim, text, train, utils, vision
+    from . import amp, cuda, keras, linalg, models, nn, optim, text, train, utils, vision
 
 
 def __getattr__(name: str) -> Any:

@@ -138,6 +138,11 @@ def is_on_host(array: Any) -> bool:
     return _homes.get(type(array), _CPU_HOME) is _CPU_HOME
 
 
+def kind_of(array: Any) -> str:
+    """The kind of device on which an array lies: "cpu", "cuda"."""
+    return _homes.get(type(array), _CPU_HOME).kind
+
+
 def device_of(array: Any) -> device:
     """The device on which an array lies."""
     kind = _homes.get(type(array), _CPU_HOME).kind

@@ -7,6 +7,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .elementwise import Binary, Unary, abs, add, apply_binary, apply_float, div, mul, refuse_bool, sub
 from .indexing import getitem
 from .inplace import change
@@ -252,6 +253,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     >>> tinydl.prelu(tinydl.tensor([[-1.0, -1.0]]), tinydl.tensor([0.25, 0.5]))
     tensor([[-0.25, -0.5 ]])
     """
+    if autocast.on:
+        input, weight = autocast.inputs("prelu", input, weight)
     if weight.ndim > 1:
         raise ValueError(f"prelu: got a weight of shape {weight.shape}, wanted at most one axis")
     if input.dtype != weight.dtype or not dtypes.is_floating_point(input.dtype):

@@ -10,6 +10,7 @@ from .. import backend, dtypes
 from ..autograd import Function
 from ..random import default_generator
 from ..tensor import Array, Tensor
+from . import autocast
 from .elementwise import cast
 from .index import repeat_interleave
 from .matmul import check_operands
@@ -193,6 +194,8 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(q, k, tinydl.tensor([[1.0, 2.0, 3.0], [7.0, 8.0, 9.0]]))
     tensor([[1., 2., 3.]])
     """
+    if autocast.on:
+        query, key, value, attn_mask = autocast.inputs(OP, query, key, value, attn_mask)
     _check(query, key, value, attn_mask, dropout_p)
     dtype = query.dtype
     if not backend.takes(query._data):

@@ -7,6 +7,7 @@ from typing import Any
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import sizes
 from .matmul import ACTIVATION_GRADS, check_operands, through_activation
 from .pool import Windows
@@ -175,6 +176,8 @@ def conv1d(
     >>> conv1d(x, tinydl.tensor([[[-1.0, 1.0]]]), padding="same")
     tensor([[[ 1.,  2.,  4., -8.]]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("conv1d", input, weight, bias)
     op = "conv1d"
     check_operands(op, input, weight, bias)
     check_activation(op, activation)
@@ -246,6 +249,8 @@ def conv2d_max_pool(
     windows: Windows | None,
 ) -> Tensor:
     """max_pool2d(conv2d(...)) in one step of the tape; without windows the convolution alone."""
+    if autocast.on:
+        input, weight, bias = autocast.inputs("conv2d", input, weight, bias)
     check_operands("conv2d", input, weight, bias)
     check_activation("conv2d", activation)
     if weight.ndim != 4:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import sizes
 from .matmul import check_operands
 
@@ -77,6 +78,8 @@ def _apply(
     op: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, numbers: Pair
 ) -> Tensor:
     """The operation over `axes` axes; `numbers` are stride, padding, output_padding and dilation of each in turn."""
+    if autocast.on:
+        input, weight, bias = autocast.inputs(op, input, weight, bias)
     _check(op, axes, input, weight, bias, groups)
     size: list[int] = []
     extra: list[int] = []

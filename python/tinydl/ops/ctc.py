@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import check_floating, check_tensors
 from .loss import reduced, reduction_of
 from .selection import where
@@ -187,6 +188,8 @@ def ctc_loss(
     >>> print(f"{ctc_loss(even, tinydl.tensor([[1]]), [2], [1]).exp().item():.4f}")
     1.3333
     """
+    if autocast.on:
+        (log_probs,) = autocast.inputs("ctc_loss", log_probs)
     check_tensors("ctc_loss", log_probs=log_probs, targets=targets)
     check_floating("ctc_loss", log_probs)
     reduction = reduction_of("ctc_loss", reduction)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import check_tensors
 from .decomposition import check_matrix, svdvals
 from .elementwise import add, apply_float, cast, div, mul, operands, quiet, sub
@@ -88,6 +89,8 @@ class VectorNorm(_Reduction):
 
 
 def _norm(op: str, input: Tensor, p: float, dim: Dim, keepdim: bool, dtype: Any) -> Tensor:
+    if autocast.on and dtype is None:
+        (input,) = autocast.inputs(op, input)
     if not isinstance(p, numbers.Real):
         raise TypeError(f"{op}: got the order {p!r}, wanted a number")
     if not dtypes.is_floating_point(input.dtype):
@@ -185,6 +188,8 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> tinydl.dist(tinydl.tensor([1.0, 1.0]), tinydl.tensor([4.0, 5.0]))
     tensor(5.)
     """
+    if autocast.on:
+        input, other = autocast.inputs("dist", input, other)
     return _norm("dist", sub(input, other), p, None, False, None)
 
 
@@ -210,6 +215,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -
     >>> normalize(tinydl.tensor([[3.0, 4.0]]))
     tensor([[0.6, 0.8]])
     """
+    if autocast.on:
+        (input,) = autocast.inputs("normalize", input)
     return div(input, AtLeast(eps, False).apply(_norm("normalize", input, p, dim, True, None)))
 
 
@@ -222,6 +229,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> cosine_similarity(tinydl.tensor([[3.0, 4.0]]), tinydl.tensor([[4.0, 3.0]]))
     tensor([0.96000004])
     """
+    if autocast.on:
+        x1, x2 = autocast.inputs("cosine_similarity", x1, x2)
     a, b = operands(x1, x2)
     shape = _broadcast("cosine_similarity", a, b)
     a, b = (x if x.shape == shape else x.expand(shape) for x in (a, b))
@@ -244,6 +253,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     >>> pairwise_distance(tinydl.tensor([[3.0, 4.0]]), tinydl.tensor([[0.0, 0.0]]))
     tensor([5.0000014])
     """
+    if autocast.on:
+        x1, x2 = autocast.inputs("pairwise_distance", x1, x2)
     _broadcast("pairwise_distance", x1, x2)
     return _norm("pairwise_distance", add(sub(x1, x2), eps), p, -1, keepdim, None)
 
@@ -258,6 +269,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     >>> tinydl.cdist(tinydl.zeros(1, 2), tinydl.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[5., 1.]])
     """
+    if autocast.on:
+        x1, x2 = autocast.inputs("cdist", x1, x2)
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1] or p < 0:
         raise ValueError(
             f"cdist: got shapes {x1.shape} and {x2.shape} and p={p}, wanted (..., P, M), (..., R, M), p >= 0"
@@ -267,6 +280,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norms of the differences of all pairs of rows i < j of a matrix, in that order."""
+    if autocast.on:
+        (input,) = autocast.inputs("pdist", input)
     if input.ndim != 2 or p < 0:
         raise ValueError(f"pdist: got shape {input.shape} and p={p}, wanted a matrix and p >= 0")
     i, j = np.triu_indices(input.shape[0], 1)

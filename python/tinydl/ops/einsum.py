@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
+from . import autocast
 from .diagonal import diagonal
 from .elementwise import mul
 from .matmul import check_operands, matmul
@@ -43,6 +44,8 @@ def einsum(*args: Any) -> Tensor:
     tensor([[11.]])
     """
     operands, inputs, output = _parse(args)
+    if autocast.on:
+        operands = list(autocast.inputs("einsum", *operands))
     check_operands("einsum", *operands)
     terms = [_named(t, names) for t, names in zip(operands, inputs, strict=True)]
     result = _result_labels(inputs, [label for _, labels in terms for label in labels], output)

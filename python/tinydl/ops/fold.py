@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import sizes
 from .pool import batched
 
@@ -126,6 +127,8 @@ def unfold(input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size =
              [3., 4.],
              [4., 5.]]])
     """
+    if autocast.on:
+        (input,) = autocast.inputs("unfold", input)
     _check_float("unfold", input)
     out: Tensor = Unfold(_geometry("unfold", kernel_size, dilation, padding, stride)).apply(batched("unfold", input))
     return out if input.ndim == 4 else out.squeeze(0)
@@ -154,6 +157,8 @@ def fold(
               [2., 4., 2.],
               [1., 2., 1.]]]])
     """
+    if autocast.on:
+        (input,) = autocast.inputs("fold", input)
     op = "fold"
     _check_float(op, input)
     size = sizes(op, "output_size", output_size, least=1)

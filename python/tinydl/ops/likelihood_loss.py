@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from . import elementwise
+from . import autocast, elementwise
 from .arguments import check_tensors
 from .loss import reduced, reduction_of
 from .pair_loss import broadcast_pair
@@ -54,6 +54,8 @@ def gaussian_nll_loss(
     >>> tinydl.nn.functional.gaussian_nll_loss(tinydl.tensor([1.0]), tinydl.tensor([3.0]), 1.0)
     tensor(2.)
     """
+    if autocast.on:
+        input, target, var = autocast.inputs("gaussian_nll_loss", input, target, var)
     op = "gaussian_nll_loss"
     check_tensors(op, input=input, target=target)
     reduction = reduction_of(op, reduction)
@@ -105,6 +107,8 @@ def poisson_nll_loss(
     >>> tinydl.nn.functional.poisson_nll_loss(tinydl.tensor([0.0]), tinydl.tensor([3.0]))
     tensor(1.)
     """
+    if autocast.on:
+        input, target = autocast.inputs("poisson_nll_loss", input, target)
     reduction = reduction_of("poisson_nll_loss", reduction, size_average, reduce)
     x, t = broadcast_pair("poisson_nll_loss", input, target, warned=False)
     loss = elementwise.exp(x) - t * x if log_input else x - t * elementwise.log(x + eps)

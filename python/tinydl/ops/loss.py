@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import check_tensors
 from .elementwise import cast, operands
 from .reduce import mean, sum
@@ -132,6 +133,8 @@ def cross_entropy(
     >>> print(f"{cross_entropy(logits, tinydl.tensor([[1.0, 0.0], [0.5, 0.5]]), reduction='sum').item():.4f}")
     0.8201
     """
+    if autocast.on:
+        input, target, weight = autocast.inputs("cross_entropy", input, target, weight)
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors("cross_entropy", input=input, target=target)
     check_weight("cross_entropy", weight)
@@ -192,6 +195,8 @@ def nll_loss(
     >>> nll_loss(tinydl.tensor([[-1.0, -2.0], [-3.0, -4.0]]), tinydl.tensor([1, -100]))
     tensor(2.)
     """
+    if autocast.on:
+        input, target, weight = autocast.inputs("nll_loss", input, target, weight)
     check_tensors("nll_loss", input=input, target=target)
     check_weight("nll_loss", weight)
     reduction = reduction_of("nll_loss", reduction, size_average, reduce)

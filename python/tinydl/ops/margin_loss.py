@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from . import elementwise
+from . import autocast, elementwise
 from .arguments import check_floating, check_tensors
 from .bounds import clamp_min, minimum
 from .distance import pairwise_distance
@@ -49,6 +49,8 @@ def hinge_embedding_loss(
     >>> tinydl.nn.functional.hinge_embedding_loss(x, t, reduction="none")
     tensor([0.5 , 0.75])
     """
+    if autocast.on:
+        input, target = autocast.inputs("hinge_embedding_loss", input, target)
     check_tensors("hinge_embedding_loss", input=input, target=target)
     check_floating("hinge_embedding_loss", input)
     reduction = reduction_of("hinge_embedding_loss", reduction, size_average, reduce)
@@ -85,6 +87,8 @@ def margin_ranking_loss(
     >>> tinydl.nn.functional.margin_ranking_loss(a, b, tinydl.tensor([1, 1]), reduction="none")
     tensor([0., 1.])
     """
+    if autocast.on:
+        input1, input2, target = autocast.inputs("margin_ranking_loss", input1, input2, target)
     op = "margin_ranking_loss"
     check_tensors(op, input1=input1, input2=input2, target=target)
     check_floating(op, input1, input2)
@@ -115,6 +119,8 @@ def cosine_embedding_loss(
     >>> tinydl.nn.functional.cosine_embedding_loss(a, b, tinydl.tensor([1]))
     tensor(1.)
     """
+    if autocast.on:
+        input1, input2, target = autocast.inputs("cosine_embedding_loss", input1, input2, target)
     op = "cosine_embedding_loss"
     check_tensors(op, input1=input1, input2=input2, target=target)
     check_floating(op, input1, input2)
@@ -154,6 +160,8 @@ def triplet_margin_loss(
     >>> tinydl.nn.functional.triplet_margin_loss(a, n, a, eps=0)
     tensor(6.)
     """
+    if autocast.on:
+        anchor, positive, negative = autocast.inputs("triplet_margin_loss", anchor, positive, negative)
     reduction = reduction_of("triplet_margin_loss", reduction, size_average, reduce)
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
@@ -244,6 +252,8 @@ def multi_margin_loss(
     >>> tinydl.nn.functional.multi_margin_loss(tinydl.tensor([[0.5, 0.25]]), tinydl.tensor([0]))
     tensor(0.375)
     """
+    if autocast.on:
+        input, target, weight = autocast.inputs("multi_margin_loss", input, target, weight)
     op = "multi_margin_loss"
     check_tensors(op, input=input, target=target)
     check_floating(op, input)
@@ -321,6 +331,8 @@ def multilabel_margin_loss(
     >>> print(f"{tinydl.nn.functional.multilabel_margin_loss(x, t).item():.4f}")
     0.4167
     """
+    if autocast.on:
+        input, target = autocast.inputs("multilabel_margin_loss", input, target)
     op = "multilabel_margin_loss"
     check_tensors(op, input=input, target=target)
     check_floating(op, input)
@@ -351,6 +363,8 @@ def multilabel_soft_margin_loss(
     >>> print(f"{tinydl.nn.functional.multilabel_soft_margin_loss(x, t).item():.4f}")
     0.6931
     """
+    if autocast.on:
+        input, target, weight = autocast.inputs("multilabel_soft_margin_loss", input, target, weight)
     op = "multilabel_soft_margin_loss"
     check_tensors(op, input=input, target=target)
     reduction = reduction_of(op, reduction, size_average, reduce)

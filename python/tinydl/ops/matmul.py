@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .reduce import sum_to
 
 PRODUCT_CHARS = "fdE"  # NumPy's letters of the dtypes that products are computed of: float32, float64, bfloat16
@@ -153,6 +154,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> tinydl.matmul(a, tinydl.tensor([1.0, 10.0]))
     tensor([21., 43.])
     """
+    if autocast.on:
+        input, other = autocast.inputs("matmul", input, other)
     check_operands("matmul", input, other)
     if input is None or other is None:
         raise TypeError("matmul: got None, wanted a tensor")
@@ -204,6 +207,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     >>> linear(x, w, tinydl.tensor([0.5, 0.0]), activation="relu")
     tensor([[0., 1.]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("linear", input, weight, bias)
     check_operands("linear", input, weight, bias)
     if activation not in (None, *ACTIVATION_GRADS):
         raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")

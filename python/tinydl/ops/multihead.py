@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import backend, creation, dtypes
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import check_tensors
 from .attention import scaled_dot_product_attention
 from .join import cat, chunk
@@ -202,6 +203,8 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """Multi-head attention with checked arguments; see `multi_head_attention_forward`."""
     _check_inputs(op, query, key, value, weights, options)
+    if autocast.on:
+        query, key, value, weights, masks = _autocast(query, key, value, weights, masks)
     check_operands(op, query, key, value, *weights[2:], *(weights.separate or (weights.packed,)))
     batched = query.ndim == 3
     if not batched:
@@ -224,6 +227,16 @@ def attend(
     if batched:
         return out, attention
     return out.squeeze(0), None if attention is None else attention.squeeze(0)
+
+
+def _autocast(
+    query: Tensor, key: Tensor, value: Tensor, weights: Projections, masks: Masks
+) -> tuple[Tensor, Tensor, Tensor, Projections, Masks]:
+    """All that is multiplied or added, in the dtype of an `autocast` block."""
+    given = query, key, value, masks.padding, masks.attention, weights.packed, *weights[2:], *(weights.separate or ())
+    q, k, v, padding, attention, packed, *rest = autocast.inputs("multi_head_attention_forward", *given)
+    separate = None if weights.separate is None else (rest[-3], rest[-2], rest[-1])
+    return q, k, v, Projections(packed, separate, *rest[:5]), masks._replace(padding=padding, attention=attention)
 
 
 def _static(op: str, given: Tensor | None, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 
 
 class ChannelNorm(Function):
@@ -102,6 +103,8 @@ def batch_norm(
     tensor([[-1., -1.],
             [ 1.,  1.]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("batch_norm", input, weight, bias)
     shape = _shape_of("batch_norm", input, 2)
     _check_shapes("batch_norm", shape[1:2], ("weight", weight), ("bias", bias))
     _check_shapes("batch_norm", shape[1:2], ("running_mean", running_mean), ("running_var", running_var))
@@ -141,6 +144,8 @@ def instance_norm(
     tensor([[[-1.,  1.],
              [-1.,  1.]]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("instance_norm", input, weight, bias)
     shape = _shape_of("instance_norm", input, 3)
     _check_shapes("instance_norm", shape[1:2], ("weight", weight), ("bias", bias))
     _check_shapes("instance_norm", shape[1:2], ("running_mean", running_mean), ("running_var", running_var))
@@ -178,6 +183,8 @@ def group_norm(
     >>> group_norm(tinydl.tensor([[1.0, 3.0, 10.0, 30.0]]), 2, eps=0.0)
     tensor([[-1.,  1., -1.,  1.]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("group_norm", input, weight, bias)
     shape = _shape_of("group_norm", input, 2)
     _check_shapes("group_norm", shape[1:2], ("weight", weight), ("bias", bias))
     if num_groups < 1 or shape[1] % num_groups:
@@ -238,6 +245,8 @@ def layer_norm(
     tensor([[-1.,  1.],
             [-1.,  1.]])
     """
+    if autocast.on:
+        input, weight, bias = autocast.inputs("layer_norm", input, weight, bias)
     axes = _trailing("layer_norm", input, normalized_shape, weight, bias)
     return RowNorm(axes, eps, True).apply(input, weight, bias)  # type: ignore[no-any-return]
 
@@ -254,6 +263,8 @@ def rms_norm(
     tensor([[ 1.,  1.],
             [-1.,  1.]])
     """
+    if autocast.on:
+        input, weight = autocast.inputs("rms_norm", input, weight)
     axes = _trailing("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
         eps = _EPS.get(input._data.dtype, 0.0)
@@ -325,6 +336,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 0.0001, beta: f
     >>> local_response_norm(tinydl.ones(1, 3, 1), 3, alpha=3.0, beta=1.0).tolist()[0]
     [[0.3333333432674408], [0.25], [0.3333333432674408]]
     """
+    if autocast.on:
+        (input,) = autocast.inputs("local_response_norm", input)
     _shape_of("local_response_norm", input, 3)
     if size < 1:
         raise ValueError(f"local_response_norm: got size {size}, wanted at least 1")

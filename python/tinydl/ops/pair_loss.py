@@ -11,7 +11,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from . import reduce
+from . import autocast, reduce
 from .arguments import check_floating, check_tensors
 from .elementwise import cast, operands
 from .loss import check_weight, reduced, reduction_of
@@ -67,6 +67,8 @@ def _apply(function: PairLoss, *tensors: Tensor | None) -> Tensor:
 
 def broadcast_pair(op: str, input: Tensor, target: Tensor, warned: bool = True) -> tuple[Tensor, Tensor]:
     """Both with their common shape and dtype."""
+    if autocast.on:
+        input, target = autocast.inputs(op, input, target)
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors(op, input=input, target=target)
     a, b = input._data, target._data
@@ -259,6 +261,8 @@ def binary_cross_entropy(
     >>> binary_cross_entropy(tinydl.tensor([1.0, 0.0]), tinydl.tensor([1.0, 1.0]), reduction="sum")
     tensor(100.)
     """
+    if autocast.on:
+        input, target, weight = autocast.inputs("binary_cross_entropy", input, target, weight)
     op = "binary_cross_entropy"
     reduction = reduction_of(op, reduction, size_average, reduce)
     _same_shape(op, input, target)
@@ -303,6 +307,8 @@ def binary_cross_entropy_with_logits(
     tensor([   0., 1000.])
     """
     op = "binary_cross_entropy_with_logits"
+    if autocast.on:
+        input, target, weight, pos_weight = autocast.inputs(op, input, target, weight, pos_weight)
     reduction = reduction_of(op, reduction, size_average, reduce)
     _same_shape(op, input, target)
     check_floating(op, input, target)
@@ -327,6 +333,8 @@ def soft_margin_loss(
     >>> tinydl.nn.functional.soft_margin_loss(tinydl.tensor([1000.0, -1000.0]), tinydl.tensor([1, 1]), reduction="none")
     tensor([   0., 1000.])
     """
+    if autocast.on:
+        input, target = autocast.inputs("soft_margin_loss", input, target)
     reduction = reduction_of("soft_margin_loss", reduction, size_average, reduce)
     _same_shape("soft_margin_loss", input, target)
     check_floating("soft_margin_loss", input)

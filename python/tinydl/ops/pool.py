@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import sizes
 
 Pair = tuple[int, ...]
@@ -19,6 +20,8 @@ Windows = tuple[Pair, Pair, Pair, Pair, bool]  # kernel, stride, padding, dilati
 
 def batched(op: str, input: Tensor) -> Tensor:
     """(N, C, H, W) from that or from (C, H, W)."""
+    if autocast.on:
+        (input,) = autocast.inputs(op, input)
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if input.ndim not in (3, 4):
@@ -28,6 +31,8 @@ def batched(op: str, input: Tensor) -> Tensor:
 
 def batched_signals(op: str, input: Tensor) -> Tensor:
     """(N, C, L) from that or from (C, L), float32 or float64."""
+    if autocast.on:
+        (input,) = autocast.inputs(op, input)
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if input.ndim not in (2, 3):

@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .by_numpy import BinaryByNumpy
 from .elementwise import Operand, apply_binary, apply_float, cast, mul, operands, quiet, tensor_operands
 from .join import stack
@@ -108,6 +109,8 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
     >>> 2 ** tinydl.tensor([1.0, 3.0])
     tensor([2., 8.])
     """
+    if autocast.on:
+        input, exponent = autocast.inputs("pow", input, exponent)
     if isinstance(input, Tensor) and isinstance(exponent, int | float):
         data = input._data
         if data.dtype.kind in "iub" and not isinstance(exponent, float):

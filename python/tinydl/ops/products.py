@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .elementwise import add, mul, sub
 from .matmul import check_operands, matmul
 from .reduce import axes_of
@@ -84,6 +85,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
     A tensor without axes multiplies the other.
     """
+    if autocast.on:
+        input, other = autocast.inputs("inner", input, other)
     check_operands("inner", input, other)
     if input.ndim == 0 or other.ndim == 0:
         return mul(input, other)
@@ -151,16 +154,20 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     >>> tinydl.addmm(tinydl.ones(2), tinydl.tensor([[1.0, 2.0]]), tinydl.tensor([[3.0, 4.0], [5.0, 6.0]]))
     tensor([[14., 17.]])
     """
+    if autocast.on:
+        input, mat1, mat2 = autocast.inputs("addmm", input, mat1, mat2)
     _check_ndim("addmm", 2, ("mat1", mat1), ("mat2", mat2))
     check_operands("addmm", input, mat1, mat2)
     fused = beta == alpha == 1 and input.shape == mat2.shape[1:] and mat1.shape[1] == mat2.shape[0]
-    if fused and mat2.dtype in dtypes.FLOATS:
+    if fused and backend.takes(mat2._data):
         return AddMM().apply(input, mat1, mat2)  # type: ignore[no-any-return]
     return _sum("addmm", input, matmul(mat1, mat2), beta, alpha)
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha mat vec, with the input broadcast to (n,); an input of beta = 0 is not read."""
+    if autocast.on:
+        input, mat, vec = autocast.inputs("addmv", input, mat, vec)
     _check_ndim("addmv", 2, ("mat", mat))
     _check_ndim("addmv", 1, ("vec", vec))
     check_operands("addmv", input, mat)
@@ -169,12 +176,16 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha outer(vec1, vec2), with the input broadcast; an input of beta = 0 is not read."""
+    if autocast.on:
+        input, vec1, vec2 = autocast.inputs("addr", input, vec1, vec2)
     _check_ndim("addr", 1, ("vec1", vec1), ("vec2", vec2))
     return _sum("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha bmm(batch1, batch2), with the input broadcast; an input of beta = 0 is not read."""
+    if autocast.on:
+        input, batch1, batch2 = autocast.inputs("baddbmm", input, batch1, batch2)
     check_operands("baddbmm", input, batch1)
     _check_ndim("baddbmm", 3, ("batch1", batch1), ("batch2", batch2))
     return _sum("baddbmm", input, bmm(batch1, batch2), beta, alpha)
@@ -182,6 +193,8 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, a
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha times the sum of bmm(batch1, batch2) over the batch, computed as one product."""
+    if autocast.on:
+        input, batch1, batch2 = autocast.inputs("addbmm", input, batch1, batch2)
     check_operands("addbmm", input, batch1)
     _check_ndim("addbmm", 3, ("batch1", batch1), ("batch2", batch2))
     if batch1.shape[0] != batch2.shape[0] or batch1.shape[2] != batch2.shape[1]:
@@ -203,6 +216,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     >>> tinydl.tensordot(tinydl.ones(2, 3, 4), tinydl.ones(3, 4, 5)).shape
     (2, 5)
     """
+    if autocast.on:
+        a, b = autocast.inputs("tensordot", a, b)
     check_operands("tensordot", a, b)
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
@@ -250,6 +265,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
     Raises ValueError where the shapes do not fit, TypeError where the dtypes differ.
     """
+    if autocast.on:
+        input1, input2, weight, bias = autocast.inputs("bilinear", input1, input2, weight, bias)
     check_operands("bilinear", input1, input2, weight, bias)
     if weight.ndim != 3 or input1.shape[-1:] != weight.shape[1:2] or input2.shape[-1:] != weight.shape[2:]:
         raise ValueError(
@@ -268,6 +285,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """sum of x_i y_i along an axis, with broadcasting."""
+    if autocast.on:
+        x, y = autocast.inputs("linalg.vecdot", x, y)
     check_operands("linalg.vecdot", x, y)
     return sum_over(mul(x, y), dim)
 
@@ -288,6 +307,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The cross product of vectors of 3 elements along an axis, with broadcasting of the others."""
+    if autocast.on:
+        input, other = autocast.inputs("cross", input, other)
     axes = [axes_of("cross", dim, t.ndim)[0] for t in (input, other)]
     if input.ndim != other.ndim or input.shape[axes[0]] != 3 or other.shape[axes[1]] != 3:
         raise ValueError(f"cross: got shapes {input.shape} and {other.shape}, wanted as many axes and size 3 at {dim}")

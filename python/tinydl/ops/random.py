@@ -7,10 +7,11 @@ import warnings
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import backend
 from ..autograd import Function
 from ..random import Generator, default_generator
 from ..tensor import Array, Tensor
+from . import autocast
 from .inplace import replace
 
 
@@ -64,11 +65,13 @@ def dropout(
     >>> (y == 0).sum().item(), y[0].item()
     (230, 1.3333333730697632)
     """
+    if autocast.on:
+        (input,) = autocast.inputs("dropout", input)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: got p = {p}, wanted a probability from 0 to 1")
     if not isinstance(input, Tensor):
         raise TypeError(f"dropout: got {type(input).__name__}, wanted a tensor")
-    if input.dtype not in dtypes.FLOATS:
+    if not backend.takes(input._data):
         raise TypeError(f"dropout: got dtype {input.dtype}, wanted float32 or float64")
     if not training or p == 0:
         return input
@@ -131,11 +134,13 @@ def _apply(op: str, noise: type[_Noise], input: Tensor, p: float, training: bool
 
     An input of one axis less than `axes` > 2 has no axis for the batch.
     """
+    if autocast.on:
+        (input,) = autocast.inputs(op, input)
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: got p = {p}, wanted a probability from 0 to 1")
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
-    if input.dtype not in dtypes.FLOATS:
+    if not backend.takes(input._data):
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     unbatched = axes > 2 and axes == input.ndim + 1
     if axes and input.ndim < 2:

@@ -7,6 +7,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .elementwise import cast
 from .join import stack
 from .matmul import check_operands, linear
@@ -164,6 +165,9 @@ def recurrent(
     ((3, 2, 5), (2, 5))
     """
     operands = (input, weight, recurrent_weight, bias, recurrent_bias, h0, c0)
+    if autocast.on:
+        (*given, mask) = autocast.inputs("recurrent", *operands, mask)
+        operands = input, weight, recurrent_weight, bias, recurrent_bias, h0, c0 = tuple(given)
     check_operands("recurrent", *operands, mask)
     _shapes(
         cell,

@@ -11,6 +11,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 
 Dim = int | Sequence[int] | None
 
@@ -145,6 +146,8 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     >>> tinydl.sum(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
+    if autocast.on and dtype is None:
+        (input,) = autocast.inputs("sum", input)
     if dtype is not None:
         input = input.to(dtype)
     axes = axes_of("sum", dim, input.ndim)
@@ -184,6 +187,8 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
     >>> tinydl.nansum(tinydl.tensor([1.0, float("nan"), 2.0]))
     tensor(3.)
     """
+    if autocast.on and dtype is None:
+        (input,) = autocast.inputs("nansum", input)
     if dtype is not None:
         input = input.to(dtype)
     if not dtypes.is_floating_point(input.dtype):
@@ -216,6 +221,8 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     >>> tinydl.prod(tinydl.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
     tensor([ 2., 12.])
     """
+    if autocast.on and dtype is None:
+        (input,) = autocast.inputs("prod", input)
     if dtype is not None:
         input = input.to(dtype)
     if input.ndim == 0:

@@ -125,7 +125,8 @@ def _along(op: str, function: Callable[[int], Function], ufunc: Any, input: Tens
     if input.ndim == 0:
         return _along(op, function, ufunc, input.reshape(1), 0, dtype).reshape(())
     if dtypes.is_floating_point(input.dtype):
-        return apply_float(op, function(axis), input)
+        out = apply_float(op, function(axis), input)
+        return out if dtype is None else cast(out, input.dtype)
     kind = np.dtype(np.int64) if dtype is None else input.dtype
     return Tensor(backend.asarray(ufunc.accumulate(input._data, axis=axis, dtype=kind)))
 

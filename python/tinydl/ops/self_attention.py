@@ -8,6 +8,7 @@ from .. import backend
 from ..autograd import Function
 from ..random import default_generator
 from ..tensor import Array, Tensor
+from . import autocast
 from .join import join
 from .matmul import check_operands
 
@@ -132,6 +133,8 @@ def causal_self_attention(
     (2, 5, 8)
     """
     op = "causal_self_attention"
+    if autocast.on:
+        x, weight, bias = autocast.inputs(op if phases is None else "rotary_self_attention", x, weight, bias)
     check_operands(op, x, weight, bias)
     if heads < 1 or (window is not None and window < 1):
         raise ValueError(f"{op}: got {heads} heads and a window of {window}, wanted at least 1")
@@ -141,7 +144,7 @@ def causal_self_attention(
             f"{op}: got x {x.shape}, weight {weight.shape} and {heads} heads, wanted (N, L, features) and "
             "(3 heads E, features)"
         )
-    if x.dtype not in (np.float32, np.float64):
+    if not backend.takes(x._data):
         raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64")
     turns = x.shape[1], width // 3
     if phases is not None and (phases.shape != turns or phases.real.dtype != x.dtype):

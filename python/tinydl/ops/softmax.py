@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend, creation, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .elementwise import cast, div, neg
 from .reduce import axes_of
 
@@ -44,6 +45,8 @@ class LogSoftmax(Function):
 
 
 def _along(op: str, function: type[Softmax] | type[LogSoftmax], input: Tensor, dim: int, dtype: Any) -> Tensor:
+    if autocast.on and dtype is None:
+        (input,) = autocast.inputs(op, input)
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if not isinstance(dim, int):

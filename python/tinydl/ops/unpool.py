@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
+from . import autocast
 from .arguments import sizes
 
 Size = int | Sequence[int]
@@ -43,6 +44,8 @@ def _unpool(
     padding: Size,
     output_size: Sequence[int] | None,
 ) -> Tensor:
+    if autocast.on:
+        (input,) = autocast.inputs(op, input)
     kernel = sizes(op, "kernel_size", kernel_size, axes, least=1)
     step = kernel if stride is None or stride in ((), []) else sizes(op, "stride", stride, axes, least=1)
     around = sizes(op, "padding", padding, axes, least=0)
