@@ -71,6 +71,13 @@ def main() -> None:
 @click.option("--batch-size", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate; by default the recipe's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initial weights, shuffling and dropout.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What products are computed in; sums, norms and losses stay float32.",
+)
 @_THREADS
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the run to this file after each epoch.")
 @click.option("--resume", type=click.Path(dir_okay=False), help="Go on from a file of --checkpoint, with its options.")
@@ -91,11 +98,13 @@ def train(name: str, data: str | None, threads: int | None, style: str, **option
 def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tuple[Any, str]:
     """The trainer after the run, and how its model does."""
     from .train import Checkpoint
+    from .train.precision import Precision
 
     training, test = recipe.data(source)
     epochs = options["epochs"] or recipe.epochs_for(source)
     batch_size = options["batch_size"] or recipe.batch_size
     trainer = _trainer(recipe, style, training, options["lr"])
+    trainer.precision = Precision(options["precision"], trainer.model)
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
         _check_folder(options["checkpoint"])

@@ -15,6 +15,7 @@ from . import checkpoint
 from .callbacks import Callback, History
 from .data import arrays_of, inputs_of, joined, length, loader_of, parts, placed, samples, samples_in
 from .metrics import Accuracy, Metric, Scores
+from .precision import Precision, widened
 
 __all__ = ["Trainer"]
 
@@ -38,6 +39,7 @@ class Trainer:
         device: "cpu".
         forward: what gives loss and metrics their outputs, instead of the model itself.
         scores: what counts losses and metrics, instead of a `Scores` of the metrics; such as one for several outputs.
+        precision: "float32", or "bfloat16" or "float16" to compute within `autocast`, with a `GradScaler` for float16.
 
     Inputs, targets, weights and outputs are tensors, or lists of tensors where a model has several.
 
@@ -73,12 +75,14 @@ class Trainer:
         forward: Callable[[Tensor], Tensor] | None = None,
         weighted_metrics: Sequence[Metric | str] = (),
         scores: Scores | None = None,
+        precision: str = "float32",
     ) -> None:
         backend.check_device(device)
         self.device = device
         if device is not None:
             model.to(device=device)
         self.model = model
+        self.precision = Precision(precision, model)
         self.optimizer = optimizer
         self.loss = loss
         self.scores = scores or Scores(map(_metric, metrics), map(_metric, weighted_metrics))
@@ -207,10 +211,10 @@ class Trainer:
         """One step on a batch, which `scores` count; returns how many samples it has."""
         inputs, *wanted = placed(parts("fit", batch), self.device)
         self.optimizer.zero_grad()
-        outputs = self.forward(inputs)
-        loss = self.loss(outputs, *wanted)  # type: ignore[misc]
-        loss.backward()
-        self.optimizer.step()
+        with self.precision.casts():
+            outputs = self.forward(inputs)
+            loss = self.loss(outputs, *wanted)  # type: ignore[misc]
+        self.precision.step(loss, self.optimizer)
         self.scores.add(loss.item(), outputs, wanted)
         return samples(wanted[0])
 
@@ -251,8 +255,10 @@ class Trainer:
     def test_step(self, batch: Any, scores: Scores) -> None:
         """Let scores count a batch, in the model's present mode."""
         inputs, *wanted = placed(parts("evaluate", batch), self.device)
-        outputs = self.forward(inputs)
-        scores.add(self.loss(outputs, *wanted).item(), outputs, wanted)  # type: ignore[misc]
+        with self.precision.casts():
+            outputs = self.forward(inputs)
+            loss = self.loss(outputs, *wanted)  # type: ignore[misc]
+        scores.add(loss.item(), outputs, wanted)
 
     def predict(self, data: Any, *, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Any:
         """The model's outputs for some data, in evaluation mode: an array of inputs, or what `fit` takes.
@@ -270,7 +276,9 @@ class Trainer:
             for number, batch in enumerate(loader):
                 for hook in before:
                     hook(number, {})
-                outputs.append(arrays_of(self.model(placed(inputs_of(batch), self.device))))
+                with self.precision.casts():
+                    found = self.model(placed(inputs_of(batch), self.device))
+                outputs.append(widened(arrays_of(found)))
                 for hook in after:
                     hook(number, {"outputs": outputs[-1]})
             if not outputs:
@@ -329,6 +337,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "optimizer_class": type(self.optimizer).__name__,
+            "precision": self.precision.name,
+            "scaler": self.precision.scaler.state_dict(),
             "generator": random.default_generator.state(),
             "streams": {name: stream.state() for name, stream in _streams(self.model).items()},
             "loader": self._loader.state_dict() if hasattr(self._loader, "state_dict") else None,
@@ -363,6 +373,8 @@ class Trainer:
         _same("metrics", len(state["metrics"]), len(metrics))
         _same("callbacks", [c["class"] for c in state["callbacks"]], [type(c).__name__ for c in callbacks])
         _same("batches an epoch", state["steps"], length(self._loader))
+        _same("precision", state.get("precision", "float32"), self.precision.name)
+        self.precision.scaler.load_state_dict(state.get("scaler", {}))
         progress = state["progress"]
         history, epochs = state["history"]["history"], state["history"]["epoch"]
         if state["loader"] is not None and hasattr(self._loader, "load_state_dict"):
@@ -385,8 +397,9 @@ class Trainer:
     def _unchanged_on_error(self, path: str | os.PathLike[str]) -> Any:
         """Undo what was loaded where a part of a checkpoint does not fit, and say which file it is."""
         callbacks = [callback for callback, _ in self._remembered()]
-        parts = [p for p in (self.model, self.optimizer, *self.scores, *callbacks) if p is not None]
-        before = [_copied(part.state_dict()) for part in parts]
+        all_parts = (self.model, self.optimizer, self.precision.scaler, *self.scores, *callbacks)
+        parts = [p for p in all_parts if p is not None]
+        before = [checkpoint.copied(part.state_dict()) for part in parts]
         generator = random.default_generator.state()
         try:
             yield
@@ -431,12 +444,3 @@ def _overrides(callback: Callback, method: str) -> bool:
 def _same(what: str, saved: Any, ours: Any) -> None:
     if saved != ours:
         raise ValueError(f"its run has {what}: {saved}, this one: {ours}")
-
-
-def _copied(state: Any) -> Any:
-    """Nested state with its tensors copied."""
-    if isinstance(state, Mapping):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_copied(value) for value in state)
-    return Tensor(state._data.copy(order="K")) if isinstance(state, Tensor) else copy.copy(state)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import nn
-from ...ops import pool
+from ...ops import autocast, pool
 from ...ops.arguments import sizes
 from ...ops.conv import Conv1d, conv2d_max_pool
 from ...tensor import Tensor
@@ -120,7 +120,10 @@ class Conv1D(_Convolution):
         """f(x * W + b), without a softmax."""
         inner: Any = self.inner
         function = Conv1d((1, *self.strides), (0, 0, *self._sides), (1, *self.dilation_rate), self.groups, self.fused)
-        return self.finish(function.apply(x.permute(0, 2, 1), inner.weight, inner.bias).permute(0, 2, 1))
+        operands = x.permute(0, 2, 1), inner.weight, inner.bias
+        if autocast.on:
+            operands = autocast.inputs("conv1d", *operands)
+        return self.finish(function.apply(*operands).permute(0, 2, 1))
 
 
 class Conv2D(_Convolution):

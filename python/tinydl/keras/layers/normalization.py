@@ -8,7 +8,7 @@ from typing import Any
 from ... import backend, nn
 from ...creation import ones, zeros
 from ...nn.parameter import Parameter
-from ...ops import norm
+from ...ops import autocast, norm
 from ...ops.distance import normalize
 from ...tensor import Tensor
 from .arguments import axis_of
@@ -117,6 +117,8 @@ class BatchNormalization(_Normalizer):
         if not (inner.training and self._trainable):
             return norm.batch_norm(x, mean, var, inner.weight, inner.bias, False, 0.0, self.epsilon)
         function = norm.ChannelNorm(0, self.epsilon)
+        if autocast.on:
+            (x,) = autocast.inputs("batch_norm", x)
         out: Tensor = function.apply(x, inner.weight, inner.bias)
         kernels = backend.of(function.stats)
         kernels.update_running(mean._data, var._data, function.stats, 1 - self.momentum, 1.0)
@@ -232,6 +234,8 @@ class GroupNormalization(_Normalizer):
     def logits(self, x: Tensor) -> Tensor:
         """The normalised input."""
         x = channels_last(x).permute(*self._order)
+        if autocast.on:
+            (x,) = autocast.inputs("group_norm", x)
         inner: Any = self.inner
         function = norm.ChannelNorm(self._groups, self.epsilon)
         out = function.apply(x, inner.weight, inner.bias).permute(*self._back)
