@@ -35,7 +35,7 @@ _LISTED = {
     """,
     FLOAT32: """
         exp exp2 expm1 log log2 log10 log1p logit pow reciprocal rsqrt tan asin acos sinh cosh softplus
-        softmax log_softmax softmin sum nansum prod cumsum cumprod logsumexp logcumsumexp
+        softmax log_softmax softmin sum nansum prod cumsum cumprod logsumexp logcumsumexp linalg.vecdot
         norm linalg.vector_norm linalg.matrix_norm normalize dist cdist pdist pairwise_distance cosine_similarity
         batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm
         cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy
@@ -44,7 +44,7 @@ _LISTED = {
         multilabel_margin_loss multilabel_soft_margin_loss
         rotary_self_attention
     """,
-    WIDEST: "prelu cross linalg.vecdot",
+    WIDEST: "prelu cross",
     INPUT: """
         dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout max_pool1d max_pool2d avg_pool1d
         avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d max_unpool1d

@@ -163,7 +163,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise ValueError(f"matmul: got shapes {input.shape} and {other.shape}, wanted at least one axis each")
     if not dtypes.is_floating_point(input.dtype):
         return Tensor(backend.asarray(np.matmul(input._data, other._data)))
-    if input._data.dtype.char == "e":  # float16 is multiplied in float32
+    if input._data.dtype.char == "e" and not backend.takes(input._data):  # the CPU multiplies float16 in float32
         return matmul(input.to(dtypes.float32), other.to(dtypes.float32)).to(input.dtype)
     columns, rows = input.shape[-1], other.shape[-2 if other.ndim > 1 else 0]
     if columns != rows:
@@ -212,7 +212,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     check_operands("linear", input, weight, bias)
     if activation not in (None, *ACTIVATION_GRADS):
         raise ValueError(f"linear: got activation {activation!r}, wanted None or one of {', '.join(ACTIVATION_GRADS)}")
-    if weight.ndim == 1 or weight._data.dtype.char not in PRODUCT_CHARS:
+    if weight.ndim == 1 or (weight._data.dtype.char not in PRODUCT_CHARS and not backend.takes(weight._data)):
         return _unfused_linear(input, weight, bias, activation)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape} (out, in)")
