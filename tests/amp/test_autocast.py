@@ -280,6 +280,19 @@ def test_activations_are_not_kept(x):
         assert len(module._state.casts) == 1
 
 
+def test_nothing_is_kept_where_nothing_should_be(x):
+    w = tinydl.ones(3, 3, requires_grad=True)
+    with autocast("cpu", cache_enabled=False):
+        F.linear(x, w)
+        assert not module._state.casts
+        with autocast("cpu"):
+            F.linear(x, w)
+            assert not module._state.casts
+        with autocast("cpu", cache_enabled=True):
+            F.linear(x, w)
+            assert len(module._state.casts) == 1
+
+
 def test_casts_go_with_the_block(x):
     w = tinydl.ones(3, 3, requires_grad=True)
     ref = weakref.ref(w)

@@ -43,6 +43,16 @@ def test_train_in_keras_words():
     assert re.search(r"\ntest accuracy [01]\.\d{4}\n\Z", output)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_train_in_16_bits(precision, tmp_path):
+    path = str(tmp_path / "run.safetensors")
+    lines = run("train", "mlp", "--epochs", "1", "--precision", precision, "--checkpoint", path).splitlines()
+    assert re.fullmatch(r"test accuracy [01]\.\d{4}", lines[-1])
+    output = run("train", "mlp", "--epochs", "2", "--resume", path, code=1)
+    assert f"its run has precision: {precision}, this one: float32" in output
+    assert run("train", "mlp", "--epochs", "2", "--precision", precision, "--resume", path)
+
+
 def test_train_a_line():
     output = run("train", "linear-regression", "--epochs", "200")
     assert re.fullmatch(r"linear-regression: .*\ntest loss 0\.0[78]\d\d\n", output)

@@ -156,7 +156,8 @@ MISSING = {
         _DEVICES: "Event Stream get_default_device get_device get_device_module set_default_device",
         _MEMORY: "*Storage StorageBase as_strided* channels_last* *contiguous_format empty_permuted empty_strided "
         "from_file is_storage layout memory_format preserve_format strided",
-        "mixed precision: the kernels compute in float32 and float64": "GradScaler *autocast*",
+        "amp has it": "GradScaler",
+        "what autocast takes as arguments": "*autocast_* is_autocast_cache_enabled",
         "float32 is the default": "BFloat16Tensor get_default_dtype set_default_dtype set_default_tensor_type",
         "printing is NumPy's: numpy.set_printoptions": "set_printoptions",
         "the kernels flush denormals where it pays": "set_flush_denormal",

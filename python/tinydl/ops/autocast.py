@@ -68,28 +68,29 @@ Dtypes = dict[str, np.dtype[Any]]
 
 
 class _State(threading.local):
-    """Of each thread: the 16-bit dtype of each kind of device that has one, and so of the blocks around this one."""
+    """Of each thread: the 16-bit dtype of each kind of device that has one, and whether casts of weights are kept."""
 
     def __init__(self) -> None:
         self.low: Dtypes = {}
-        self.outer: list[Dtypes] = []
+        self.keeps = True
+        self.outer: list[tuple[Dtypes, bool]] = []  # the same of the blocks around this one
         self.casts: dict[tuple[int, str, bool], tuple[Tensor, list[Any], int, Tensor]] = {}
 
 
 _state = _State()
 
 
-def _enter(low: Dtypes) -> None:
+def _enter(low: Dtypes, keeps: bool) -> None:
     global on
-    _state.outer.append(_state.low)
-    _state.low = low
+    _state.outer.append((_state.low, _state.keeps))
+    _state.low, _state.keeps = low, keeps
     with _counting:
         on += 1
 
 
 def _leave() -> None:
     global on
-    _state.low = _state.outer.pop()
+    _state.low, _state.keeps = _state.outer.pop()
     if not _state.outer:
         _state.casts.clear()
     with _counting:
@@ -115,6 +116,7 @@ class autocast:
         device_type: "cuda" or "cpu": the kind of device whose tensors are meant.
         dtype: `float16` or `bfloat16`; by default float16 on GPUs and bfloat16 on the CPU.
         enabled: False computes as outside of any block.
+        cache_enabled: False casts a leaf each time.
 
     Raises:
         ValueError: another kind of device. TypeError: another dtype.
@@ -134,16 +136,19 @@ class autocast:
     'float32'
     """
 
-    def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True) -> None:
+    def __init__(
+        self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
         self.device = _kind("autocast", device_type)
         self.dtype = _low("autocast", self.device, dtype)
         self.enabled = bool(enabled)
+        self.keeps = cache_enabled
 
     def __enter__(self) -> autocast:
         low = {kind: dtype for kind, dtype in _state.low.items() if kind != self.device}
         if self.enabled:
             low[self.device] = self.dtype
-        _enter(low)
+        _enter(low, _state.keeps if self.keeps is None else self.keeps)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -233,7 +238,7 @@ def _in(tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """The tensor in a dtype; of leaves that require gradients, the copy that the block has."""
     if tensor._data.dtype == dtype:
         return tensor
-    if not tensor.requires_grad or tensor.grad_fn is not None:
+    if not tensor.requires_grad or tensor.grad_fn is not None or not _state.keeps:
         return cast(tensor, dtype)
     key = id(tensor), dtype.char, grad_mode.enabled
     kept = _state.casts.get(key)
