@@ -66,11 +66,12 @@ def imported(path):
 
 
 LAYERING = {
-    "ops": {"nn", "optim", "utils", "vision", "models", "train", "keras", "cli"},
-    "nn": {"optim", "vision", "models", "train", "keras", "cli"},
-    "optim": {"nn", "vision", "models", "train", "keras", "cli"},
-    "utils": {"nn", "optim", "vision", "models", "train", "keras", "cli"},
-    "text": {"nn", "optim", "models", "train", "keras", "cli"},
+    "ops": {"amp", "nn", "optim", "utils", "vision", "models", "train", "keras", "cli"},
+    "nn": {"amp", "optim", "vision", "models", "train", "keras", "cli"},
+    "optim": {"amp", "nn", "vision", "models", "train", "keras", "cli"},
+    "utils": {"amp", "nn", "optim", "vision", "models", "train", "keras", "cli"},
+    "text": {"amp", "nn", "optim", "models", "train", "keras", "cli"},
+    "amp": {"vision", "models", "train", "keras", "cli"},
     "models": {"train", "keras", "cli"},
     "train": {"keras", "cli"},
     "keras": {"cli"},

@@ -178,6 +178,7 @@ def test_float64_and_integers_stay(device):
         assert (x @ x).dtype == tinydl.float64
         assert x.exp().dtype == tinydl.float64
         assert tinydl.ones(2, dtype=tinydl.int64).sum().dtype == tinydl.int64
+        assert tinydl.cross(*[tinydl.tensor([1, 2, 3])] * 2).dtype == tinydl.int64
 
 
 def test_a_dtype_that_is_asked_for_stays():

@@ -192,39 +192,50 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
 def get_autocast_dtype(device_type: str) -> np.dtype[Any]:
     """The 16-bit dtype of a kind of device: the innermost block's, else the one that `autocast` takes by default."""
     kind = _kind("get_autocast_dtype", device_type)
-    return _state.low.get(kind) or _low("get_autocast_dtype", kind, None)
+    return _state.low[kind] if kind in _state.low else _low("get_autocast_dtype", kind, None)
 
 
 # -- The casts --------------------------------------------------------------------------------------------------
 
 
+_CAST = "feE"  # NumPy's letters of the dtypes that are cast: float32, float16, bfloat16
+
+
+@functools.cache
+def _targets(kind: str, low: np.dtype[Any]) -> dict[str, np.dtype[Any] | None]:
+    """What each operation casts the tensors of a kind of device to; None stands for the widest dtype of the inputs."""
+    out: dict[str, np.dtype[Any] | None] = {}
+    for op, policy in POLICIES.items():
+        if policy == LOW and (kind != "cpu" or (op in ON_CPU and low != dtypes.float16)):
+            out[op] = low
+        elif policy == WIDEST:
+            out[op] = None
+        elif policy != INPUT or kind == "cpu":
+            out[op] = dtypes.float32
+    return out
+
+
 def inputs(op: str, *tensors: Any) -> tuple[Any, ...]:
     """An operation's tensors in the dtypes of its policy; what is no tensor of floating-point numbers stays."""
-    low = _state.low
-    policy = POLICIES.get(op)
-    if not low or policy is None:
+    if not _state.low:
         return tensors
-    floats = [t for t in tensors if isinstance(t, Tensor) and dtypes.is_floating_point(t._data.dtype)]
-    if not floats:
+    kind = next((backend.kind_of(t._data) for t in tensors if isinstance(t, Tensor)), None)
+    if kind not in _state.low:
         return tensors
-    kind = backend.kind_of(floats[0]._data)
-    if kind not in low:
+    targets = _targets(kind, _state.low[kind])
+    if op not in targets:
         return tensors
-    dtype = _dtype(op, policy, kind, low[kind], floats)
+    dtype = targets[op]
     if dtype is None:
-        return tensors
-    found = {id(t): _in(t, dtype) for t in floats if t._data.dtype != dtypes.float64}
-    return tuple([found.get(id(t), t) for t in tensors])
-
-
-def _dtype(op: str, policy: str, kind: str, low: np.dtype[Any], floats: list[Tensor]) -> np.dtype[Any] | None:
-    """What the inputs are cast to; None leaves them."""
-    if policy == LOW:
-        return low if kind != "cpu" or (op in ON_CPU and low != dtypes.float16) else dtypes.float32
-    if policy == WIDEST:
-        widest: np.dtype[Any] = functools.reduce(dtypes.promote, [t._data.dtype for t in floats])
-        return widest
-    return None if policy == INPUT and kind != "cpu" else dtypes.float32
+        floats = [t._data.dtype for t in tensors if isinstance(t, Tensor) and dtypes.is_floating_point(t._data.dtype)]
+        if not floats:
+            return tensors
+        dtype = functools.reduce(dtypes.promote, floats)
+    found: dict[int, Any] = {}  # what is one tensor stays one
+    for t in tensors:
+        if isinstance(t, Tensor) and t._data.dtype is not dtype and t._data.dtype.char in _CAST and id(t) not in found:
+            found[id(t)] = _in(t, dtype)
+    return tuple([found.get(id(t), t) for t in tensors]) if found else tensors
 
 
 class _Kept(To):
