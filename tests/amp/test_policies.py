@@ -181,6 +181,23 @@ def test_float64_and_integers_stay(device):
         assert tinydl.cross(*[tinydl.tensor([1, 2, 3])] * 2).dtype == tinydl.int64
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.exp_(),
+        lambda x: x.cumsum_(0),
+        lambda x: x.add_(tinydl.ones(2, 3)),
+        lambda x: tinydl.nn.functional.dropout(x, 0.5, inplace=True),
+        lambda x: tinydl.nn.functional.alpha_dropout(x, 0.5, True, inplace=True),
+    ],
+)
+def test_changes_in_place_keep_the_dtype(change):
+    x = tinydl.ones(2, 3).to(tinydl.bfloat16)
+    with amp.autocast("cpu"):
+        assert change(x) is x
+    assert x.dtype == tinydl.bfloat16
+
+
 def test_a_dtype_that_is_asked_for_stays():
     x = tinydl.ones(2, 3).to(tinydl.bfloat16)
     with amp.autocast("cpu"):

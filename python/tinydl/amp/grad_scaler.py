@@ -95,9 +95,10 @@ class GradScaler:
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if any(g.dtype == dtypes.float16 for g in grads):
             raise ValueError("unscale_: got gradients of float16; keep the parameters in float32, and use autocast")
-        if grads:
-            self._found[id(optimizer)] = not all(_are_finite(alike) for alike in _by_kind(grads))
-        for alike in _by_kind(grads):
+        lists = _by_kind(grads)
+        if lists:
+            self._found[id(optimizer)] = not all([_are_finite(alike) for alike in lists])
+        for alike in lists:
             scale_(alike, 1 / self._scale)
         self._stages[id(optimizer)] = UNSCALED
 

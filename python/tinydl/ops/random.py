@@ -65,6 +65,7 @@ def dropout(
     >>> (y == 0).sum().item(), y[0].item()
     (230, 1.3333333730697632)
     """
+    given = input
     if autocast.on:
         (input,) = autocast.inputs("dropout", input)
     if not 0 <= p <= 1:
@@ -76,7 +77,7 @@ def dropout(
     if not training or p == 0:
         return input
     out: Tensor = Dropout(float(p), generator or default_generator).apply(input)
-    return replace("dropout", input, out) if inplace else out
+    return replace("dropout", given, out) if inplace else out
 
 
 # -- Of channels, and alpha dropout -----------------------------------------------------------------------------
@@ -134,6 +135,7 @@ def _apply(op: str, noise: type[_Noise], input: Tensor, p: float, training: bool
 
     An input of one axis less than `axes` > 2 has no axis for the batch.
     """
+    given = input
     if autocast.on:
         (input,) = autocast.inputs(op, input)
     if not 0 <= p <= 1:
@@ -150,7 +152,7 @@ def _apply(op: str, noise: type[_Noise], input: Tensor, p: float, training: bool
     function = noise(float(p), axes > 0, default_generator)
     out: Tensor = function.apply(input.unsqueeze(0) if unbatched else input)
     out = out.squeeze(0) if unbatched else out
-    return replace(op, input, out) if inplace else out
+    return replace(op, given, out) if inplace else out
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
