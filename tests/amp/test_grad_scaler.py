@@ -205,6 +205,15 @@ def test_disabled():
     np.testing.assert_array_equal(w.detach().numpy(), np.zeros(3))
 
 
+@pytest.mark.skipif(tinydl.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu():
+    with pytest.warns(UserWarning, match="device 'cuda' is not available; the scaler is disabled"):
+        assert not GradScaler().is_enabled()
+    assert not GradScaler(enabled=False).is_enabled()
+    with pytest.raises(ValueError, match="device 'tpu'"):
+        GradScaler("tpu")
+
+
 def test_setters():
     scaler = GradScaler("cpu")
     scaler.set_growth_factor(3.0)

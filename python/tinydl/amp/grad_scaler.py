@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
-from .. import backend, dtypes
+from .. import backend, cuda, dtypes
 from ..nn.utils.clip_grad import scale_
 from ..optim import Optimizer
 from ..tensor import Array, Tensor
@@ -21,7 +22,8 @@ class GradScaler:
     which is the only thing in a step that waits for a GPU, and unscaled in another.
 
     Args:
-        device: "cuda" or "cpu"; of no consequence, as the scale is a Python number.
+        device: "cuda" or "cpu". Without a GPU a scaler for "cuda" warns and is disabled, as in PyTorch; else it makes
+            no difference, as the scale is a Python number.
         init_scale: the first scale.
         growth_factor: above 1.
         backoff_factor: above 0 and below 1.
@@ -29,7 +31,7 @@ class GradScaler:
         enabled: False makes `scale` and `unscale_` do nothing, and `step` the optimiser's own.
 
     Raises:
-        ValueError: an argument is out of range, or the device is missing.
+        ValueError: an argument is out of range, or there is no such device.
 
     Source: Micikevicius et al. 2018, "Mixed precision training", section 3.2.
 
@@ -56,7 +58,10 @@ class GradScaler:
         enabled: bool = True,
     ) -> None:
         self._enabled = bool(enabled)
-        if self._enabled:
+        if self._enabled and device == "cuda" and not cuda.is_available():
+            warnings.warn("GradScaler: device 'cuda' is not available; the scaler is disabled", stacklevel=2)
+            self._enabled = False
+        elif self._enabled:
             backend.check_device(device)
         self._scale = _positive("init_scale", init_scale)
         self.set_growth_factor(growth_factor)
