@@ -3,7 +3,6 @@
 import gc
 import threading
 import weakref
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from tinydl.nn import functional as F
 from tinydl.ops import autocast as module
 
 BFLOAT16, FLOAT16, FLOAT32 = tinydl.bfloat16, tinydl.float16, tinydl.float32
-emulated = pytest.mark.skipif(find_spec("tinydl._cuda_emulated") is None, reason="tinydl._cuda_emulated is not built")
 
 
 @pytest.fixture(autouse=True)
@@ -132,18 +130,17 @@ def test_threads_have_their_own(x):
     assert seen == [FLOAT32, BFLOAT16, False]
 
 
-@emulated
-def test_devices_have_their_own(x):
-    there = x.to("cuda-emulated")
+def test_devices_have_their_own(x, gpu):
+    there = x.to(gpu)
     with autocast("cpu"):
         assert product(there) == FLOAT32
-        with autocast("cuda-emulated"):
+        with autocast(gpu):
             assert product(there) == FLOAT16
             assert product(x) == BFLOAT16
             with autocast("cpu", enabled=False):
                 assert product(there) == FLOAT16
                 assert product(x) == FLOAT32
-    with autocast("cuda"):  # another device
+    with autocast("cuda" if gpu == "cuda-emulated" else "cuda-emulated"):
         assert product(there) == FLOAT32
 
 
@@ -315,9 +312,8 @@ def test_retained_and_hooked_gradients(x):
     assert y.grad.dtype == BFLOAT16
 
 
-@emulated
 @pytest.mark.parametrize("dtype", [BFLOAT16, FLOAT16], ids=str)
-def test_backward_runs_in_the_dtypes_of_forward(dtype, monkeypatch):
+def test_backward_runs_in_the_dtypes_of_forward(dtype, gpu, monkeypatch):
     """The weight's gradient is a product of two 16-bit arrays, though backward is called outside of the block."""
     from tinydl.ops import matmul
 
@@ -329,9 +325,9 @@ def test_backward_runs_in_the_dtypes_of_forward(dtype, monkeypatch):
         return product(a, b, *rest)
 
     monkeypatch.setattr(matmul, "_product", spied)
-    w = tinydl.ones(3, 3).to("cuda-emulated").requires_grad_()
-    x = tinydl.ones(2, 3).to("cuda-emulated").requires_grad_()
-    with autocast("cuda-emulated", dtype=dtype):
+    w = tinydl.ones(3, 3).to(gpu).requires_grad_()
+    x = tinydl.ones(2, 3).to(gpu).requires_grad_()
+    with autocast(gpu, dtype=dtype):
         loss = F.linear(x, w).sum()
     assert loss.dtype == FLOAT32
     loss.backward()

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import tinydl
 from tests.support.compare import assert_close
 from tinydl import autocast, keras, nn
 
-DEVICES = ["cpu", *(["cuda-emulated"] if find_spec("tinydl._cuda_emulated") else [])]
 IMAGE, SIGNAL, TEXT = (2, 4, 6, 6), (2, 4, 6), (5, 2, 8)
 
 ARGUMENTS = {  # of the layers that need some; the others take none, and images
@@ -106,7 +104,6 @@ def plain(layer, x, device):
     return out.detach().cpu().numpy()
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name, device):
     shape = ARGUMENTS.get(name, ((), IMAGE))[1]

@@ -1,7 +1,6 @@
 """Which dtype each operation computes in within an autocast block, on each device, and how well."""
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from tinydl.ops import autocast as policies
 
 from .cases import CASES, values
 
-EMULATED = find_spec("tinydl._cuda_emulated") is not None
-DEVICES = ["cpu", *(["cuda-emulated"] if EMULATED else [])]
 LOW = {"bfloat16": tinydl.bfloat16, "float16": tinydl.float16}
 FOLDER = Path(policies.__file__).parent
 
@@ -61,7 +58,6 @@ def test_every_policy_has_a_case_and_a_place():
 
 @pytest.mark.parametrize("low", LOW)
 @pytest.mark.parametrize("given", ["float32", "low"])
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("op", CASES)
 def test_dtypes(op, device, given, low):
     low = LOW[low]
@@ -70,7 +66,7 @@ def test_dtypes(op, device, given, low):
     with amp.autocast(device, low):
         got = CASES[op][0](*inputs(op, device, dtype))
     assert got.dtype == wanted(op, device, dtype, low)
-    assert got.device == device
+    assert got.device.type == device
     exact = given == "float32" and got.dtype == tinydl.float32
     reference = expected.cpu().numpy().astype(np.float64)
     if exact:
@@ -80,7 +76,6 @@ def test_dtypes(op, device, given, low):
 
 
 # Of the operations that have one, the gradients with respect to float32 inputs.
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("op", [op for op in CASES if policy_of(op)[0] == "low"])
 def test_gradients(op, device):
     tensors = inputs(op, device, tinydl.float32, requires_grad=True)
@@ -139,7 +134,6 @@ def test_against_torch(torch, op, given):
 # -- Several dtypes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "function",
     [
@@ -158,7 +152,6 @@ def test_the_rest_takes_the_widest(function, device):
         assert function(a.to(tinydl.bfloat16), b.to(tinydl.bfloat16)).dtype == tinydl.bfloat16
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_low_activation_meets_float32_weights(device):
     with amp.autocast(device, tinydl.bfloat16):
         low = tinydl.ones(2, 4, 6, 6).to(device).to(tinydl.bfloat16)
@@ -171,7 +164,6 @@ def test_a_low_activation_meets_float32_weights(device):
         assert conv(low).dtype == (tinydl.float32 if device == "cpu" else tinydl.bfloat16)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_float64_and_integers_stay(device):
     x = tinydl.ones(2, 2, dtype=tinydl.float64).to(device)
     with amp.autocast(device, tinydl.bfloat16):
@@ -206,7 +198,6 @@ def test_a_dtype_that_is_asked_for_stays():
         assert tinydl.softmax(x, 0, dtype=tinydl.bfloat16).dtype == tinydl.bfloat16
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("need_weights", [False, True])
 @pytest.mark.parametrize("kind", ["bool", "float"])
 def test_masks_of_attention(device, need_weights, kind):
