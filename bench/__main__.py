@@ -23,7 +23,7 @@ from .peers.remote import LIBRARIES, versions
 from .quick import ROWS, in_quick
 from .report import compare, plot
 
-NOT_ROWS = ("__main__", "choice", "faults", "harness", "machine", "peers", "quick", "report", "sweep")
+NOT_ROWS = ("__main__", "choice", "faults", "gpu", "harness", "machine", "peers", "quick", "report", "sweep")
 MODULES = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in NOT_ROWS]
 GROUPS = {"sequences": ("recurrent", "attention", "sequence_models")}
 QUICK_SECONDS = 90  # after which --quick times each row as briefly as it can

@@ -1,0 +1,137 @@
+"""Whole training steps, from the same weights, in bfloat16 by autocast; PyTorch eager and compiled are the peers.
+
+The losses of the first step must agree. FLOPs are those of the products, forward and backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import tinydl
+from tinydl import nn
+
+from ..models import network
+from ..sequence_models import VOCABULARY, text_model
+from .timing import Call, Devices, Named, Row
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the work is; that of the tests is small."""
+
+    cnn: tuple[int, ...] = (128, 2048)  # batches
+    text: tuple[int, int] = (64, 40)  # batch, steps
+    encoder: tuple[int, int, int, int, int] = (32, 128, 768, 12, 12)  # batch, length, features, heads, layers
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model of either library, its loss, and the operands of a step."""
+
+    name: str
+    model: Callable[[Any], Any]  # of a library's nn
+    loss: Callable[..., Any]  # of (library, model, x, targets)
+    operands: Callable[[Devices], tuple[Any, Any]]  # PyTorch's
+    flops: float
+
+
+def step_of(library: Any, model: Any, problem: Problem, device: str, x: Any, targets: Any, loss: Any = None) -> Call:
+    optimizer = library.optim.Adam(model.parameters(), lr=1e-3)
+    loss_of = loss or partial(problem.loss, library)
+
+    def step() -> Any:
+        with library.autocast(device, dtype=library.bfloat16):
+            value = loss_of(model, x, targets)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step
+
+
+def step_row(problem: Problem, devices: Devices) -> Row:
+    import torch
+
+    torch.manual_seed(0)
+    make = problem.model
+    theirs = make(torch.nn).to(devices.theirs)
+    ours, twin = make(nn).to(devices.ours), make(torch.nn).to(devices.theirs)
+    twin.load_state_dict(theirs.state_dict())
+    ours.load_state_dict({name: devices.share(value).clone() for name, value in theirs.state_dict().items()})
+    x, targets = problem.operands(devices)
+
+    def compiled() -> Call:
+        loss = torch.compile(partial(problem.loss, torch))
+        return step_of(torch, twin, problem, devices.theirs, x, targets, loss)
+
+    return Row(
+        problem.name,
+        "bfloat16",
+        step_of(tinydl, ours, problem, devices.ours, devices.share(x), devices.share(targets)),
+        {"torch": partial(step_of, torch, theirs, problem, devices.theirs, x, targets), "torch.compile": compiled},
+        problem.flops,
+    )
+
+
+def classified(library: Any, model: Any, x: Any, labels: Any) -> Any:
+    return library.nn.functional.cross_entropy(model(x), labels)
+
+
+def cnn(batch: int) -> Problem:
+    """The 32-64-64 CNN of 28 x 28 images; per image 3 times the multiply-adds of its five layers."""
+    macs = 26**2 * 9 * 32 + 11**2 * 9 * 32 * 64 + 3**2 * 9 * 64 * 64 + 576 * 64 + 64 * 10
+    return Problem(
+        f"CNN 32-64-64 training step, batch {batch}",
+        network,
+        classified,
+        lambda devices: (devices.tensor(batch, 1, 28, 28, dtype="float32"), devices.integers(10, batch)),
+        6.0 * batch * macs,
+    )
+
+
+def text(batch: int, steps: int) -> Problem:
+    def loss(library: Any, model: Any, ids: Any, targets: Any) -> Any:
+        states = model["lstm"](model["embedding"](ids))[0]
+        return library.nn.functional.cross_entropy(model["linear"](states).flatten(0, 1), targets.flatten())
+
+    return Problem(
+        f"LSTM text training step, {batch} x {steps}",
+        text_model,
+        loss,
+        lambda devices: (devices.integers(VOCABULARY, batch, steps), devices.integers(VOCABULARY, batch, steps)),
+        6.0 * batch * steps * (4 * 128 * (64 + 128) + 128 * VOCABULARY),
+    )
+
+
+def encoder(batch: int, length: int, features: int, heads: int, layers: int) -> Problem:
+    """A Transformer encoder of BERT-base's size, without dropout so that the losses can be compared."""
+
+    def make(library_nn: Any) -> Any:
+        layer = library_nn.TransformerEncoderLayer(
+            features, heads, 4 * features, dropout=0.0, activation="gelu", batch_first=True
+        )
+        return library_nn.TransformerEncoder(layer, layers)
+
+    def loss(library: Any, model: Any, x: Any, targets: Any) -> Any:
+        return library.nn.functional.mse_loss(model(x), targets)
+
+    tokens = batch * length
+    return Problem(
+        f"Transformer encoder training step, {batch} x {length}, {layers} layers of {features}",
+        make,
+        loss,
+        lambda devices: tuple(devices.tensor(batch, length, features, dtype="float32", seed=seed) for seed in range(2)),
+        6.0 * layers * tokens * (12 * features**2 + 2 * length * features),
+    )
+
+
+def rows(devices: Devices, sizes: Sizes | None = None) -> Iterator[Named]:
+    """Every row by its name, with what makes it."""
+    sizes = sizes or Sizes()
+    problems = [*map(cnn, sizes.cnn), text(*sizes.text), encoder(*sizes.encoder)]
+    for problem in problems:
+        yield problem.name, partial(step_row, problem, devices)

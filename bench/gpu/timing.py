@@ -1,0 +1,229 @@
+"""Timing on a GPU: our call and its peers in turn, each sample between two events with many calls queued.
+
+A call's time is the GPU's where the GPU is slower than Python can ask, and Python's where it is not: both sides pay it.
+Operands of less than the GPU's second-level cache may be served from there, on both sides.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from operator import truediv
+from typing import Any
+
+import tinydl
+
+from ..harness import Timing
+
+Call = Callable[[], Any]
+
+
+# What two right results may differ by, relative to the norm of the peer's: operands are the same, sums are not.
+TOLERANCE = {"float32": 1e-4, "float16": 4e-3, "bfloat16": 2e-2}
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where each side computes: a GPU both, or for tests without one the emulated GPU and PyTorch's CPU."""
+
+    ours: str = "cuda"
+    theirs: str = "cuda"
+
+    def tensor(self, *shape: int, dtype: str = "bfloat16", seed: int = 0) -> Any:
+        """PyTorch's tensor of normal random numbers."""
+        import torch
+
+        generator = torch.Generator(self.theirs).manual_seed(seed)
+        return torch.randn(shape, generator=generator, device=self.theirs).to(getattr(torch, dtype))
+
+    def integers(self, high: int, *shape: int) -> Any:
+        import torch
+
+        return torch.randint(high, shape, generator=torch.Generator(self.theirs).manual_seed(0), device=self.theirs)
+
+    def share(self, theirs: Any) -> tinydl.Tensor:
+        """Our tensor of the same elements, in the same memory where both are on a GPU."""
+        theirs = theirs.detach()
+        if self.ours == "cuda":
+            return tinydl.from_dlpack(theirs)
+        host = theirs.float() if theirs.is_floating_point() else theirs
+        return tinydl.tensor(host.numpy()).to(getattr(tinydl, str(theirs.dtype).rpartition(".")[2])).to(self.ours)
+
+    def hand_over(self, ours: tinydl.Tensor) -> Any:
+        """PyTorch's tensor of the same elements."""
+        import torch
+
+        return torch.from_dlpack(ours if self.ours == "cuda" else ours.cpu())
+
+    def seconds(self, call: Call, count: int) -> float:
+        """What `count` calls take from the first one's start to the last one's end."""
+        if self.theirs != "cuda":
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            return time.perf_counter() - start
+        import torch
+
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(count):
+            call()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
+
+
+@dataclass
+class Row:
+    """One line of the table: the same work by us and by peers."""
+
+    name: str
+    dtype: str
+    ours: Call
+    peers: dict[str, Callable[[], Call]]  # what makes each peer's call, which may take long or fail
+    flops: float = 0  # floating-point operations of a call's products
+    bytes: float = 0  # bytes that a call must read and write at least
+    compare: bool = True  # whether results must agree: not where they are random
+
+
+Named = tuple[str, Callable[[], Row]]  # a row is made only when it is timed: its operands take memory
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the GPU reached here: bytes a second of a large copy, FLOP a second of large products by dtype."""
+
+    copy: float
+    products: dict[str, float]
+
+    def floor(self, row: Row) -> float:
+        """The seconds that no call of the row can beat: of its bytes or of its operations, whichever takes longer."""
+        return max(row.bytes / self.copy, row.flops / self.products[row.dtype])
+
+
+@dataclass
+class Result:
+    """A row's timings in the same rounds."""
+
+    row: Row
+    ours: Timing
+    peers: dict[str, Timing]
+    ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
+    floor: float
+    left_out: dict[str, str] = field(default_factory=dict)  # peers that failed, with the reason
+
+    @property
+    def share(self) -> float:
+        """The floor over our time: 1 where nothing could be faster."""
+        return self.floor / self.ours.median
+
+    @property
+    def best(self) -> float | None:
+        """The ratio to the fastest peer."""
+        return min(self.ratios.values(), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "dtype": self.row.dtype,
+            "seconds": self.ours.median,
+            "spread": self.ours.spread,
+            "flops": self.row.flops,
+            "bytes": self.row.bytes,
+            "floor": self.floor,
+            "peers": {name: timing.median for name, timing in self.peers.items()},
+            "ratios": self.ratios,
+            "left out": self.left_out,
+        }
+
+
+def first(result: Any) -> Any:
+    """The tensor that is compared: the first of several."""
+    return first(result[0]) if isinstance(result, tuple | list) else result.detach()
+
+
+def error(devices: Devices, ours: Any, theirs: Any) -> float:
+    """The norm of the difference over the norm of the peer's result; infinite for other shapes, NaN where ours has."""
+    import torch
+
+    a, b = devices.hand_over(first(ours)), first(theirs)
+    if a.shape != b.shape:
+        return float("inf")
+    norm = torch.linalg.vector_norm
+    difference = norm(a.float() - b.float(), dtype=torch.float64)
+    return float(difference / norm(b.float(), dtype=torch.float64).clamp_min(1e-30))
+
+
+def contenders(row: Row, devices: Devices, left_out: dict[str, str]) -> dict[str, Call]:
+    """The peers that work on this GPU, each called once, as ours is; the others are noted with their reason.
+
+    AssertionError where results differ by more than the dtype's rounding.
+    """
+    made: dict[str, Call] = {}
+    ours = row.ours()
+    for name, make in row.peers.items():
+        try:
+            call = make()
+            theirs = call()
+        except Exception as problem:  # whatever a library raises for what it does not support
+            left_out[name] = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            continue
+        found = error(devices, ours, theirs) if row.compare else 0.0
+        if not found <= TOLERANCE[row.dtype]:
+            raise AssertionError(f"{row.name}: the result differs from {name}'s by {found:.1e} of its norm")
+        made[name] = call
+    return made
+
+
+def calls_for(devices: Devices, call: Call, seconds: float) -> int:
+    """How many calls take about `seconds`; also the warm-up."""
+    devices.seconds(call, 1)
+    took = devices.seconds(call, 2) / 2
+    return max(1, min(10_000, int(seconds / max(took, 1e-7))))
+
+
+def measure(row: Row, limits: Limits, devices: Devices, rounds: int = 9, seconds: float = 0.01) -> Result:
+    """Check the row, then time every contender in turn, round after round."""
+    left_out: dict[str, str] = {}
+    peers = contenders(row, devices, left_out)
+    calls = {"tinydl": row.ours, **peers}
+    counts = {name: calls_for(devices, call, seconds) for name, call in calls.items()}
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            samples[name].append(devices.seconds(call, counts[name]) / counts[name])
+    ours = samples.pop("tinydl")
+    ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
+    timings = {name: Timing.of(theirs) for name, theirs in samples.items()}
+    return Result(row, Timing.of(ours), timings, ratios, limits.floor(row), left_out)
+
+
+def measure_limits(devices: Devices, size: int = 8192, copied: int = 1 << 30) -> Limits:
+    """A copy's bytes (reads and writes) and cuBLAS's operations a second, both on random numbers."""
+    import torch
+
+    def rate(work: float, call: Call) -> float:
+        devices.seconds(call, 2)
+        return work / min(devices.seconds(call, 4) / 4 for _ in range(5))
+
+    source = devices.tensor(copied // 2, dtype="bfloat16")
+    copy = rate(4.0 * source.numel(), partial(torch.empty_like(source).copy_, source))
+    products = {}
+    for dtype in TOLERANCE:
+        a, b = devices.tensor(size, size, dtype=dtype), devices.tensor(size, size, dtype=dtype, seed=1)
+        products[dtype] = rate(2.0 * size**3, lambda a=a, b=b: a @ b)  # type: ignore[misc]
+    return Limits(copy, products)
+
+
+def format_row(result: Result) -> str:
+    """Name, our time, share of the floor, ratio to the best peer, and each peer's time and ratio."""
+    peers = "  ".join(
+        f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
+    )
+    best = f"{result.best:5.2f} x" if result.best else "       "
+    missing = f"  (without {', '.join(result.left_out)})" if result.left_out else ""
+    ours, share = result.ours, f"{result.share:6.1%} of the floor"
+    return f"{result.row.name:56} {ours.median * 1e6:11.1f} us +-{ours.spread:4.0%} {share}  {best}  {peers}{missing}"
