@@ -13,8 +13,64 @@ from typing import Any
 import numpy as np
 
 # What NumPy has and CuPy 14 has not, of what arrays can be passed to.
-_MISSING = {"block", "einsum_path", "geomspace", "histogram_bin_edges", "insert", "isnat", "matvec", "nanpercentile"}
-_MISSING |= {"nanquantile", "polyder", "polydiv", "polyint", "spacing", "unstack", "vecdot", "vecmat"}
+_NAMES = """
+    block busday_count busday_offset datetime_as_string einsum_path geomspace histogram_bin_edges insert
+    is_busday isnat linalg.diagonal linalg.matrix_norm linalg.multi_dot linalg.outer linalg.svdvals
+    linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm matvec nanpercentile nanquantile polyder
+    polydiv polyint spacing unstack vecdot vecmat
+"""
+_MISSING = set(_NAMES.split())
+
+# The parameters that CuPy's functions and methods of a name lack, or call otherwise.
+_LACKING = {
+    name: set(parameters.split())
+    for names, parameters in {
+        "all any mean nanmean": "where",
+        "amax amin max min nanmax nanmin nanprod nansum prod sum": "initial where",
+        "nanstd nanvar std var": "where mean correction",
+        "argpartition partition": "kind order",
+        "argsort sort": "order stable",
+        "array_str linalg.matrix_power": "a",
+        "broadcast_arrays broadcast_to copy": "subok",
+        "clip": "min max",
+        "concat concatenate stack": "arrays",
+        "corrcoef": "x",
+        "count_nonzero": "keepdims",
+        "cov flip fliplr flipud rot90": "m",
+        "delete": "obj",
+        "ediff1d": "ary",
+        "extract take_along_axis": "arr",
+        "histogram": "a",
+        "intersect1d union1d": "ar1 ar2",
+        "isin": "kind",
+        "lexsort trim_zeros": "axis",
+        "percentile quantile": "weights",
+        "reshape unravel_index": "shape",
+        "take": "mode",
+        "unique": "sorted",
+        "unpackbits": "count",
+        "linalg.cholesky": "upper",
+        "linalg.matmul": "x1 x2",
+        "linalg.matrix_rank": "A hermitian rtol",
+        "linalg.matrix_transpose": "x",
+        "linalg.pinv": "hermitian rtol",
+        "linalg.svd": "hermitian",
+    }.items()
+    for name in names.split()
+}
+_LACKING_OF_METHODS = _LACKING | {"clip": set(), "reshape": set()}
+_NO_METHODS = {"ctypes", "getfield", "resize", "setfield", "setflags", "to_device"}
+
+_COUNTS = {"count_nonzero", "array_equal", "array_equiv", "allclose"}  # numbers of NumPy's, arrays of CuPy's
+
+# Beside the call itself, what CuPy's ufuncs can do, and with which of them.
+_UFUNC_METHODS = {
+    "reduce": {"add", "multiply"},
+    "accumulate": {"add", "multiply"},
+    "reduceat": {"add"},
+    "at": {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"},
+}
+_DTYPES_OF_AT = {"add": "iILefd", "subtract": "iILefd", "maximum": "iILfd", "minimum": "iILfd"}
 
 
 class Memory:
@@ -64,20 +120,42 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` instead.")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        name = ufunc.__name__
+        if name not in _UFUNC_METHODS.get(method, {name}):
+            raise NotImplementedError(f"`cupy_{name}.{method}` is not supported yet")
+        if method == "at" and self.dtype.char not in _DTYPES_OF_AT.get(name, "iIlL"):
+            raise TypeError(f"{name}.at: CuPy's takes none of {self.dtype}")
+        if "where" in kwargs:
+            raise TypeError(f"Wrong arguments {{'where'}} to '{name}'")
         return _call(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func.__name__ in _MISSING:
-            raise TypeError(f"no implementation found for 'numpy.{func.__name__}' on CuPy's arrays")
-        return _call(func, args, kwargs)
+        name = ".".join([*func.__module__.split(".")[1:2], func.__name__])
+        if name in _MISSING:
+            raise TypeError(f"no implementation found for 'numpy.{name}' on CuPy's arrays")
+        if name in ("linalg.solve", "linalg.lstsq"):
+            _check_systems(name, *args[:2])
+        _check_parameters(name, _LACKING.get(name), kwargs)
+        out = _call(func, args, kwargs)
+        return ndarray(out) if name in _COUNTS and not isinstance(out, ndarray) else out
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "setflags":  # no way past `get` to the host's memory
+        if name.startswith("_") or name in _NO_METHODS:  # no way past `get` to the host's memory
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         value = getattr(self._host, name)
         if not callable(value):
             return _wrapped(value, (self,))
-        return lambda *args, **kwargs: _call(value, args, kwargs, self)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            _check_parameters(name, _LACKING_OF_METHODS.get(name), kwargs)
+            return _call(value, args, kwargs, self)
+
+        return method
+
+    @property
+    def flat(self) -> Any:
+        """The elements one after the other."""
+        return self.ravel()
 
     def __getitem__(self, index: Any) -> Any:
         return _call(self._host.__getitem__, (index,), {}, self)
@@ -96,9 +174,6 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __float__(self) -> float:
         return float(self._host)
-
-    def __index__(self) -> int:
-        return self._host.__index__()
 
     def __repr__(self) -> str:
         return repr(self._host)
@@ -126,8 +201,8 @@ def _wrapped(value: Any, owners: Any = ()) -> Any:
                 if value.base is owner._host or value.base is owner._host.base:
                     out._base = owner if owner._base is None else owner._base
         return out
-    if type(value) in (tuple, list):
-        return type(value)(_wrapped(item, owners) for item in value)
+    if isinstance(value, tuple | list):
+        return (list if isinstance(value, list) else tuple)(_wrapped(item, owners) for item in value)
     return value
 
 
@@ -141,9 +216,29 @@ def _host_of(value: Any) -> Any:
     return value
 
 
+def _check_parameters(name: str, lacking: set[str] | None, kwargs: dict[str, Any]) -> None:
+    wrong = lacking and lacking & {*kwargs}
+    if wrong:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{wrong.pop()}'")
+
+
+def _check_systems(name: str, a: ndarray, b: ndarray) -> None:
+    if name == "linalg.lstsq" and max(a.ndim, b.ndim) > 2:
+        raise np.linalg.LinAlgError(f"{b.ndim}-dimensional array given. Array must be at most two-dimensional")
+    if name == "linalg.solve" and b.ndim > 1 and a.shape[:-1] != b.shape[:-1]:
+        raise ValueError("a must have (..., M, M) shape and b must have (..., M, K) for multidimensional b")
+
+
 def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any], owner: Any = None) -> Any:
     hosts = [_host_of(value) for value in args]
-    out = function(*hosts, **{name: _host_of(value) for name, value in kwargs.items()})
+    try:
+        out = function(*hosts, **{name: _host_of(value) for name, value in kwargs.items()})
+    except IndexError as error:
+        if "out of bounds" in str(error) and any(isinstance(value, np.ndarray | tuple | list) for value in hosts):
+            raise AssertionError(f"CuPy would count round where NumPy says: {error}") from None
+        raise
+    if isinstance(out, np.ndarray) and not out.flags.writeable and out.base is not None and out.base.flags.writeable:
+        out.setflags(write=True)  # diagonals and broadcast arrays, which CuPy lets be written to
     return _wrapped(out, (owner, *args))
 
 
@@ -159,7 +254,24 @@ def _maker(function: Callable[..., Any]) -> Callable[..., Any]:
 
 zeros, ones, empty, full = _maker(np.zeros), _maker(np.ones), _maker(np.empty), _maker(np.full)
 arange, eye, tri, linspace = _maker(np.arange), _maker(np.eye), _maker(np.tri), _maker(np.linspace)
-indices = _maker(np.indices)
+ascontiguousarray = _maker(np.ascontiguousarray)
+
+
+def indices(dimensions: Any, dtype: Any = int) -> ndarray:
+    """An array of the indices along each axis."""
+    return ndarray(np.indices(dimensions, dtype))
+
+
+class lib:
+    """`numpy.lib`, of which there is one function."""
+
+    class stride_tricks:
+        """`numpy.lib.stride_tricks`."""
+
+        @staticmethod
+        def as_strided(x: ndarray, shape: Any, strides: Any) -> ndarray:
+            """A view of any shape and strides."""
+            return ndarray(np.lib.stride_tricks.as_strided(x._host, shape, strides))
 
 
 def asarray(value: Any, dtype: Any = None) -> ndarray:
@@ -175,6 +287,8 @@ def array(value: Any, dtype: Any = None) -> ndarray:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MISSING:
+        raise AttributeError(f"module 'cupy' has no attribute '{name}'")
     return getattr(np, name)  # functions of arrays come back to us through the protocols
 
 
