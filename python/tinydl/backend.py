@@ -57,18 +57,24 @@ __all__ = [
     "Array",
     "add_home",
     "asarray",
+    "beside",
     "check_device",
+    "check_together",
     "conversion",
     "detected_isa",
     "device_of",
     "empty",
     "empty_cache",
+    "empty_on",
     "float32_matmul_precision",
+    "home_of",
+    "is_array",
     "is_on_host",
     "is_writeable",
     "isa",
     "kernels_of",
     "lies_on",
+    "located",
     "memory_order",
     "memory_stats",
     "num_threads",
@@ -88,6 +94,7 @@ __all__ = [
     "takes",
     "tile_threshold",
     "to_host",
+    "together",
     "use_isa",
     "use_threads",
     "zeros",
@@ -133,6 +140,11 @@ def numpy_of(array: Array) -> Any:
     return _homes.get(type(array), _CPU_HOME).numpy
 
 
+def is_array(value: Any) -> bool:
+    """Whether a value is an array, NumPy's or a GPU's."""
+    return type(value) in _homes or isinstance(value, np.ndarray)
+
+
 def is_on_host(array: Any) -> bool:
     """Whether the CPU's kernels take the array."""
     return _homes.get(type(array), _CPU_HOME) is _CPU_HOME
@@ -149,6 +161,45 @@ def device_of(array: Any) -> device:
     return CPU if kind == "cpu" else device(kind) if kind != "cuda" else device(kind, array.device.id)
 
 
+def together(op: str, *arrays: Any) -> tuple[Any, ...]:
+    """The arrays on one device: those of the CPU without axes are copied to the others' GPU; numbers stay.
+
+    RuntimeError, which names the devices, where arrays with axes lie on two.
+    """
+    there = next((a for a in arrays if is_array(a) and not is_on_host(a)), None)
+    if there is None:
+        return arrays
+    moved = [scalar(a, there, a.dtype) if is_array(a) and is_on_host(a) and not a.ndim else a for a in arrays]
+    check_together(op, *moved)
+    return tuple(moved)
+
+
+def check_together(op: str, *arrays: Any) -> None:
+    """RuntimeError, which names the devices, where arrays lie on two."""
+    devices = sorted({f"'{device_of(a)}'" for a in arrays if is_array(a)})
+    if len(devices) > 1:
+        raise RuntimeError(f"{op}: got tensors on {' and '.join(devices)}, wanted one device; move them with to()")
+
+
+def located(name: Any) -> Any:
+    """A device's name, or None, from one of them or a GPU's number."""
+    return f"cuda:{name}" if type(name) is int else name
+
+
+def home_of(name: str | None) -> Home:
+    """What a device gives its arrays; None stands for the CPU. ValueError where the device is missing."""
+    if name is None or name == "cpu":
+        return _CPU_HOME
+    check_device(name)
+    kind = device(str(located(name))).type
+    return next(home for home in _homes.values() if home.kind == kind)
+
+
+def empty_on(shape: int | Sequence[int], dtype: Any, name: str | None) -> Array:
+    """Uninitialised elements on a device; None stands for the CPU."""
+    return place(home_of(name).numpy.empty(shape, dtype), name)
+
+
 def add_home(array_type: type, home: Home) -> None:
     """Let arrays of a type be tensors' storage."""
     _homes[array_type] = home
@@ -156,6 +207,7 @@ def add_home(array_type: type, home: Home) -> None:
 
 def check_device(name: str | None) -> None:
     """ValueError, which says what is missing, unless the device is there; loads what it needs."""
+    name = located(name)
     if name is None or name == "cpu" or name == "cpu:0":
         return
     if str(name).partition(":")[0] not in ("cuda", "cuda-emulated"):
@@ -167,9 +219,9 @@ def check_device(name: str | None) -> None:
 
 def lies_on(array: Array, name: str | None) -> bool:
     """Whether an array lies on a device; None stands for any, "cuda" for any GPU."""
-    if name is None:
+    if name is None or (name == "cpu" and type(array) is np.ndarray):
         return True
-    here, there = device_of(array), device(name)
+    here, there = device_of(array), device(str(located(name)))
     return here.type == there.type and there.index in (None, here.index or 0)
 
 
@@ -178,7 +230,7 @@ def place(array: Array, name: str | None) -> Array:
     if lies_on(array, name):
         return array
     check_device(name)
-    host, there = to_host(array), device(str(name))
+    host, there = to_host(array), device(str(located(name)))
     if there.type == "cpu":
         return host
     from .cuda import on_device
@@ -207,6 +259,14 @@ def asarray(value: Any, dtype: Any = None) -> Array:
     if is_on_host(value):
         return np.asarray(value, dtype)
     moved: Array = value if dtype is None else value.astype(dtype, copy=False)
+    return moved
+
+
+def beside(values: Any, like: Array, dtype: Any = None) -> Array:
+    """NumPy's array or a list as an array where `like` lies."""
+    if is_on_host(like):
+        return np.asarray(values, dtype)
+    moved: Array = numpy_of(like).asarray(values, dtype) if is_on_host(values) else asarray(values, dtype)
     return moved
 
 
@@ -247,10 +307,11 @@ def conversion(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> 
     ValueError for a device that is missing, TypeError for what is neither.
     """
     for arg in args:
-        if isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "cuda-emulated"):
-            device = arg
+        if type(arg) is int or (isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "cuda-emulated")):
+            device = located(arg)
         else:
             dtype = arg
+    device = located(device)
     check_device(device)
     try:
         return None if dtype is None else np.dtype(dtype), device

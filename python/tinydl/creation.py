@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _cpu, backend, dtypes, random
+from . import backend, dtypes, random
 from .tensor import Array, Tensor
 
 DTypeLike = Any
@@ -48,7 +48,7 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
         return data.astype(data.dtype if dtype is None else np.dtype(dtype), order="K", copy=copy)  # type: ignore[no-any-return]
     typed = hasattr(data, "dtype") or hasattr(data, "__array__")
     if not typed and isinstance(data, list | tuple):
-        data = [item._data if isinstance(item, Tensor) else item for item in data]
+        data = [backend.to_host(item._data) if isinstance(item, Tensor) else item for item in data]
         typed = any(hasattr(item, "dtype") for item in data)
         if typed and dtype is None:
             dtype = functools.reduce(dtypes.promote, map(_dtype_of_item, data))
@@ -104,9 +104,10 @@ def require_tensor(op: str, input: Any) -> None:
 
 
 def _filled(shape: tuple[int, ...], value: float, dtype: DTypeLike, device: str | None, requires_grad: bool) -> Tensor:
-    array = np.zeros(shape, dtype) if value == 0 else np.empty(shape, dtype)
+    numpy = backend.home_of(device).numpy
+    array = numpy.zeros(shape, dtype) if value == 0 else numpy.empty(shape, dtype)
     if value != 0:  # an integer dtype takes a number's integer part
-        array.fill(np.asarray(value).astype(array.dtype))
+        array.fill(np.asarray(value).astype(array.dtype).item())
     return Tensor(backend.place(array, device), requires_grad)
 
 
@@ -147,7 +148,7 @@ def empty(
     *size: Any, dtype: DTypeLike = dtypes.float32, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor whose elements are whatever its memory held."""
-    return Tensor(backend.place(np.empty(_new_shape("empty", size), dtype), device), requires_grad)
+    return Tensor(backend.empty_on(_new_shape("empty", size), dtype, device), requires_grad)
 
 
 def zeros_like(
@@ -339,12 +340,13 @@ def uniform(
     high: float,
     dtype: DTypeLike = dtypes.float32,
     generator: random.Generator | None = None,
+    device: str | None = None,
 ) -> Tensor:
-    """Uniform random numbers from [low, high)."""
+    """Uniform random numbers from [low, high), the same on every device."""
     count = int(np.prod(size, dtype=np.int64))
     seed, offset = (generator or random.default_generator).reserve(count)
-    values = _cpu.uniform(count, low, high, seed, offset).astype(dtype, copy=False)
-    return Tensor(values.reshape(size))
+    values = backend.home_of(device).kernels.uniform(count, low, high, seed, offset).astype(dtype, copy=False)
+    return Tensor(backend.place(values.reshape(size), device))
 
 
 def normal(
@@ -353,16 +355,19 @@ def normal(
     std: float,
     dtype: DTypeLike = dtypes.float32,
     generator: random.Generator | None = None,
+    device: str | None = None,
 ) -> Tensor:
-    """Normal random numbers."""
+    """Normal random numbers, but for rounding the same on every device."""
     count = int(np.prod(size, dtype=np.int64))
     seed, offset = (generator or random.default_generator).reserve(count)
-    values = _cpu.normal(count, mean, std, seed, offset).astype(dtype, copy=False)
-    return Tensor(values.reshape(size))
+    values = backend.home_of(device).kernels.normal(count, mean, std, seed, offset).astype(dtype, copy=False)
+    return Tensor(backend.place(values.reshape(size), device))
 
 
 def one_hot(input: Any, num_classes: int | None = None, *, depth: int | None = None, dtype: Any = None) -> Tensor:
     """y[..., c] = 1 where input[...] = c, else 0.
+
+    The indices are checked first, which waits for a GPU.
 
     Args:
         input: class indices, integers of any shape.
@@ -393,6 +398,7 @@ def one_hot(input: Any, num_classes: int | None = None, *, depth: int | None = N
         wrong = labels[(labels < 0) | (labels >= classes)].flat[0]
         raise IndexError(f"one_hot: index {wrong} is out of range for {classes} classes")
     default = dtypes.int64 if depth is None else dtypes.float32
-    out = np.zeros((labels.size, classes), default if dtype is None else dtype)
-    out[np.arange(labels.size), labels.reshape(-1)] = 1
+    numpy = backend.numpy_of(labels)
+    out = numpy.zeros((labels.size, classes), default if dtype is None else dtype)
+    out[numpy.arange(labels.size), labels.reshape(-1)] = 1
     return Tensor(out.reshape(*labels.shape, classes))

@@ -125,6 +125,7 @@ def asarray(
     if copy is False and (shared is None or (dtype is not None and shared.dtype != np.dtype(dtype))):
         raise ValueError(f"asarray: data of type {type(obj).__name__} cannot be shared with dtype {dtype}")
     out = Tensor(_array(obj, dtype, copy=False)) if shared is None else shared
+    out = out if device is None else out.to(device)
     before = out._data
     if dtype is not None:
         out = out.to(np.dtype(dtype))

@@ -56,7 +56,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers from [0, 1)."""
-    values = creation.uniform(_shape("rand", size), 0.0, 1.0, _float_dtype("rand", dtype), generator)
+    values = creation.uniform(_shape("rand", size), 0.0, 1.0, _float_dtype("rand", dtype), generator, device)
     return _finish(values, device, requires_grad)
 
 
@@ -68,7 +68,7 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal random numbers of mean 0 and variance 1."""
-    values = creation.normal(_shape("randn", size), 0.0, 1.0, _float_dtype("randn", dtype), generator)
+    values = creation.normal(_shape("randn", size), 0.0, 1.0, _float_dtype("randn", dtype), generator, device)
     return _finish(values, device, requires_grad)
 
 
@@ -82,7 +82,8 @@ def rand_like(
     """Uniform random numbers from [0, 1) in a tensor's shape and (unless given) dtype."""
     require_tensor("rand_like", input)
     dtype = _float_dtype("rand_like", input.dtype if dtype is None else dtype)
-    return _finish(creation.uniform(input.shape, 0.0, 1.0, dtype, generator), device, requires_grad)
+    values = creation.uniform(input.shape, 0.0, 1.0, dtype, generator, device or input.device)
+    return _finish(values, device, requires_grad)
 
 
 def randn_like(
@@ -95,7 +96,8 @@ def randn_like(
     """Normal random numbers of mean 0 and variance 1 in a tensor's shape and (unless given) dtype."""
     require_tensor("randn_like", input)
     dtype = _float_dtype("randn_like", input.dtype if dtype is None else dtype)
-    return _finish(creation.normal(input.shape, 0.0, 1.0, dtype, generator), device, requires_grad)
+    values = creation.normal(input.shape, 0.0, 1.0, dtype, generator, device or input.device)
+    return _finish(values, device, requires_grad)
 
 
 def normal(
@@ -118,21 +120,23 @@ def normal(
     given = [t._data for t in (mean, std) if isinstance(t, Tensor)]
     if (size is None) == (not given):
         raise TypeError("normal: wanted either tensors for mean or std, or numbers and a size")
-    deviation = std._data if isinstance(std, Tensor) else np.asarray(std, np.float64)
+    like = given[0] if given else np.empty(0)
+    deviation = std._data if isinstance(std, Tensor) else backend.scalar(std, like, np.float64)
     if not (deviation >= 0).all():
         raise ValueError("normal: got a negative std, wanted at least 0")
     if not given:
         wanted = _float_dtype("normal", dtypes.float32 if dtype is None else dtype)
-        values = creation.normal(_shape("normal", (size,)), float(mean), float(std), wanted, generator)
+        values = creation.normal(_shape("normal", (size,)), float(mean), float(std), wanted, generator, device)
         return _finish(values, device, requires_grad)
     wanted = _float_dtype("normal", given[0].dtype if dtype is None else dtype)
-    centre = mean._data if isinstance(mean, Tensor) else np.asarray(mean)
+    centre = mean._data if isinstance(mean, Tensor) else backend.scalar(mean, like, np.asarray(mean).dtype)
+    backend.check_together("normal", centre, deviation)
     try:
         shape = np.broadcast_shapes(centre.shape, deviation.shape)
     except ValueError:
         raise ValueError(f"normal: mean has shape {centre.shape}, std {deviation.shape}, which do not fit") from None
-    noise = creation.normal(shape, 0.0, 1.0, dtypes.float32, generator)._data
-    return _finish(Tensor(np.asarray(centre + deviation * noise).astype(wanted)), device, requires_grad)
+    noise = creation.normal(shape, 0.0, 1.0, dtypes.float32, generator, backend.device_of(like))._data
+    return _finish(Tensor(backend.asarray(centre + deviation * noise, wanted)), device, requires_grad)
 
 
 # -- Whole numbers and orders -----------------------------------------------------------------------------------
@@ -180,7 +184,8 @@ def randint_like(
     require_tensor("randint_like", input)
     first, last = (0, low) if high is None else (low, high)
     wanted = np.dtype(input.dtype if dtype is None else dtype)
-    return _finish(_whole("randint_like", first, last, input.shape, wanted, generator), device, requires_grad)
+    values = _whole("randint_like", first, last, input.shape, wanted, generator)
+    return _finish(values, device or input.device, requires_grad)
 
 
 def _whole(
@@ -230,11 +235,11 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: random.Genera
     require_tensor("bernoulli", input)
     if p is None:
         _float_dtype("bernoulli", input.dtype)
-    chance = input._data if p is None else np.asarray(p, np.float64)
+    chance = input._data if p is None else backend.scalar(p, input._data, np.float64)
     if not ((chance >= 0) & (chance <= 1)).all():
         raise ValueError("bernoulli: wanted probabilities from 0 to 1")
-    draw = creation.uniform(input.shape, 0.0, 1.0, dtypes.float32, generator)._data
-    return Tensor(np.asarray(draw < chance).astype(input.dtype))
+    draw = creation.uniform(input.shape, 0.0, 1.0, dtypes.float32, generator, input.device)._data
+    return Tensor(backend.asarray(draw < chance, input.dtype))
 
 
 def multinomial(
@@ -242,7 +247,8 @@ def multinomial(
 ) -> Tensor:
     """Indices (int64) drawn with probabilities proportional to the last axis of a vector or matrix.
 
-    Without replacement an index is drawn at most once (those of weight 0 after all others).
+    Without replacement an index is drawn at most once (those of weight 0 after all others). The CPU draws, from a copy
+    of what lies on a GPU.
 
     Args:
         input: weights of shape (n,) or (rows, n), at least 0, that need not sum to 1.
@@ -262,10 +268,11 @@ def multinomial(
         raise ValueError(f"multinomial: got weights of shape {input.shape}, wanted one axis or two")
     if count < 1 or (count > input.shape[-1] and not replacement) or not input.shape[-1]:
         raise ValueError(f"multinomial: cannot draw {count} samples from {input.shape[-1]} weights")
-    weights = input._data.astype(np.float64)
+    weights = backend.to_host(input._data).astype(np.float64)
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any(axis=-1).all():
         raise ValueError("multinomial: wanted finite weights of at least 0, one of them above 0")
-    return Tensor((_with_replacement if replacement else _race)(weights, count, generator))
+    drawn = (_with_replacement if replacement else _race)(weights, count, generator)
+    return Tensor(backend.beside(drawn, input._data))
 
 
 def _fractions(shape: tuple[int, ...], generator: random.Generator | None) -> Array:

@@ -27,6 +27,8 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
             raise ValueError("grad: a tensor cannot be its own gradient")
         if value.shape != self.shape:
             raise ValueError(f"grad: got shape {value.shape} for a tensor of shape {self.shape}")
+        if value.device != self.device:
+            raise RuntimeError(f"grad: got a tensor on '{value.device}' as the gradient of one on '{self.device}'")
         if value.dtype != self.dtype:
             raise TypeError(f"grad: got dtype {value.dtype} for a tensor of dtype {self.dtype}")
     self._grad = value

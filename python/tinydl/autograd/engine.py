@@ -67,6 +67,8 @@ def root_gradient(op: str, root: Tensor, grad: Tensor | None) -> Array:
             )
         return backend.ones(root._data.shape, root._data)
     array = grad._data if isinstance(grad, Tensor) else backend.asarray(grad)
+    if type(array) is not type(root._data):
+        backend.check_together(op, array, root._data)
     if array.dtype is not root._data.dtype:
         array = array.astype(root._data.dtype)
     if array.shape != root._data.shape:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from .. import backend
 from ..refusal import told
 from ..tensor import Array, Tensor
 from .grad_mode import state
@@ -82,6 +83,9 @@ class Function:
         try:
             out = self.forward(*arrays)
         except TypeError as error:
+            moved = _on_one_device(self, inputs)
+            if moved is not None:
+                return self.apply(*moved)
             if "incompatible function arguments" not in str(error):
                 raise
             raise TypeError(f"{type(self).__name__.lower()}: {told(error)}") from None
@@ -147,6 +151,25 @@ class Function:
     def _release(self) -> None:
         self.saved = self._guards = ()
         self._released = True
+
+
+def _on_one_device(function: Function, inputs: Sequence[Tensor | None]) -> list[Tensor | None] | None:
+    """The inputs with those of the CPU without axes moved to the GPU of the others; None where all lie together.
+
+    RuntimeError, which names the devices, where tensors with axes lie on two.
+    """
+    name = type(function).__name__.lower()
+    arrays = [t._data for t in inputs if t is not None]
+    there = next((t for t in inputs if t is not None and not backend.is_on_host(t._data)), None)
+    lone = [t is not None and not t.ndim and backend.is_on_host(t._data) for t in inputs]
+    if there is None or not any(lone):
+        backend.check_together(name, *arrays, *vars(function).values())
+        return None
+    from ..ops.elementwise import move
+
+    moved = [t if t is None or not far else move(t, there.device) for t, far in zip(inputs, lone, strict=True)]
+    backend.check_together(name, *[t._data for t in moved if t is not None])
+    return moved
 
 
 def _same_memory(view: Array, array: Array) -> bool:

@@ -119,7 +119,7 @@ class Prelu(Binary):
     def grad_b(self, grad: Array) -> Array:
         a, _ = self.saved
         kernels = backend.of(grad)
-        return kernels.where(backend.asarray(a > 0), np.zeros((), grad.dtype), kernels.mul(grad, a))  # type: ignore[no-any-return]
+        return kernels.where(backend.asarray(a > 0), backend.scalar(0, grad), kernels.mul(grad, a))  # type: ignore[no-any-return]
 
 
 def apply_activation(op: str, function: Function, input: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .pool import AvgPool2d, MaxPool2d, batched, batched_signals
@@ -56,9 +56,9 @@ def _images(op: str, input: Tensor) -> Tensor:
     return images
 
 
-def _empty(n: int, channels: int, size: Pair, dtype: Any) -> Array:
+def _empty(n: int, channels: int, size: Pair, like: Array) -> Array:
     """Images stored channels-last."""
-    return np.empty((n, *size, channels), dtype).transpose(0, 3, 1, 2)
+    return backend.empty((n, *size, channels), like).transpose(0, 3, 1, 2)
 
 
 # -- Average ----------------------------------------------------------------------------------------------------
@@ -80,21 +80,21 @@ class AdaptiveAvgPool2d(Function):
 
     def forward(self, x: Array) -> Array:
         n, channels, *self.input = x.shape
-        rows = _empty(n, channels, (self.size[0], self.input[1]), x.dtype)
+        rows = _empty(n, channels, (self.size[0], self.input[1]), x)
         for i, (start, end) in enumerate(_bins(self.input[0], self.size[0])):
             rows[:, :, i] = x[:, :, start:end].mean(2)
-        y = _empty(n, channels, self.size, x.dtype)
+        y = _empty(n, channels, self.size, x)
         for j, (start, end) in enumerate(_bins(self.input[1], self.size[1])):
             y[:, :, :, j] = rows[:, :, :, start:end].mean(3)
         return y
 
     def backward(self, grad: Array) -> Array:
         n, channels = grad.shape[:2]
-        rows = _empty(n, channels, (self.size[0], self.input[1]), grad.dtype)
+        rows = _empty(n, channels, (self.size[0], self.input[1]), grad)
         rows[...] = 0
         for j, (start, end) in enumerate(_bins(self.input[1], self.size[1])):
             rows[:, :, :, start:end] += grad[:, :, :, j, None] / (end - start)
-        dx = _empty(n, channels, tuple(self.input), grad.dtype)
+        dx = _empty(n, channels, tuple(self.input), grad)
         dx[...] = 0
         for i, (start, end) in enumerate(_bins(self.input[0], self.size[0])):
             dx[:, :, start:end] += rows[:, :, i, None] / (end - start)
@@ -171,8 +171,8 @@ class AdaptiveMaxPool2d(Function):
 
     def forward(self, x: Array) -> Array:
         self.input = x.shape
-        y = _empty(x.shape[0], x.shape[1], self.size, x.dtype)
-        self.winners = np.empty(y.shape, np.int64)
+        y = _empty(x.shape[0], x.shape[1], self.size, x)
+        self.winners: Array = backend.numpy_of(x).empty(y.shape, np.int64)
         columns = _bins(x.shape[3], self.size[1])
         for i, (top, bottom) in enumerate(_bins(x.shape[2], self.size[0])):
             for j, (left, right) in enumerate(columns):
@@ -185,12 +185,13 @@ class AdaptiveMaxPool2d(Function):
 
     def backward(self, grad: Array) -> Array:
         n, channels = self.input[:2]
-        planes = backend.zeros((n * channels, self.input[2] * self.input[3]), grad)
-        rows = np.arange(n * channels)[:, None]
+        planes: Array = backend.zeros((n * channels, self.input[2] * self.input[3]), grad)
+        rows: Array = backend.numpy_of(grad).arange(n * channels)[:, None]
         count = self.size[0] * self.size[1]
         winners = self.winners.reshape(n * channels, count)
-        np.add.at(planes, (rows, winners), grad.reshape(n * channels, count))
-        return planes.reshape(self.input)
+        anywhere.add_at(planes, (rows, winners), grad.reshape(n * channels, count))
+        dx: Array = planes.reshape(self.input)
+        return dx
 
     def indices(self) -> Array:
         """h W + w of the pixels that won."""
@@ -201,7 +202,7 @@ def _first_largest(x: Array) -> Array:
     """The index of the largest element along the last axis: the first of equals, but the last NaN."""
     at = backend.asarray(x.argmax(-1))
     nan = np.isnan(x)
-    if not nan.any():
+    if backend.is_on_host(x) and not nan.any():
         return at
     return np.where(nan.any(-1), x.shape[-1] - 1 - nan[..., ::-1].argmax(-1), at)
 

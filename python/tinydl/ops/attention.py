@@ -57,12 +57,12 @@ class Attention(Function):
         four = (1,) * (4 - mask.ndim) + mask.shape
         out = backend.zeros(four, q)
         full = (*q.shape[:3], k.shape[2])
-        factors, terms = self._dropped(full, q.dtype), np.broadcast_to(mask, full)
+        factors, terms = self._dropped(full, q), np.broadcast_to(mask, full)
         for b in range(full[0]):
             keys, values = (np.repeat(x[b], group, 0).swapaxes(1, 2) for x in (k, v))
             scores = (q[b] * q.dtype.type(self.scale)) @ keys + terms[b]
             if self.causal:
-                scores[:, np.tri(*full[2:]) == 0] = -np.inf
+                scores = np.where(backend.numpy_of(q).tri(*full[2:]) == 0, q.dtype.type(-np.inf), scores)
             d = grad[b] @ values
             if factors is not None:
                 d *= factors[b]
@@ -71,11 +71,11 @@ class Attention(Function):
             out[b if four[0] > 1 else 0] += sum_to(d, four[1:])
         return out.reshape(mask.shape)
 
-    def _dropped(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array | None:
+    def _dropped(self, shape: tuple[int, ...], like: Array) -> Array | None:
         """Z, drawn again: each row's words start at a whole counter of the generator."""
         if not self.p:
             return None
-        ones = np.ones((*shape[:3], _whole_words(shape[3])), dtype)
+        ones = backend.ones((*shape[:3], _whole_words(shape[3])), like)
         factors: Array = backend.of(ones).dropout(ones, self.p, *self.stream)[0]
         return factors[..., : shape[3]]
 

@@ -156,7 +156,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         return Tensor(_clamp_integers(input._data.astype(dtype), min, max))
     low, high = -math.inf if min is None else float(min), math.inf if max is None else float(max)
     if math.isnan(low) or math.isnan(high):
-        return _clamp_tensor(input, Tensor(backend.asarray(low, dtype)), Tensor(backend.asarray(high, dtype)))
+        return _clamp_tensor(input, *(Tensor(backend.scalar(x, input._data, dtype)) for x in (low, high)))
     return apply_float("clamp", Clamp(low, high), input)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import backend
 from ..autograd import Function
 from ..tensor import Array
 from .elementwise import Binary, quiet
@@ -20,7 +21,7 @@ class ByNumpy(Function):
         return y
 
     def backward(self, grad: Array) -> Array:
-        return quiet(lambda g, x, y: g * self.slope(x, y), grad, *self.saved)
+        return backend.asarray(quiet(lambda g, x, y: g * self.slope(x, y), grad, *self.saved), grad.dtype)
 
     def slope(self, x: Array, y: Array) -> Any:
         """dy/dx."""

@@ -14,20 +14,19 @@ from .elementwise import quiet
 _COMPARABLE = (Tensor, np.ndarray, int, float, np.number, np.bool_)
 
 
-def raw_operands(op: str, input: Any, other: Any) -> tuple[Any, Any]:
+def raw_operands(op: str, input: Tensor, other: Any) -> tuple[Any, Any]:
     """Arrays and numbers of the dtype that promotion gives; integers beyond a tensor's range stay as they are."""
-    a = input._data if isinstance(input, Tensor) else input
-    b = other._data if isinstance(other, Tensor) else other
-    for value in (a, b):
-        if not isinstance(value, _COMPARABLE):
-            raise TypeError(f"{op}: got an operand of type {type(value).__name__}, wanted a tensor or a number")
+    if not isinstance(other, _COMPARABLE):
+        raise TypeError(f"{op}: got an operand of type {type(other).__name__}, wanted a tensor or a number")
+    a = input._data
+    b: Any = other._data if isinstance(other, Tensor) else other
     dtype = dtypes.result_type(a, b)
-    if isinstance(a, np.ndarray) and a.dtype is not dtype:
+    if a.dtype is not dtype:
         a = a.astype(dtype)
-    if isinstance(b, np.ndarray) or not isinstance(b, int):
+    if backend.is_array(b):
         b = backend.asarray(b, dtype)
-    elif not isinstance(a, np.ndarray) or dtype.kind == "f":
-        a, b = backend.asarray(a, dtype), backend.asarray(b, dtype)
+    elif not isinstance(b, int) or dtype.kind == "f":
+        b = backend.scalar(b, a, dtype)
     return a, b
 
 
@@ -35,6 +34,8 @@ def broadcast(op: str, ufunc: Any, a: Any, b: Any) -> Tensor:
     """The ufunc of two arrays as a tensor, with an error that names the shapes."""
     try:
         return Tensor(quiet(ufunc, a, b))
+    except TypeError:  # arrays of two devices, as a rule
+        return Tensor(quiet(ufunc, *backend.together(op, a, b)))
     except ValueError:
         raise ValueError(f"{op}: shapes {np.shape(a)} and {np.shape(b)} do not broadcast") from None
 
@@ -44,9 +45,12 @@ def _compare(op: str, ufunc: Any, input: Any, other: Any) -> Tensor:
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     a = input._data
     if isinstance(other, Tensor) and other._data.shape == a.shape and other._data.dtype is a.dtype:
-        return Tensor(backend.asarray(ufunc(a, other._data)))
+        b = other._data
+        if type(b) is not type(a):
+            a, b = backend.together(op, a, b)
+        return Tensor(backend.asarray(ufunc(a, b)))
     if (type(other) is float or type(other) is int) and backend.takes(a):
-        return Tensor(backend.asarray(ufunc(a, backend.asarray(other, a.dtype))))
+        return Tensor(backend.asarray(ufunc(a, backend.scalar(other, a))))
     return broadcast(op, ufunc, *raw_operands(op, input, other))
 
 

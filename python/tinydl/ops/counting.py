@@ -47,7 +47,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of the equal intervals between min and max; others are left out.
 
-    Where min equals max, the least and the largest element stand for them. The counts have the input's dtype.
+    Where min equals max, the least and the largest element stand for them. The counts have the input's dtype. A GPU's
+    elements are counted there, which waits for it.
 
     >>> import tinydl
     >>> tinydl.histc(tinydl.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
@@ -60,7 +61,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise ValueError(f"histc: got bins={bins}, min={min} and max={max}, wanted bins > 0 and min <= max")
     x = input._data.ravel()
     if min == max and x.size:
-        min, max = x.min(), x.max()
+        min, max = x.min().item(), x.max().item()
     if min == max:
         min, max = min - 1, max + 1
     if not (np.isfinite(min) and np.isfinite(max)):
@@ -100,5 +101,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin: got no tensor, wanted one at least")
-    these, those = (x._data if isinstance(x, Tensor) else backend.asarray(x) for x in (elements, test_elements))
+    like = elements._data if isinstance(elements, Tensor) else test_elements._data
+    these, those = (
+        x._data if isinstance(x, Tensor) else backend.beside(np.asarray(x), like) for x in (elements, test_elements)
+    )
+    backend.check_together("isin", these, those)
     return Tensor(backend.asarray(np.isin(these, those, assume_unique, invert)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import backend, dtypes
 from ..tensor import Tensor
 from .arguments import check_tensors
 from .elementwise import cast
@@ -50,7 +50,7 @@ def cov(
     if fweights is None and aweights is None:
         centred = x - x.sum(1, keepdim=True) / count
         return (matmul(centred, centred.mT) / max(count - correction, 0)).squeeze()
-    ones = Tensor(np.ones(count, np.int64))
+    ones = Tensor(backend.numpy_of(input._data).ones(count, np.int64))
     w = (ones if fweights is None else fweights) * (ones if aweights is None else aweights)
     total = w.sum()
     if not total.item() > 0:

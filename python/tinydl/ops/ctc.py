@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import autocast
@@ -34,15 +34,16 @@ class Ctc(Function):
     def __init__(self, labels: Array, steps: Array, counts: Array, blank: int) -> None:
         self.steps = steps
         self.last = 2 * counts
-        self.extended = np.full((labels.shape[0], 2 * labels.shape[1] + 1), blank, np.int64)
+        numpy = backend.numpy_of(labels)
+        self.extended = numpy.full((labels.shape[0], 2 * labels.shape[1] + 1), blank, np.int64)
         self.extended[:, 1::2] = labels
-        self.skips = np.zeros(self.extended.shape, bool)
+        self.skips = numpy.zeros(self.extended.shape, bool)
         self.skips[:, 2:] = self.extended[:, 2:] != self.extended[:, :-2]
 
     def forward(self, x: Array) -> Array:
         at = np.broadcast_to(self.extended, (x.shape[0], *self.extended.shape))
         emitted = np.take_along_axis(x.astype(np.float64), at, 2)
-        rows = np.arange(x.shape[1])
+        rows = backend.numpy_of(x).arange(x.shape[1])
         with np.errstate(invalid="ignore"):  # NaN, which may stand behind a sequence's end
             alpha = self._alpha(emitted)
             at_blank, at_label = alpha[self.steps, rows, self.last], alpha[self.steps, rows, self.last - 1]
@@ -54,7 +55,7 @@ class Ctc(Function):
     def _alpha(self, emitted: Array) -> Array:
         """ln alpha after 0, 1 ... T steps; before the first, all paths stand in front of l'."""
         steps, batch, places = emitted.shape
-        alpha = np.full((steps + 1, batch, places), -np.inf)
+        alpha: Array = backend.numpy_of(emitted).full((steps + 1, batch, places), -np.inf)
         alpha[0, :, 0] = 0
         for t in range(steps):
             alpha[t + 1] = emitted[t] + (_reached(alpha[t], self.skips) if t else _started(alpha[0]))
@@ -63,8 +64,8 @@ class Ctc(Function):
     def _beta(self, emitted: Array) -> Array:
         """ln beta: what is still to come after steps 1 ... T; sequences that have ended wait at their last places."""
         steps, batch, places = emitted.shape
-        beta = np.full((steps, batch, places), -np.inf)
-        place, last = np.arange(places), self.last[:, None]
+        beta: Array = backend.numpy_of(emitted).full((steps, batch, places), -np.inf)
+        place, last = backend.numpy_of(emitted).arange(places), self.last[:, None]
         final = np.where((place == last) | (place == last - 1), 0.0, -np.inf)
         skips = np.zeros_like(self.skips)
         skips[:, 2:] = self.skips[:, :1:-1]
@@ -80,10 +81,11 @@ class Ctc(Function):
         steps, batch, classes = x.shape
         with np.errstate(invalid="ignore"):
             share = np.exp(alpha[1:] + self._beta(emitted) + np.where(loss == np.inf, 0, loss)[:, None])
-        slots = np.arange(steps * batch).reshape(steps, batch, 1) * classes + self.extended
-        shares = np.bincount(slots.ravel(), share.ravel(), steps * batch * classes).reshape(x.shape)
-        shares[:, loss == np.inf] = np.nan  # no path leads to the labels: NaN, as in PyTorch
-        live = np.arange(steps)[:, None] < self.steps
+        arange = backend.numpy_of(x).arange
+        slots = arange(steps * batch).reshape(steps, batch, 1) * classes + self.extended
+        shares = anywhere.sums(slots.ravel(), share.ravel(), steps * batch * classes).reshape(x.shape)
+        shares = np.where((loss == np.inf)[:, None], np.nan, shares)  # no path leads to the labels: NaN, as in PyTorch
+        live = arange(steps)[:, None] < self.steps
         dx = np.where((live & (grad != 0))[..., None], (np.exp(x.astype(np.float64)) - shares) * grad[:, None], 0)
         return dx.astype(x.dtype)
 
@@ -107,8 +109,8 @@ def _reached(before: Array, skips: Array) -> Array:
 
 
 def _lengths(name: str, given: Lengths, batch: int) -> Array:
-    """One length for each sequence, as int64."""
-    found = backend.asarray(given._data if isinstance(given, Tensor) else given)
+    """One length for each sequence, as int64, read by the CPU."""
+    found = np.asarray(backend.to_host(given._data) if isinstance(given, Tensor) else given)
     if found.size and found.dtype.kind not in "iu":
         raise TypeError(f"ctc_loss: got {name} of dtype {found.dtype}, wanted integers")
     if found.size != batch or found.ndim > 1:
@@ -167,7 +169,7 @@ def ctc_loss(
         log_probs: log-probabilities of T steps and C classes, from log_softmax: (T, N, C), or (T, C) of one sequence.
             What they get is the gradient that log_softmax passes on unchanged: e^x less the share of the alignments.
         targets: labels, integers in [0, C): (N, S) with anything behind each end, or all concatenated, (sum of
-            target_lengths,).
+            target_lengths,). The CPU reads and checks them, and the lengths.
         input_lengths: how many steps each sequence has, (N,); a number for one sequence.
         target_lengths: how many labels each has, alike.
         blank: the class that stands for none.
@@ -203,8 +205,9 @@ def ctc_loss(
     counts = _lengths("target_lengths", target_lengths, x.shape[1])
     if counts.size and counts.min() < 0:
         raise ValueError(f"ctc_loss: got target_lengths {counts.tolist()}, wanted none below 0")
-    labels = _padded(targets._data, counts)
+    labels = _padded(backend.to_host(targets._data), counts)
     _check(x, labels, steps, counts, blank)
+    labels, steps, counts = (backend.beside(array, x._data) for array in (labels, steps, counts))
     losses: Tensor = Ctc(labels, steps, counts, blank).apply(x)
     if zero_infinity:
         losses = where(Tensor(losses._data == np.inf), 0.0, losses)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .arguments import check_tensors
@@ -56,9 +56,10 @@ def check_matrix(op: str, square: bool = False, **matrices: Any) -> None:
 
 
 def lapack(op: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """One of NumPy's functions; LinAlgError, with the operation's name, where it finds no result."""
+    """One of NumPy's functions; LinAlgError, with the operation's name, where it finds none. A GPU is waited for."""
     try:
-        return function(*args, **kwargs)
+        with anywhere.raising(args[0]):
+            return function(*args, **kwargs)
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"{op}: {str(error).lower()}") from None
 
@@ -85,11 +86,11 @@ class Svd(Function):
     def backward(self, grad_u: Array | None, grad_s: Array | None, grad_vh: Array | None) -> Array:
         u, s, vh = self.saved
         k = s.shape[-1]
-        inner = backend.zeros((*s.shape, k), s) if grad_s is None else grad_s[..., None] * np.eye(k, dtype=s.dtype)
+        inner = backend.zeros((*s.shape, k), s) if grad_s is None else grad_s[..., None] * anywhere.eye(k, s)
         if grad_u is None and grad_vh is None:
             return backend.asarray(u @ inner @ vh)
         squares = s * s
-        e = squares[..., None, :] - squares[..., :, None] + np.eye(k, dtype=s.dtype)
+        e = squares[..., None, :] - squares[..., :, None] + anywhere.eye(k, s)
         du, dv = _or_zeros(None if grad_u is None else grad_u[..., :k], u), _t(vh) * 0
         if grad_vh is not None:
             dv = _t(grad_vh[..., :k, :])
@@ -138,7 +139,7 @@ class EighFunction(Function):
 
     def backward(self, grad_values: Array | None, grad_vectors: Array | None) -> Array:
         values, vectors = self.saved
-        one = np.eye(values.shape[-1], dtype=values.dtype)
+        one = anywhere.eye(values.shape[-1], values)
         inner = _or_zeros(grad_values, values)[..., None] * one
         if grad_vectors is not None:
             e = values[..., None, :] - values[..., :, None] + one
@@ -199,7 +200,7 @@ def _through_qr(q: Array, r: Array, dq: Array, dr: Array) -> Array:
     m = r @ _t(dr) - _t(dq) @ q
     lower = np.tril(m, -1)
     inner = dq + q @ (np.tril(m) + _t(lower))
-    return backend.asarray(_t(lapack("linalg.qr", np.linalg.solve, r, _t(inner))))
+    return backend.asarray(_t(lapack("linalg.qr", anywhere.solve, r, _t(inner))))
 
 
 def qr(A: Tensor, mode: str = "reduced") -> QR:
@@ -229,9 +230,9 @@ class Cholesky(Function):
 
     def backward(self, grad: Array) -> Array:
         (lower,) = self.saved
-        p = np.tril(_t(lower) @ grad) * (1 - np.eye(lower.shape[-1], dtype=lower.dtype) / 2)
+        p = np.tril(_t(lower) @ grad) * (1 - anywhere.eye(lower.shape[-1], lower) / 2)
         upper = _t(lower)
-        s = np.linalg.solve(upper, _t(np.linalg.solve(upper, _t(p))))
+        s = anywhere.solve(upper, _t(anywhere.solve(upper, _t(p))))
         return backend.asarray((s + _t(s)) / 2, lower.dtype)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import autocast
@@ -47,12 +47,12 @@ class VectorNorm(_Reduction):
         elif np.isinf(p):
             y = (kernels.amax if p > 0 else kernels.amin)(backend.asarray(np.abs(x)), self.axes, self.keepdim)
         elif p == 0:
-            y = backend.asarray(np.count_nonzero(x, axis=self.axes, keepdims=self.keepdim), x.dtype)
+            y = anywhere.count_nonzero(x, self.axes, self.keepdim).astype(x.dtype)
         elif p == 1:
             y = kernels.sum(backend.asarray(np.abs(x)), self.axes, self.keepdim)
         else:
-            powers = quiet(np.power, np.abs(x), backend.asarray(p, x.dtype))
-            y = quiet(np.power, kernels.sum(powers, self.axes, self.keepdim), backend.asarray(1 / p, x.dtype))
+            powers = quiet(np.power, np.abs(x), backend.scalar(p, x))
+            y = quiet(np.power, kernels.sum(powers, self.axes, self.keepdim), backend.scalar(1 / p, x))
         self.save(x, y)
         return y  # type: ignore[no-any-return]
 
@@ -73,18 +73,18 @@ class VectorNorm(_Reduction):
 
     def through_extreme(self, x: Array, y: Array, grad: Array) -> Array:
         chosen = (np.abs(x) == y) | (np.isnan(x) & np.isnan(y))
-        ties = np.count_nonzero(chosen, axis=self.axes, keepdims=True)
+        ties = anywhere.count_nonzero(chosen, self.axes, True)
         return backend.asarray(self.spread(grad) / ties * _sign(x) * chosen, x.dtype)
 
     def through_power(self, x: Array, y: Array, grad: Array) -> Array:
         p = self.p
         with np.errstate(all="ignore"):
-            powers = np.power(np.abs(x), backend.asarray(p - 1, x.dtype))
+            powers = np.power(np.abs(x), backend.scalar(p - 1, x))
             if p < 1:
                 powers[x == 0] = 0
-                scale = grad * np.power(y, backend.asarray(1 - p, x.dtype))
+                scale = grad * np.power(y, backend.scalar(1 - p, x))
             else:
-                scale = np.where(y == 0, x.dtype.type(0), grad / np.power(y, backend.asarray(p - 1, x.dtype)))
+                scale = np.where(y == 0, x.dtype.type(0), grad / np.power(y, backend.scalar(p - 1, x)))
             return backend.asarray(_sign(x) * powers * self.spread(scale), x.dtype)
 
 
@@ -177,7 +177,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
         largest, smallest = s.select(-1, 0), s.select(-1, -1)
         return div(smallest, largest) if p == -2 else div(largest, smallest)
     singular = backend.asarray(np.linalg.slogdet(A._data)[0] == 0)
-    regular = where(Tensor(singular[..., None, None]), Tensor(np.eye(A.shape[-1], dtype=A.dtype)), A)
+    regular = where(Tensor(singular[..., None, None]), Tensor(anywhere.eye(A.shape[-1], A._data)), A)
     return mul(matrix_norm(regular, p), matrix_norm(inv(regular), p)).masked_fill(Tensor(singular), np.inf)
 
 
@@ -202,7 +202,7 @@ class AtLeast(Function):
 
     def forward(self, x: Array) -> Array:
         self.keep = x >= self.bound
-        return backend.asarray(np.maximum(x, backend.asarray(self.bound, x.dtype)))
+        return backend.asarray(np.maximum(x, backend.scalar(self.bound, x)))
 
     def backward(self, grad: Array) -> Array:
         return grad if self.straight else np.where(self.keep, grad, grad.dtype.type(0))

@@ -28,7 +28,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     _check_float("uniform_", self)
     if not from_ <= to:
         raise ValueError(f"uniform_: got the interval [{from_}, {to})")
-    return replace("uniform_", self, creation.uniform(self.shape, from_, to, self.dtype, generator))
+    return replace("uniform_", self, creation.uniform(self.shape, from_, to, self.dtype, generator, self.device))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -36,7 +36,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     _check_float("normal_", self)
     if not std >= 0:
         raise ValueError(f"normal_: got the standard deviation {std}, wanted at least 0")
-    return replace("normal_", self, creation.normal(self.shape, mean, std, self.dtype, generator))
+    return replace("normal_", self, creation.normal(self.shape, mean, std, self.dtype, generator, self.device))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -44,7 +44,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     _check_float("exponential_", self)
     if not lambd > 0:
         raise ValueError(f"exponential_: got lambd={lambd}, wanted more than 0")
-    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator)._data
+    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator, self.device)._data
     return replace("exponential_", self, Tensor((-np.log1p(-uniform) / lambd).astype(self.dtype)))
 
 
@@ -53,7 +53,7 @@ def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Gen
     _check_float("log_normal_", self)
     if not std > 0:
         raise ValueError(f"log_normal_: got the standard deviation {std}, wanted more than 0")
-    drawn = creation.normal(self.shape, mean, std, dtypes.float64, generator)._data
+    drawn = creation.normal(self.shape, mean, std, dtypes.float64, generator, self.device)._data
     return replace("log_normal_", self, Tensor(backend.asarray(np.exp(drawn), self.dtype)))
 
 
@@ -62,7 +62,7 @@ def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Gen
     _check_float("cauchy_", self)
     if not sigma > 0:
         raise ValueError(f"cauchy_: got sigma={sigma}, wanted more than 0")
-    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator)._data
+    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator, self.device)._data
     return replace("cauchy_", self, Tensor((median + sigma * np.tan(np.pi * (uniform - 0.5))).astype(self.dtype)))
 
 
@@ -70,14 +70,14 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """How many trials of probability p it takes to succeed, k = 1, 2, ... with p (1 - p)^(k - 1), in place."""
     if not 0 < p < 1:
         raise ValueError(f"geometric_: got p={p}, wanted a number between 0 and 1")
-    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator)._data
+    uniform = creation.uniform(self.shape, 0.0, 1.0, dtypes.float64, generator, self.device)._data
     trials = np.floor(np.log1p(-uniform) / np.log1p(-p)) + 1
     return replace("geometric_", self, Tensor(trials.astype(self.dtype)))
 
 
 def bernoulli_(self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability p (a number, or a tensor that broadcasts to the shape), else 0, in place."""
-    chances = p.expand(self.shape) if isinstance(p, Tensor) else creation.full(self.shape, float(p))
+    chances = p.expand(self.shape) if isinstance(p, Tensor) else creation.full(self.shape, float(p), device=self.device)
     drawn: Any = sampling.bernoulli(chances, generator=generator)
     return replace("bernoulli_", self, Tensor(drawn._data.astype(self.dtype)))
 
@@ -93,5 +93,5 @@ def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: G
         kind = self.dtype.kind
         digits = 1 + np.finfo(self.dtype).nmant if kind == "f" else 0
         to = 2**digits + 1 if kind == "f" else 2 if kind == "b" else int(np.iinfo(self.dtype).max)
-    drawn = sampling.randint(from_, to, self.shape, generator=generator)
+    drawn = sampling.randint(from_, to, self.shape, generator=generator, device=self.device)
     return replace("random_", self, Tensor(drawn._data.astype(self.dtype)))

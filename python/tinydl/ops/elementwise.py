@@ -25,9 +25,12 @@ Operand = Tensor | Array | float
 def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
     """Both operands as tensors of the dtype that PyTorch's promotion gives them."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a._data.dtype is b._data.dtype:
+        x, y = a._data, b._data
+        if type(x) is not type(y):
+            a, b = _moved(a, b), _moved(b, a)
+        if x.dtype is y.dtype:
             return a, b
-        dtype = dtypes.result_type(a._data, b._data)
+        dtype = dtypes.result_type(x, y)
         return cast(a, dtype), cast(b, dtype)
     if type(b) is float or type(b) is int:  # the usual case, without the general rules
         if isinstance(a, Tensor) and backend.takes(a._data):
@@ -39,17 +42,24 @@ def operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
     raw_a = a._data if isinstance(a, Tensor) else a
     raw_b = b._data if isinstance(b, Tensor) else b
     dtype = dtypes.result_type(raw_a, raw_b)
-    return _operand(a, dtype), _operand(b, dtype)
+    return _operand(a, dtype, raw_b), _operand(b, dtype, raw_a)
 
 
-def _operand(value: Operand, dtype: np.dtype[Any]) -> Tensor:
+def _moved(value: Tensor, other: Tensor) -> Tensor:
+    """A tensor of the CPU without axes on the other's GPU."""
+    return move(value, other.device) if not value.ndim and backend.is_on_host(value._data) else value
+
+
+def _operand(value: Operand, dtype: np.dtype[Any], other: Any) -> Tensor:
+    """The operand as a tensor; a number lies where the other operand does."""
     if isinstance(value, Tensor):
         return cast(value, dtype)
     if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
         try:
-            return Tensor(backend.asarray(value, dtype=dtype))
+            array = np.asarray(value, dtype=dtype)
         except OverflowError:  # an integer beyond the dtype's range wraps round
-            return Tensor(backend.asarray(value).astype(dtype))
+            array = np.asarray(value).astype(dtype)
+        return Tensor(array if array.ndim or not backend.is_array(other) else backend.scalar(array, other, dtype))
     raise TypeError(f"got an operand of type {type(value).__name__}, wanted a tensor, an array or a number")
 
 
@@ -66,7 +76,7 @@ def float_operands(a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
     x, y = operands(a, b)
     if dtypes.is_floating_point(x._data.dtype):
         return x, y
-    return _operand(a, dtypes.float32), _operand(b, dtypes.float32)
+    return _operand(a, dtypes.float32, y._data), _operand(b, dtypes.float32, x._data)
 
 
 # -- Arithmetic -------------------------------------------------------------------------------------------------
@@ -192,7 +202,7 @@ def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
         raise TypeError(f"{op}: got alpha of type {type(alpha).__name__}, wanted a number")
     if value._data.dtype.kind in "iub" and not isinstance(alpha, int):
         raise TypeError(f"{op}: got alpha={alpha} for integers, wanted an integer")
-    return mul(value, Tensor(backend.asarray(alpha, value._data.dtype)))
+    return mul(value, Tensor(backend.scalar(alpha, value._data)))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
@@ -318,7 +328,7 @@ class Sqrt(Unary):
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        half = kernels.mul(grad, backend.asarray(0.5, grad.dtype))
+        half = kernels.mul(grad, backend.scalar(0.5, grad))
         return kernels.div(half, self.saved[0])  # type: ignore[no-any-return]
 
 
@@ -334,7 +344,7 @@ class Erf(Unary):
         kernels = backend.of(grad)
         (x,) = self.saved
         bell = kernels.exp(kernels.neg(kernels.mul(x, x)))
-        return kernels.mul(grad, kernels.mul(bell, backend.asarray(2 / np.sqrt(np.pi), grad.dtype)))  # type: ignore[no-any-return]
+        return kernels.mul(grad, kernels.mul(bell, backend.scalar(2 / np.sqrt(np.pi), grad)))  # type: ignore[no-any-return]
 
 
 def apply_float(op: str, function: Function, input: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import backend, creation, dtypes
+from .. import anywhere, backend, creation, dtypes
 from ..autograd import Function, is_grad_enabled
 from ..tensor import Array, Tensor
 from .elementwise import apply_float, mul
-from .index import index_add, index_of, vector_of
+from .index import IndexAdd, index_of, vector_of
 from .inplace import bump
 from .scatter import scatter_reduce
 from .view import expand, reshape, unsqueeze
@@ -129,17 +129,19 @@ def _bags(op: str, input: Tensor, offsets: Tensor | None, include_last_offset: b
     if index.ndim == 2:
         if offsets is not None:
             raise ValueError(f"{op}: got offsets for an input of shape {index.shape}, whose rows are the bags")
-        return index.reshape(-1), np.repeat(np.arange(index.shape[0]), index.shape[1]), index.shape[0]
+        rows = backend.numpy_of(index).arange(index.shape[0])
+        return index.reshape(-1), np.repeat(rows, index.shape[1]), index.shape[0]
     if index.ndim != 1 or offsets is None:
         raise ValueError(f"{op}: got an input of shape {index.shape}, wanted (bags, size), or one axis and offsets")
-    starts = vector_of(op, offsets).astype(np.int64)
+    starts = backend.to_host(vector_of(op, offsets)).astype(np.int64)
     if offsets.ndim != 1 or not starts.size or starts[0] != 0:
         raise ValueError(f"{op}: got offsets {starts.tolist()}, wanted one axis that begins with 0")
     edges = starts if include_last_offset else np.append(starts, index.size)
     if (np.diff(edges) < 0).any() or edges[-1] > index.size:
         raise ValueError(f"{op}: got offsets {starts.tolist()}, wanted rising numbers up to {index.size}")
     sizes = np.diff(edges)
-    return index[: edges[-1]], np.repeat(np.arange(sizes.size), sizes), sizes.size
+    bag = backend.beside(np.repeat(np.arange(sizes.size), sizes), index)
+    return index[: int(edges[-1])], bag, sizes.size
 
 
 def embedding_bag(
@@ -160,7 +162,8 @@ def embedding_bag(
     Args:
         input: indices, (bags, size); or of one axis, with `offsets`.
         weight: the table, (num_embeddings, embedding_dim).
-        offsets: where each bag begins in the input, from 0; with `include_last_offset` the last one is the end.
+        offsets: where each bag begins in the input, from 0; with `include_last_offset` the last one is the end. The CPU
+            reads them.
         mode: "sum", "mean" or "max".
         per_sample_weights: factors of the rows, of the input's shape, with "sum" only.
         padding_idx: an index that does not count.
@@ -192,14 +195,14 @@ def embedding_bag(
     rows = embedding(Tensor(index), weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if factors is not None:
         rows = mul(rows, unsqueeze(factors, -1))
-    start = Tensor(np.zeros((bags, weight.shape[1]), rows.dtype))
+    start = Tensor(backend.zeros((bags, weight.shape[1]), rows._data))
     if mode == "max":
         places = expand(Tensor(bag[:, None]), rows.shape)
         return scatter_reduce(start, 0, places, rows, "amax", include_self=False)
-    total = index_add(start, 0, Tensor(bag), rows)
+    total: Tensor = IndexAdd(0, bag, 1).apply(start, rows)
     if mode == "sum":
         return total
-    counts = np.maximum(np.bincount(bag, minlength=bags), 1).astype(rows.dtype)
+    counts = np.maximum(anywhere.sums(bag, backend.numpy_of(bag).ones(bag.size), bags), 1).astype(rows.dtype)
     return mul(total, Tensor(1 / counts[:, None]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..tensor import Array, Tensor
 from .by_numpy import BinaryByNumpy, ByNumpy
 from .elementwise import Operand, Unary, apply_binary, apply_float, float_operands, tensor_operands
@@ -29,7 +29,7 @@ class Expm1(Unary):
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        return kernels.mul(grad, kernels.add(self.saved[0], np.ones((), grad.dtype)))  # type: ignore[no-any-return]
+        return kernels.mul(grad, kernels.add(self.saved[0], backend.scalar(1, grad)))  # type: ignore[no-any-return]
 
 
 class Log1p(Unary):
@@ -42,7 +42,7 @@ class Log1p(Unary):
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        return kernels.div(grad, kernels.add(self.saved[0], np.ones((), grad.dtype)))  # type: ignore[no-any-return]
+        return kernels.div(grad, kernels.add(self.saved[0], backend.scalar(1, grad)))  # type: ignore[no-any-return]
 
 
 class Log2(ByNumpy):
@@ -63,17 +63,13 @@ class Log10(ByNumpy):
         return 1 / (x * math.log(10))
 
 
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
-
-
 class Erfc(ByNumpy):
     """y = 1 - erf x; dy/dx = -2/sqrt(pi) e^(-x^2)."""
 
     @staticmethod
     def value(x: Array) -> Any:
         """The C library's function, element by element: 1 - erf x would cancel."""
-        y: Array = _erfc(x).astype(x.dtype) if x.size else np.zeros_like(x)
-        return y
+        return anywhere.erfc(x)
 
     def slope(self, x: Array, y: Array) -> Any:
         return np.exp(-x * x) * (-2 / math.sqrt(math.pi))
@@ -93,7 +89,7 @@ class Logit(ByNumpy):
     def slope(self, x: Array, y: Array) -> Any:
         low, high = (0, 1) if self.eps is None else (self.eps, 1 - self.eps)
         outside = np.nan if self.eps is None else 0
-        return np.where((x < low) | (x > high), backend.asarray(outside, x.dtype), 1 / (x * (1 - x)))
+        return np.where((x < low) | (x > high), backend.scalar(outside, x), 1 / (x * (1 - x)))
 
 
 class Xlogy(BinaryByNumpy):

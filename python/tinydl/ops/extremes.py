@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
@@ -32,7 +32,7 @@ class Extreme(Function):
         kernels = backend.of(grad)
         if not self.keepdim:
             y, grad = np.expand_dims(y, self.axes), np.expand_dims(grad, self.axes)
-        ties = kernels.sum(kernels.extreme_backward(x, y, np.ones((), x.dtype)), self.axes, True)
+        ties = kernels.sum(kernels.extreme_backward(x, y, backend.scalar(1, x)), self.axes, True)
         return kernels.extreme_backward(x, y, kernels.div(grad, ties))  # type: ignore[no-any-return]
 
 
@@ -65,9 +65,9 @@ class Choose(Function):
         if self.indices.shape[self.axis] == 1:
             np.put_along_axis(out, self.indices, grad if self.keepdim else np.expand_dims(grad, self.axis), self.axis)
             return out
-        places: list[Array] = list(np.indices(self.indices.shape, sparse=True))
+        places: list[Array] = anywhere.open_grid(self.indices.shape, grad)
         places[self.axis] = self.indices
-        np.add.at(out, tuple(places), grad if self.keepdim else np.expand_dims(grad, self.axis))
+        anywhere.add_at(out, tuple(places), grad if self.keepdim else np.expand_dims(grad, self.axis))
         return out
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import autocast
@@ -37,7 +37,7 @@ def _padded_taps(padded: Array, counts: Pair, geometry: Geometry) -> Array:
     kernel, dilation, _, stride = geometry
     n, c, h, w = padded.strides
     strides = (n, c, h * dilation[0], w * dilation[1], h * stride[0], w * stride[1])
-    return np.lib.stride_tricks.as_strided(padded, (*padded.shape[:2], *kernel, *counts), strides)
+    return anywhere.as_strided(padded, (*padded.shape[:2], *kernel, *counts), strides)
 
 
 def _to_columns(x: Array, geometry: Geometry) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import cast
@@ -77,9 +77,9 @@ def add_at(x: Array, index: Array, src: Array, axis: int) -> Array:
     if backend.takes(x):
         return backend.of(x).scatter_add(x, index, src, axis)  # type: ignore[no-any-return]
     y = x.copy(order="K")
-    places = np.indices(index.shape, sparse=True)
+    places = anywhere.open_grid(index.shape, x)
     at = (*places[:axis], check_range("scatter_add", index, x.shape[axis]), *places[axis + 1 :])
-    np.add.at(y, at, part_of(src, index))
+    anywhere.add_at(y, at, part_of(src, index))
     return y
 
 
@@ -191,7 +191,7 @@ class IndexAdd(Function):
         return backend.of(x).add(x, added) if backend.takes(x) else x + added
 
     def scaled(self, array: Array) -> Array:
-        return array if self.alpha == 1 else array * backend.asarray(self.alpha, array.dtype)
+        return array if self.alpha == 1 else array * backend.scalar(self.alpha, array)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         return grad, self.scaled(take(grad, self.index, self.axis, False)) if self.needs[1] else None
@@ -305,7 +305,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
         return reshape(index_fill(reshape(input, 1), dim, index, value), ())
     (axis,) = axes_of("index_fill", dim, input.ndim)
     array = check_range("index_fill", array, input.shape[axis], wrap=True)
-    filler = cast(value if isinstance(value, Tensor) else Tensor(backend.asarray(value)), input.dtype)
+    if not isinstance(value, Tensor):
+        value = Tensor(backend.scalar(value, input._data, np.asarray(value).dtype))
+    filler = cast(value, input.dtype)
     return IndexCopy(axis, array).apply(input, filler)  # type: ignore[no-any-return]
 
 
@@ -313,6 +315,8 @@ def repeat_interleave(
     input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each slice along an axis repeated; without `dim`, each element of the flattened input.
+
+    Repeats on a GPU are read by the CPU, which has to know the result's size.
 
     Args:
         input: the tensor; or, alone, the repeats, of which the result then holds the indices.
@@ -327,18 +331,20 @@ def repeat_interleave(
     tensor([0, 0, 1])
     """
     if repeats is None:
-        input, repeats = Tensor(np.arange(input._data.size)), input
+        input, repeats = Tensor(backend.numpy_of(input._data).arange(input._data.size)), input
     if dim is None:
         input, dim = reshape(input, -1), 0
     (axis,) = axes_of("repeat_interleave", dim, input.ndim) or (0,)
     input = _vector(input)
-    times = index_of("repeat_interleave", repeats) if isinstance(repeats, Tensor) else backend.asarray(repeats)
+    given = index_of("repeat_interleave", repeats) if isinstance(repeats, Tensor) else np.asarray(repeats)
+    times = backend.to_host(given)
     size = input.shape[axis]
     if times.ndim > 1 or times.size not in (1, size):
         raise ValueError(f"repeat_interleave: got repeats of shape {times.shape} for an axis of size {size}")
     if times.size and times.min() < 0:
         raise ValueError(f"repeat_interleave: got a negative number of repeats, {times.min()}")
     index = np.repeat(np.arange(size), times)
+    index = backend.beside(index, input._data)
     if output_size not in (None, index.size):
         raise ValueError(f"repeat_interleave: got output_size {output_size}, the repeats add up to {index.size}")
     return Take(axis, index, False).apply(input)  # type: ignore[no-any-return]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function, is_grad_enabled
 from ..tensor import Array, Tensor
-from .elementwise import cast
+from .elementwise import cast, move
 from .inplace import bump, check_writable, replace
 from .reduce import sum_to
 
@@ -78,7 +78,7 @@ class Pick(Function):
 
     def backward(self, grad: Array) -> Array:
         out = backend.zeros(self.shape, grad)
-        np.add.at(out, self.key, grad)
+        anywhere.add_at(out, self.key, grad)
         return out
 
 
@@ -104,7 +104,7 @@ class SetIndex(Function):
             value_grad = sum_to(region.reshape((1,) * extra + region.shape), self.value_shape)
         if self.needs[0]:
             rest = grad.copy(order="K")
-            assign(rest, self.view, self.arrays, np.zeros((), grad.dtype))
+            assign(rest, self.view, self.arrays, backend.scalar(0, grad))
         return rest, value_grad
 
 
@@ -119,10 +119,10 @@ def take_backward(grad: Array, index: Array, axis: int, size: int, wrap: bool) -
     """Zeros with `size` places along an axis, to which the slices of grad are added at `index`."""
     if backend.takes(grad):
         return backend.of(grad).take_backward(grad, index, axis, size, wrap)  # type: ignore[no-any-return]
-    out = np.zeros(
+    out: Array = backend.numpy_of(grad).zeros(
         (size, *grad.shape[:axis], *grad.shape[axis + 1 :]), np.float32 if grad.dtype.kind in "fV" else grad.dtype
     )
-    np.add.at(out, index.reshape(-1), np.moveaxis(grad, axis, 0).astype(out.dtype))
+    anywhere.add_at(out, index.reshape(-1), np.moveaxis(grad, axis, 0).astype(out.dtype))
     return np.moveaxis(out, 0, axis).astype(grad.dtype)
 
 
@@ -155,8 +155,8 @@ def _parts(key: Any) -> Key:
     if isinstance(key, tuple):
         return key
     if isinstance(key, Sequence) and not isinstance(key, str):
-        special = (Tensor, np.ndarray, Sequence, slice, type(None), type(Ellipsis))
-        if any(isinstance(part, special) for part in key):
+        special = (Tensor, Sequence, slice, type(None), type(Ellipsis))
+        if any(isinstance(part, special) or backend.is_array(part) for part in key):
             return tuple(key)
     return (key,)
 
@@ -172,12 +172,12 @@ def _plain(part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part._data
     elif isinstance(part, bool | np.bool_):
-        return backend.asarray(part)
+        return np.asarray(part)
     elif isinstance(part, int | np.integer):
         return int(part)
     elif isinstance(part, Sequence) and not isinstance(part, str):
-        part = backend.asarray(part) if len(part) else np.zeros(0, np.int64)
-    if not isinstance(part, np.ndarray):
+        part = np.asarray(part) if len(part) else np.zeros(0, np.int64)
+    if not backend.is_array(part):
         raise IndexError(
             f"getitem: got an index of type {type(part).__name__}, wanted integers, slices, ..., None, or arrays of "
             "integers or bools"
@@ -204,14 +204,15 @@ def _is_plain(key: Any, axes: int) -> bool:
 def _axes_used(part: Any) -> int:
     if part is None or part is Ellipsis:
         return 0
-    return part.ndim if isinstance(part, np.ndarray) and part.dtype == dtypes.bool else 1
+    return part.ndim if backend.is_array(part) and part.dtype == dtypes.bool else 1
 
 
-def split_key(key: Any, shape: tuple[int, ...]) -> tuple[Key, Key | None]:
-    """The key for the view and, if there are arrays of indices, the key into the view.
+def split_key(key: Any, x: Array) -> tuple[Key, Key | None]:
+    """The key for the view and, if there are arrays of indices, the key into the view; these lie where x does.
 
     IndexError where an index is out of range, a mask does not fit, or there are too many.
     """
+    shape = x.shape
     parts = [_plain(part) for part in _parts(key)]
     room = len(shape) - sum(map(_axes_used, parts))
     if room < 0:
@@ -227,10 +228,10 @@ def split_key(key: Any, shape: tuple[int, ...]) -> tuple[Key, Key | None]:
             view += [_WHOLE] * room
             arrays += [_WHOLE] * room
             axis, room = axis + room, 0
-        elif isinstance(part, np.ndarray):
+        elif backend.is_array(part):
             used = _axes_used(part)
             view += [_WHOLE] * used if used else [None]
-            arrays += _index_arrays(part, axis, shape)
+            arrays += [_beside(index, x) for index in _index_arrays(part, axis, shape)]
             axis += used
         else:
             view.append(part)
@@ -238,8 +239,13 @@ def split_key(key: Any, shape: tuple[int, ...]) -> tuple[Key, Key | None]:
                 arrays.append(_WHOLE)
             axis += 1
     view.append(Ellipsis)
-    found = any(isinstance(part, np.ndarray) for part in arrays)
+    found = any(part is not _WHOLE for part in arrays)
     return tuple(view), tuple(arrays) if found else None
+
+
+def _beside(index: Array, x: Array) -> Array:
+    """The index where x lies."""
+    return index if type(index) is type(x) else backend.place(index, backend.device_of(x))
 
 
 def _index_arrays(part: Array, axis: int, shape: tuple[int, ...]) -> list[Array]:
@@ -259,6 +265,8 @@ def _index_arrays(part: Array, axis: int, shape: tuple[int, ...]) -> list[Array]
 def getitem(input: Tensor, key: Any) -> Tensor:
     """`input[key]`: a view for integers, slices, None and ..., a copy for tensors (or lists) of indices and masks.
 
+    On a GPU, masks, lists and several tensors of indices are checked first, which waits for it; one tensor is not.
+
     Raises:
         IndexError: an index is out of range, a mask has another shape, there are too many, or one is of a wrong type.
         ValueError: a slice with a negative step.
@@ -273,8 +281,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if _is_plain(key, input._data.ndim):
         return View((*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)).apply(input)  # type: ignore[no-any-return]
     if isinstance(key, Tensor) and key._data.dtype == dtypes.int64 and key._data.ndim and input._data.ndim:
-        return Take(0, key._data, True).apply(input)  # type: ignore[no-any-return]
-    view, arrays = split_key(key, input.shape)
+        return Take(0, _beside(key._data, input._data), True).apply(input)  # type: ignore[no-any-return]
+    view, arrays = split_key(key, input._data)
     if arrays is None or any(part is not _WHOLE for part in view[:-1]):
         input = View(view).apply(input)
     if arrays is None:
@@ -287,9 +295,9 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 
 def _broadcast(arrays: Key) -> Key:
     try:
-        np.broadcast_shapes(*[part.shape for part in arrays if isinstance(part, np.ndarray)])
+        np.broadcast_shapes(*[part.shape for part in arrays if part is not _WHOLE])
     except ValueError:
-        shapes = ", ".join(str(part.shape) for part in arrays if isinstance(part, np.ndarray))
+        shapes = ", ".join(str(part.shape) for part in arrays if part is not _WHOLE)
         raise IndexError(f"getitem: indices of shapes {shapes} do not broadcast") from None
     return arrays
 
@@ -299,19 +307,20 @@ def _value(input: Tensor, value: Any, by_arrays: bool) -> Tensor:
     if isinstance(value, Tensor):
         if by_arrays and value.ndim and value.dtype != input.dtype:
             raise TypeError(f"setitem: got values of dtype {value.dtype} for indices of a tensor of {input.dtype}")
-        return cast(value, input.dtype)
+        return move(cast(value, input.dtype), input.device)
     if isinstance(value, np.ndarray | np.number | np.bool_ | int | float):
-        return Tensor(backend.asarray(value).astype(input.dtype))
+        array = np.asarray(value).astype(input.dtype)
+        return Tensor(backend.beside(array, input._data) if array.ndim else backend.scalar(array, input._data))
     raise TypeError(f"setitem: got a value of type {type(value).__name__}, wanted a tensor, an array or a number")
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """`input[key] = value`, in place; recorded, so that gradients flow to `value` and to the untouched elements.
 
-    `value` is broadcast to the shape of `input[key]`. Errors are those of `getitem`, and TypeError or ValueError where
-    the value's dtype or shape does not fit.
+    `value` is broadcast to the shape of `input[key]`, and copied to the tensor's device. Errors are those of `getitem`,
+    and TypeError or ValueError where the value's dtype or shape does not fit.
     """
-    view, arrays = split_key(key, input.shape)
+    view, arrays = split_key(key, input._data)
     value = _value(input, value, arrays is not None)
     if arrays is not None:
         _broadcast(arrays)

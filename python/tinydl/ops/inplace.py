@@ -16,7 +16,7 @@ from .. import backend
 from ..autograd import Function, is_grad_enabled
 from ..autograd.function import order
 from ..tensor import Tensor
-from .elementwise import cast
+from .elementwise import cast, move
 
 
 def bump(target: Tensor) -> None:
@@ -58,6 +58,8 @@ def replace(op: str, target: Tensor, result: Tensor) -> Tensor:
         raise TypeError(f"{op}: a result of dtype {result.dtype} does not fit in place into {target.dtype}")
     result = cast(result, target.dtype)
     check_writable(op, target, result.requires_grad)
+    if type(result._data) is not type(target._data):
+        backend.check_together(op, target._data, result._data)
     np.copyto(target._data, result._data)
     bump(target)
     if is_grad_enabled():
@@ -74,7 +76,8 @@ def _keep_what_was_saved(result: Tensor, target: Tensor, since: int) -> None:
         node = waiting.pop()
         if not isinstance(node, Function) or node._order < since:
             continue
-        shared = [array is not None and np.may_share_memory(array, target._data) for array in node.saved]
+        kind = type(target._data)
+        shared = [type(array) is kind and np.may_share_memory(array, target._data) for array in node.saved]
         if any(shared):
             pairs = zip(node.saved, shared, strict=True)
             node.saved = tuple([array.copy(order="K") if copy else array for array, copy in pairs])
@@ -131,7 +134,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     if self.requires_grad:
         raise RuntimeError("apply_: the tensor requires a gradient; use detach()")
     values = [callable(x) for x in self._data.ravel().tolist()]
-    return replace("apply_", self, Tensor(backend.asarray(values, self.dtype).reshape(self.shape)))
+    return replace("apply_", self, Tensor(backend.beside(values, self._data, self.dtype).reshape(self.shape)))
 
 
 def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
@@ -140,32 +143,36 @@ def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Te
         raise RuntimeError("map_: a tensor requires a gradient; use detach()")
     pairs = zip(self._data.ravel().tolist(), other.expand(self.shape)._data.ravel().tolist(), strict=True)
     values = [callable(x, y) for x, y in pairs]
-    return replace("map_", self, Tensor(backend.asarray(values, self.dtype).reshape(self.shape)))
+    return replace("map_", self, Tensor(backend.beside(values, self._data, self.dtype).reshape(self.shape)))
 
 
 def zero_(target: Tensor) -> Tensor:
     """Set every element to 0, in place; a gradient does not flow further back."""
-    return replace("zero_", target, Tensor(np.zeros((), target.dtype)).expand(target.shape))
+    return replace("zero_", target, Tensor(backend.scalar(0, target._data)).expand(target.shape))
 
 
 def fill_(target: Tensor, value: float) -> Tensor:
     """Set every element to `value`, in place; a gradient does not flow further back."""
+    if isinstance(value, Tensor) and not value.requires_grad:
+        value = value._data
     try:
         filled = backend.asarray(value, target.dtype)
     except OverflowError:
         raise ValueError(f"fill_: the dtype {target.dtype} does not hold {value}") from None
+    if type(filled) is not type(target._data):
+        filled = backend.scalar(filled, target._data) if not filled.ndim else filled
     return replace("fill_", target, Tensor(filled).expand(target.shape))
 
 
 def copy_(target: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:
-    """Take over the elements of `other` (broadcast to the shape, in the tensor's dtype), in place.
+    """Take over the elements of `other` (broadcast to the shape, in the tensor's dtype, from any device), in place.
 
-    `non_blocking` has no effect: a copy between arrays of the CPU always waits.
+    `non_blocking` has no effect: a copy from or to the CPU always waits.
     """
     if not isinstance(other, Tensor):
-        other = Tensor(backend.asarray(other))
+        other = Tensor(np.asarray(other))
     try:
         wide = other.expand(target.shape)
     except ValueError:
         raise ValueError(f"copy_: shape {other.shape} does not broadcast to {target.shape}") from None
-    return replace("copy_", target, cast(wide, target.dtype))
+    return replace("copy_", target, move(cast(wide, target.dtype), target.device))

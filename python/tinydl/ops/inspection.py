@@ -119,7 +119,7 @@ def data_ptr(self: Tensor) -> int:
 
 def is_cuda(self: Tensor) -> bool:
     """Whether the elements live on a GPU."""
-    return backend.device_of(self._data).type == "cuda"
+    return not backend.is_on_host(self._data)
 
 
 def is_cpu(self: Tensor) -> bool:
@@ -139,7 +139,7 @@ def cpu(self: Tensor) -> Tensor:
 
 def cuda(self: Tensor, device: Any = None) -> Tensor:
     """The tensor on a GPU ("cuda", or its number); ValueError where there is none."""
-    name = f"cuda:{device}" if type(device) is int else device or "cuda"
+    name = backend.located("cuda" if device is None else device)
     backend.check_device(name)
     return move(self, name)
 

@@ -82,10 +82,11 @@ class Cut(Function):
 
     def backward(self, *grads: Array | None) -> Array:
         shape = list(self.before)
+        zeros = next(backend.numpy_of(grad) for grad in grads if grad is not None).zeros
         parts = []
         for size, grad in zip(self.sizes, grads, strict=True):
             shape[self.axis] = size
-            parts.append(np.zeros(shape, self.dtype) if grad is None else grad)
+            parts.append(zeros(shape, self.dtype) if grad is None else grad)
         return join(tuple(parts), self.axis)
 
 

@@ -23,7 +23,7 @@ class _AtLeast(Function):
         self.bound = bound
 
     def forward(self, x: Array) -> Array:
-        return backend.asarray(np.maximum(x, backend.asarray(self.bound, x.dtype)))
+        return backend.asarray(np.maximum(x, backend.scalar(self.bound, x)))
 
     def backward(self, grad: Array) -> Array:
         return grad

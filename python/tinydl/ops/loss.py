@@ -84,7 +84,7 @@ class CrossEntropy(Function):
         wide = [
             np.expand_dims(np.broadcast_to(a, rows), axis) for a in (maxima.reshape(rows), sums.reshape(rows), scale)
         ]
-        hit = backend.asarray(1 - self.label_smoothing, x.dtype)
+        hit = backend.scalar(1 - self.label_smoothing, x)
         if weight is not None:
             hit = (hit * weight).reshape(-1, *(1,) * (x.ndim - axis - 1))
         return backend.asarray((wide[0] - x + np.log(wide[1])) * wide[2] * hit, x.dtype)

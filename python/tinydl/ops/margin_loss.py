@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import autocast, elementwise
@@ -288,12 +288,11 @@ class _MultiLabelMargin(Function):
     """loss_i = sum over targets t and other classes c of max(0, 1 - (x_it - x_ic)) / C."""
 
     def __init__(self, labels: Array) -> None:
-        ended = np.logical_or.accumulate(labels < 0, axis=1)  # targets end before the first -1
+        ended = anywhere.accumulate(np.logical_or, labels < 0, 1)  # targets end before the first -1
         self.labels = labels
         self.valid = ~ended
-        self.others = np.ones(labels.shape, bool)
-        for row, used, label in zip(self.others, self.valid, labels, strict=True):
-            row[label[used]] = False
+        classes = backend.numpy_of(labels).arange(labels.shape[1])
+        self.others = ~((labels[:, :, None] == classes) & self.valid[:, :, None]).any(1)
 
     def _slack(self, x: Array) -> Array:
         """(N, targets, C), 0 where no pair is meant."""
@@ -310,8 +309,9 @@ class _MultiLabelMargin(Function):
         (x,) = self.saved
         each = np.sign(self._slack(x)) * (grad / max(x.shape[1], 1))[:, None, None].astype(x.dtype)
         dx: Array = each.sum(1)
-        rows = np.broadcast_to(np.arange(len(x))[:, None], self.labels.shape)
-        np.subtract.at(dx, (rows[self.valid], self.labels[self.valid]), each.sum(2)[self.valid])
+        rows = backend.numpy_of(x).arange(len(x))[:, None]
+        at = np.where(self.valid, self.labels, 0)
+        anywhere.add_at(dx, (rows, at), np.where(self.valid, -each.sum(2), x.dtype.type(0)))
         return dx
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
-from .elementwise import cast
+from .elementwise import cast, move
 from .reduce import sum_to
 
 
@@ -32,7 +32,7 @@ def fill(x: Array, mask: Array, value: float) -> Array:
     """x with `value` where the mask, broadcast with it, is true."""
     if backend.takes(x):
         return backend.of(x).masked_fill(x, mask, value)  # type: ignore[no-any-return]
-    return np.where(mask, backend.asarray(value).astype(x.dtype), x)
+    return np.where(mask, backend.scalar(np.asarray(value).astype(x.dtype), x), x)
 
 
 class MaskedFill(Function):
@@ -60,7 +60,9 @@ class MaskedFillTensor(Function):
 
     def forward(self, x: Array, value: Array) -> Array:
         self.shape = x.shape
-        return fill(x, self.mask, value.item())
+        if backend.is_on_host(x):
+            return fill(x, self.mask, value.item())
+        return backend.of(x).where(self.mask, value, x) if backend.takes(x) else np.where(self.mask, value, x)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         dx = sum_to(fill(grad, self.mask, 0), self.shape) if self.needs[0] else None
@@ -91,7 +93,7 @@ class MaskedScatter(Function):
 
     def forward(self, x: Array, source: Array) -> Array:
         self.shape, self.source_shape = x.shape, source.shape
-        y = np.array(np.broadcast_to(x, self.mask.shape))
+        y = np.broadcast_to(x, self.mask.shape).copy(order="K")
         y[self.mask] = source.reshape(-1)[: int(self.mask.sum())]
         return y
 
@@ -126,11 +128,14 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
         return MaskedFill(array, value).apply(input)  # type: ignore[no-any-return]
     if value.ndim:
         raise ValueError(f"masked_fill: got a value of shape {value.shape}, wanted a number or a tensor without axes")
-    return MaskedFillTensor(array).apply(input, cast(value, input.dtype))  # type: ignore[no-any-return]
+    value = move(cast(value, input.dtype), input.device)
+    return MaskedFillTensor(array).apply(input, value)  # type: ignore[no-any-return]
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask, broadcast with the input, is true: a vector, in row-major order.
+
+    A GPU's result waits for it: its size depends on the mask.
 
     >>> import tinydl
     >>> x = tinydl.arange(4)
@@ -139,7 +144,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """
     array = _mask_of("masked_select", mask)
     shape = _common("masked_select", input._data, array)
-    return MaskedSelect(np.array(np.broadcast_to(array, shape))).apply(input)  # type: ignore[no-any-return]
+    return MaskedSelect(np.broadcast_to(array, shape).copy()).apply(input)  # type: ignore[no-any-return]
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -152,7 +157,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if not isinstance(source, Tensor) or source.dtype != input.dtype:
         got = getattr(source, "dtype", type(source).__name__)
         raise TypeError(f"masked_scatter: got a source of {got}, wanted a tensor of dtype {input.dtype}")
-    wide = np.array(np.broadcast_to(array, shape))
+    wide = np.broadcast_to(array, shape).copy()
     if source.numel() < wide.sum():
         raise ValueError(f"masked_scatter: got a source of {source.numel()} elements for {wide.sum()} places")
     return MaskedScatter(wide).apply(input, source)  # type: ignore[no-any-return]
@@ -201,7 +206,7 @@ def _triangle(op: str, input: Tensor, diagonal: int, lower: bool) -> Tensor:
         raise ValueError(f"{op}: got a tensor of shape {input.shape}, wanted at least two axes")
     rows, columns = input.shape[-2:]
     diagonal = max(-rows - 1, min(diagonal, columns + 1))
-    inside = np.tri(rows, columns, diagonal if lower else diagonal - 1, dtype=bool)
+    inside = backend.numpy_of(input._data).tri(rows, columns, diagonal if lower else diagonal - 1, dtype=bool)
     return Triangle(~inside if lower else inside).apply(input)  # type: ignore[no-any-return]
 
 
@@ -221,15 +226,17 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("triu", input, diagonal, lower=False)
 
 
-def _triangle_indices(op: str, row: int, col: int, offset: int, lower: bool, dtype: Any) -> Tensor:
+def _triangle_indices(op: str, row: int, col: int, offset: int, lower: bool, dtype: Any, device: Any) -> Tensor:
     if row < 0 or col < 0:
         raise ValueError(f"{op}: got {row} rows and {col} columns")
     offset = max(-row - 1, min(offset, col + 1))
     inside = np.tri(row, col, offset if lower else offset - 1, dtype=bool)
-    return Tensor(np.stack(np.nonzero(inside if lower else ~inside)).astype(dtype))
+    return Tensor(backend.place(np.stack(np.nonzero(inside if lower else ~inside)).astype(dtype), device))
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64) -> Tensor:
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: str | None = None
+) -> Tensor:
     """The indices of the lower triangle of a (row, col) matrix, row by row: (2, number).
 
     >>> import tinydl
@@ -237,9 +244,11 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
-    return _triangle_indices("tril_indices", row, col, offset, True, dtype)
+    return _triangle_indices("tril_indices", row, col, offset, True, dtype, device)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64) -> Tensor:
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: str | None = None
+) -> Tensor:
     """The indices of the upper triangle of a (row, col) matrix, row by row: (2, number)."""
-    return _triangle_indices("triu_indices", row, col, offset, False, dtype)
+    return _triangle_indices("triu_indices", row, col, offset, False, dtype, device)

@@ -135,7 +135,7 @@ def _extended(x: Tensor, bias: Tensor | None, add_zero: bool) -> Tensor:
     if bias is not None:
         parts.append(bias.reshape(1, heads, 1, size).expand(batch, heads, 1, size))
     if add_zero:
-        parts.append(creation.zeros(batch, heads, 1, size, dtype=x.dtype))
+        parts.append(creation.zeros(batch, heads, 1, size, dtype=x.dtype, device=x.device))
     return x if len(parts) == 1 else cat(parts, 2)
 
 
@@ -153,7 +153,7 @@ def _merged(masks: Masks, shape: tuple[int, int, int, int], extra: int) -> Tenso
     if len({part.dtype for part in parts}) == 2:
         parts = [_added(part, next(p.dtype for p in parts if p.dtype != dtypes.bool)) for part in parts]
     if extra:
-        parts = [cat([p, creation.zeros(*p.shape[:3], extra, dtype=p.dtype)], 3) for p in parts]
+        parts = [cat([p, creation.zeros(*p.shape[:3], extra, dtype=p.dtype, device=p.device)], 3) for p in parts]
     if len(parts) == 1:
         return parts[0]
     return parts[0] | parts[1] if parts[0].dtype == dtypes.bool else parts[0] + parts[1]
@@ -163,7 +163,9 @@ def _added(mask: Tensor, dtype: np.dtype) -> Tensor:
     """A mask as numbers to add: minus infinity for True."""
     if mask.dtype != dtypes.bool:
         return mask
-    numbers: Array = np.where(mask._data, backend.asarray(-math.inf, dtype), backend.asarray(0, dtype))
+    numbers: Array = np.where(
+        mask._data, backend.scalar(-math.inf, mask._data, dtype), backend.scalar(0, mask._data, dtype)
+    )
     return Tensor(numbers)
 
 

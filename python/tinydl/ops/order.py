@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
@@ -23,9 +23,10 @@ def _sorted_places(x: Array, axis: int) -> Array:
 def _median_places(x: Array, axis: int, skip_nan: bool) -> Array:
     """Where the lower median of each slice is: the first NaN if there is one, unless they are skipped."""
     order = _sorted_places(x, axis)
-    nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
-    count = np.count_nonzero(~nan, axis=axis, keepdims=True) if skip_nan else x.shape[axis]
-    middle = np.maximum(np.broadcast_to((backend.asarray(count) - 1) // 2, [*_without(x.shape, axis)]), 0)
+    numpy = backend.numpy_of(x)
+    nan = np.isnan(x) if x.dtype.kind == "f" else numpy.zeros(x.shape, bool)
+    count = anywhere.count_nonzero(~nan, axis, True) if skip_nan else numpy.full(_without(x.shape, axis), x.shape[axis])
+    middle = np.maximum((count - 1) // 2, 0)
     places = np.take_along_axis(order, middle, axis)
     return places if skip_nan else np.where(nan.any(axis, keepdims=True), nan.argmax(axis, keepdims=True), places)
 
@@ -44,15 +45,15 @@ class MedianOfAll(ExtremeOfAll):
 
     def forward(self, x: Array) -> Array:
         flat = x.reshape(-1)
-        y = flat[_median_places(flat, 0, self.skip_nan)[0]] if x.size else backend.asarray(np.nan, x.dtype)
+        y = flat[_median_places(flat, 0, self.skip_nan)[0]] if x.size else backend.scalar(np.nan, x)
         self.save(x, backend.asarray(y))
         self.axes = tuple(range(x.ndim))
         return backend.asarray(y)
 
     def backward(self, grad: Array) -> Array:
         x, y = self.saved
-        equal = np.isnan(x) if np.isnan(y) else x == y
-        share = backend.asarray(grad / max(np.count_nonzero(equal), 1), grad.dtype)
+        equal = (x == y) | (np.isnan(x) & np.isnan(y))
+        share = backend.asarray(grad / np.maximum(anywhere.count_nonzero(equal), 1), grad.dtype)
         return np.where(equal, share, grad.dtype.type(0))
 
 
@@ -96,20 +97,25 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> return_types.mode:
     """(values, indices): the most frequent element along an axis, the smallest of equally frequent ones.
 
-    A NaN equals no other and counts as the largest.
+    A NaN equals no other and counts as the largest. The CPU counts, for tensors on a GPU too.
 
     >>> import tinydl
     >>> tinydl.mode(tinydl.tensor([3, 1, 1, 3, 2]))
     mode(values=tensor(1), indices=tensor(2))
     """
     input, axis, keepdim = _prepared("mode", input, dim, keepdim)
-    rows = np.moveaxis(input._data, axis, -1)
+    places = anywhere.through_host(_mode_places, np.moveaxis(input._data, axis, -1))
+    return return_types.mode(*choose(input, axis, np.moveaxis(places, -1, axis), keepdim))
+
+
+def _mode_places(rows: Array) -> Array:
+    """Where the most frequent element of each row is: (..., 1)."""
     places = np.zeros((*rows.shape[:-1], 1), np.int64)
     for at in np.ndindex(rows.shape[:-1]):
         values, counts = np.unique(rows[at], return_counts=True, equal_nan=False)
         chosen = values[counts.argmax()]
         places[at] = np.flatnonzero(rows[at] == chosen if chosen == chosen else np.isnan(rows[at]))[-1]
-    return return_types.mode(*choose(input, axis, np.moveaxis(places, -1, axis), keepdim))
+    return places
 
 
 class Quantile(Function):
@@ -125,7 +131,7 @@ class Quantile(Function):
         order = _sorted_places(x, -1)
         nan = np.isnan(x)
         if self.skip_nan:
-            rank = self.q * np.maximum(np.count_nonzero(~nan, axis=-1, keepdims=True) - 1, 0).astype(x.dtype)
+            rank = self.q * np.maximum(anywhere.count_nonzero(~nan, -1, True) - 1, 0).astype(x.dtype)
         else:  # a NaN is sorted to the end, and is the result
             end = x.shape[-1] - 1
             rank = np.where(nan.any(-1, keepdims=True), x.dtype.type(end), self.q * x.dtype.type(end))
@@ -152,10 +158,10 @@ class Quantile(Function):
 
     def backward(self, grad: Array) -> Array:
         out = backend.zeros(self.shape, grad)
-        index: list[Array] = list(np.indices(grad.shape, sparse=True))
+        index: list[Array] = anywhere.open_grid(grad.shape, grad)
         for places, weight in zip(self.places, (1 - self.weight, self.weight), strict=True):
             index[-1] = places
-            np.add.at(out, tuple(index), grad * weight)
+            anywhere.add_at(out, tuple(index), grad * weight)
         return out
 
 
@@ -166,7 +172,7 @@ def _quantile(
         raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
     if isinstance(q, Tensor) and q.dtype != input.dtype:
         raise TypeError(f"{op}: got q of dtype {q.dtype} for an input of dtype {input.dtype}")
-    levels = q._data if isinstance(q, Tensor) else backend.asarray(q, np.float64)
+    levels = q._data if isinstance(q, Tensor) else np.asarray(q, np.float64)
     if levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
         raise ValueError(f"{op}: got q={levels.tolist()}, wanted a number in [0, 1] or a vector of them")
     if interpolation not in INTERPOLATIONS:
@@ -178,7 +184,7 @@ def _quantile(
     rows = input.reshape(-1) if whole else input.permute(*others, axis)
     if input.numel() == 0:
         raise ValueError(f"{op}: nothing to choose from in shape {input.shape} along dim {dim}")
-    wide = np.atleast_1d(levels).astype(input.dtype)
+    wide = backend.beside(np.atleast_1d(levels).astype(input.dtype), input._data)
     out: Tensor = Quantile(wide, interpolation, skip_nan).apply(rows)
     out = out.permute(out.ndim - 1, *range(out.ndim - 1))  # (q, the other axes)
     if keepdim:

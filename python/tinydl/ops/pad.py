@@ -36,18 +36,19 @@ def pad_array(x: Array, sides: Sides, value: float) -> Array:
         return backend.of(x).pad(x, before, after, value)  # type: ignore[no-any-return]
     kept = x[tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True)])]
     wide = [(max(a, 0), max(b, 0)) for a, b in sides]
-    return np.pad(kept, wide, constant_values=backend.asarray(value).astype(x.dtype))
+    return np.pad(kept, wide, constant_values=np.asarray(value).astype(x.dtype).item())
 
 
-def _source(mode: str, size: int, before: int, after: int) -> Array:
-    """The index that each place of a padded axis is copied from."""
-    at = np.arange(-before, size + after)
+def _source(mode: str, size: int, before: int, after: int, like: Array) -> Array:
+    """The index that each place of a padded axis is copied from, where `like` lies."""
+    at: Array = backend.numpy_of(like).arange(-before, size + after)
     if mode == "replicate":
         return at.clip(0, size - 1)
     if mode == "circular":
         return at % size
     period = max(2 * (size - 1), 1)
-    return (size - 1) - np.abs((size - 1) - at % period)
+    mirrored: Array = (size - 1) - np.abs((size - 1) - at % period)
+    return mirrored
 
 
 def _check_mode(op: str, mode: str, shape: tuple[int, ...], axes: int, sides: Sides) -> None:
@@ -106,7 +107,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     _check_mode("pad", mode, input.shape, axes, sides)
     for axis, (before, after) in enumerate(sides, input.ndim - axes):
         if before or after:
-            input = Take(axis, _source(mode, input.shape[axis], before, after), False).apply(input)
+            source = _source(mode, input.shape[axis], before, after, input._data)
+            input = Take(axis, source, False).apply(input)
     return input if any(sizes) else input.clone()
 
 

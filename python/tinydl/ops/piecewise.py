@@ -33,7 +33,7 @@ class Hardsigmoid(ByNumpy):
         return np.minimum(np.maximum(x + 3, 0), 6) / 6
 
     def slope(self, x: Array, y: Array) -> Any:
-        return np.where((x > -3) & (x < 3), backend.asarray(1 / 6, x.dtype), x.dtype.type(0))
+        return np.where((x > -3) & (x < 3), backend.scalar(1 / 6, x), x.dtype.type(0))
 
 
 class Hardswish(ByNumpy):
@@ -45,7 +45,7 @@ class Hardswish(ByNumpy):
         return x * (np.minimum(np.maximum(x + 3, 0), 6) / 6)
 
     def slope(self, x: Array, y: Array) -> Any:
-        one, zero = np.ones((), x.dtype), np.zeros((), x.dtype)
+        one, zero = backend.scalar(1, x), backend.scalar(0, x)
         return np.where(x <= -3, zero, np.where(x < 3, x / 3 + one / 2, one))
 
 
@@ -57,7 +57,7 @@ class Threshold(ByNumpy):
 
     def value(self, x: Array) -> Any:
         """x above the threshold."""
-        return np.where(x <= self.threshold, backend.asarray(self.constant, x.dtype), x)
+        return np.where(x <= self.threshold, backend.scalar(self.constant, x), x)
 
     def slope(self, x: Array, y: Array) -> Any:
         return np.where(x <= self.threshold, x.dtype.type(0), x.dtype.type(1))
@@ -71,7 +71,7 @@ class Shrink(ByNumpy):
 
     def value(self, x: Array) -> Any:
         """Zero in the middle."""
-        step = backend.asarray(self.step, x.dtype)
+        step = backend.scalar(self.step, x)
         return np.where(self.inside(x), x.dtype.type(0), np.where(x > 0, x - step, x + step))
 
     def slope(self, x: Array, y: Array) -> Any:
@@ -79,7 +79,7 @@ class Shrink(ByNumpy):
 
     def inside(self, x: Array) -> Any:
         """Where |x| <= lambda."""
-        lambd = backend.asarray(self.lambd, x.dtype)
+        lambd = backend.scalar(self.lambd, x)
         return (x >= -lambd) & (x <= lambd)
 
 

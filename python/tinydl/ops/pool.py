@@ -90,7 +90,7 @@ class MaxPool2d(Function):
         kernel, stride, padding, dilation, _ = self.geometry
         tap = np.divmod(taps.astype(np.int64), kernel[1])
         h, w = (
-            np.arange(taps.shape[2 + d]).reshape((-1, 1) if d == 0 else (-1,)) * stride[d]
+            backend.numpy_of(taps).arange(taps.shape[2 + d]).reshape((-1, 1) if d == 0 else (-1,)) * stride[d]
             - padding[d]
             + tap[d] * dilation[d]
             for d in range(2)

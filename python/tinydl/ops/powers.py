@@ -26,9 +26,9 @@ def _power(x: Array, exponent: float) -> Array:
     elif exponent == 0.5:
         y = kernels.sqrt(x)
     elif exponent in (-1, -0.5):
-        y = kernels.div(np.ones((), x.dtype), x if exponent == -1 else kernels.sqrt(x))
+        y = kernels.div(backend.scalar(1, x), x if exponent == -1 else kernels.sqrt(x))
     else:
-        y = quiet(np.power, x, backend.asarray(exponent, x.dtype))
+        y = quiet(np.power, x, backend.scalar(exponent, x))
     return y
 
 
@@ -47,7 +47,7 @@ class Pow(Function):
         if self.exponent == 0:
             return np.zeros_like(grad)
         kernels = backend.of(grad)
-        slope = kernels.mul(_power(x, self.exponent - 1), backend.asarray(self.exponent, x.dtype))
+        slope = kernels.mul(_power(x, self.exponent - 1), backend.scalar(self.exponent, x))
         return kernels.mul(grad, slope)  # type: ignore[no-any-return]
 
 
@@ -68,13 +68,13 @@ class Rsqrt(Function):
 
     def forward(self, x: Array) -> Array:
         kernels = backend.of(x)
-        y: Array = kernels.div(np.ones((), x.dtype), kernels.sqrt(x))
+        y: Array = kernels.div(backend.scalar(1, x), kernels.sqrt(x))
         self.save(y)
         return y
 
     def backward(self, grad: Array) -> Array:
         kernels = backend.of(grad)
-        half = kernels.mul(_power(self.saved[0], 3), backend.asarray(-0.5, grad.dtype))
+        half = kernels.mul(_power(self.saved[0], 3), backend.scalar(-0.5, grad))
         return kernels.mul(grad, half)  # type: ignore[no-any-return]
 
 
@@ -117,7 +117,7 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
             if exponent < 0:
                 raise ValueError("pow: integers to negative integer powers are not integers; convert to float first")
             dtype = dtypes.result_type(data, exponent)
-            return Tensor(backend.asarray(np.power(data, backend.asarray(exponent, dtype))).astype(dtype))
+            return Tensor(backend.asarray(np.power(data, backend.scalar(exponent, data, dtype))).astype(dtype))
         return apply_float("pow", Pow(exponent), input)
     a, b = operands(input, exponent)
     if a._data.dtype.kind in "iub":

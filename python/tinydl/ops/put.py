@@ -11,7 +11,7 @@ import numpy as np
 from .. import backend
 from ..creation import as_tensor
 from ..tensor import Tensor
-from .elementwise import cast
+from .elementwise import cast, move
 from .index import index_add
 from .indexing import setitem
 from .inplace import change
@@ -34,7 +34,8 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Any, accumulate:
 def _put_add(input: Tensor, indices: tuple[Any, ...], values: Any) -> Tensor:
     arrays: list[Any] = []
     for index in indices:
-        array = backend.asarray(index)
+        array = index._data if isinstance(index, Tensor) else np.asarray(index)
+        array = backend.place(array, input.device)
         arrays += list(array.nonzero()) if array.dtype == bool else [array]
     if not arrays or len(arrays) > input.ndim:
         raise IndexError(f"index_put_: got {len(arrays)} indices for shape {input.shape}")
@@ -43,10 +44,10 @@ def _put_add(input: Tensor, indices: tuple[Any, ...], values: Any) -> Tensor:
     for axis, (array, size) in enumerate(zip(wide, lead, strict=True)):
         if array.size and not (-size <= array.min() and array.max() < size):
             raise IndexError(f"index_put_: an index of axis {axis} is out of range for size {size}")
-    flat: Any = np.zeros(wide[0].shape, np.int64)
+    flat: Any = backend.numpy_of(wide[0]).zeros(wide[0].shape, np.int64)
     for array, size in zip(wide, lead, strict=True):
         flat = flat * size + array % max(size, 1)
-    source = cast(as_tensor(values), input.dtype)
+    source = move(cast(as_tensor(values), input.dtype), input.device)
     rows = reshape(expand(source, (*wide[0].shape, *rest)), (flat.size, *rest))
     out = index_add(reshape(input, (math.prod(lead), *rest)), 0, Tensor(flat.reshape(-1)), rows)
     return reshape(out, input.shape)

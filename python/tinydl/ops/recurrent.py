@@ -185,7 +185,7 @@ def recurrent(
         raise ValueError(f"recurrent: got c0 for {cell}, wanted None: only lstm has such a state")
     if mask is not None and mask.requires_grad:
         raise ValueError("recurrent: the mask gets no gradient; detach it")
-    steps = None if valid is None or not valid.size else valid.copy()
+    steps = None if valid is None or not valid.size else backend.beside(valid.copy(), input._data)
     function = Recurrent(cell, reverse, steps, None if mask is None else mask._data.copy(), batch_first)
     return function.apply(*operands)  # type: ignore[no-any-return]
 
@@ -217,7 +217,7 @@ def projected_lstm(
         new_c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         new_h = linear(o.sigmoid() * new_c.tanh(), projection)
         if valid is not None:
-            live = Tensor(valid[t][:, None])
+            live = Tensor(backend.beside(valid[t][:, None], input._data))
             new_h, new_c = where(live, new_h, h), where(live, new_c, c)
         h, c = new_h, new_c
         states.append(h)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import autocast
@@ -95,7 +95,7 @@ class Mean(_Reduction):
 
     def backward(self, grad: Array) -> Array:
         count = int(np.prod([self.shape[d] for d in self.axes], dtype=np.int64))
-        return self.spread(backend.of(grad).div(grad, backend.asarray(count, grad.dtype)))
+        return self.spread(backend.of(grad).div(grad, backend.scalar(count, grad)))
 
 
 class NanSum(Sum):
@@ -210,7 +210,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
     if dtype is not None:
         input = input.to(dtype)
     axes = axes_of("nanmean", dim, input.ndim)
-    count = np.count_nonzero(~np.isnan(input._data), axis=axes, keepdims=keepdim)
+    count = anywhere.count_nonzero(~np.isnan(input._data), axes, keepdim)
     return nansum(input, axes, keepdim) / Tensor(backend.asarray(count, input.dtype))
 
 

@@ -148,19 +148,19 @@ _WEIGHTS = {
 
 
 @lru_cache(maxsize=256)
-def axis_weights(spec: Spec, dtype: str) -> Axis:
-    """The matrix of an axis and its transpose. Indices beyond an edge stand for the element at the edge."""
+def axis_weights(spec: Spec, dtype: str, device: str) -> Axis:
+    """The matrix of an axis and its transpose, on a device. Indices beyond an edge stand for the element at it."""
     index, weight = (_filtered if spec.antialias else _WEIGHTS[spec.mode])(spec)
     rows = np.broadcast_to(np.arange(spec.after)[:, None], index.shape)
     kept = weight != 0
     rows, columns, values = rows[kept], np.clip(index, 0, spec.before - 1)[kept], weight[kept]
     return Axis(
-        _band(rows, columns, values, spec.after, dtype),
-        _band(columns, rows, values, spec.before, dtype),
+        _band(rows, columns, values, spec.after, dtype, device),
+        _band(columns, rows, values, spec.before, dtype, device),
     )
 
 
-def _band(rows: Array, columns: Array, values: Array, height: int, dtype: str) -> Band:
+def _band(rows: Array, columns: Array, values: Array, height: int, dtype: str, device: str) -> Band:
     """The band matrix with the sum of `values` at each (row, column)."""
     start = np.full(height, np.iinfo(np.int64).max)
     end = np.zeros(height, np.int64)
@@ -173,7 +173,7 @@ def _band(rows: Array, columns: Array, values: Array, height: int, dtype: str) -
     band = Band(start, count, weight.astype(dtype))
     for array in band:
         array.flags.writeable = False
-    return band
+    return Band(*[backend.place(array, device) for array in band])
 
 
 # -- The operation ----------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def _resample(
     input: Tensor, after: tuple[int, ...], scales: tuple[float, ...], mode: str, align: bool, antialias: bool
 ) -> Tensor:
     x = input._data
-    steps = _steps(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char)
+    steps = _steps(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char, input.device)
     return Resample(steps).apply(input)  # type: ignore[no-any-return]
 
 
@@ -333,6 +333,7 @@ def _steps(
     align: bool,
     antialias: bool,
     dtype: str,
+    device: str,
 ) -> list[Step]:
     """The axes in the order of their application; what shrinks comes first, for less work. Height and width take one
     kernel where neither comes before height."""
@@ -344,7 +345,7 @@ def _steps(
     if not specs:
         specs = [(2, Spec("nearest", before[0], after[0], 0.0, False, False))]
     specs.sort(key=lambda item: item[1].after / item[1].before)
-    axes = [(axis, axis_weights(spec, dtype)) for axis, spec in specs]
+    axes = [(axis, axis_weights(spec, dtype, device)) for axis, spec in specs]
     steps, height = [], len(before)
     while axes:
         (axis, first), *axes = axes

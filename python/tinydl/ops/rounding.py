@@ -35,7 +35,7 @@ class Frac(ByNumpy):
         return x - np.trunc(x)
 
     def slope(self, x: Array, y: Array) -> Any:
-        return np.ones((), x.dtype)
+        return backend.scalar(1, x)
 
 
 def _step(op: str, value: Any, input: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 def _round_decimals(x: Array, decimals: int) -> Any:
-    scale = backend.asarray(10.0 ** np.abs(decimals), x.dtype)
+    scale = backend.scalar(10.0 ** np.abs(decimals), x)
     return np.round(x * scale) / scale if decimals > 0 else np.round(x / scale) * scale
 
 
@@ -186,7 +186,7 @@ class Remainder(BinaryByNumpy):
     value: Any = np.remainder
 
     def slope_a(self, a: Array, b: Array, y: Array) -> Any:
-        return np.ones((), a.dtype)
+        return backend.scalar(1, a)
 
     def slope_b(self, a: Array, b: Array, y: Array) -> Any:
         return -np.floor_divide(a, b)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import anywhere, backend, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from . import return_types
@@ -22,7 +22,7 @@ def _running(ufunc: Any, x: Array, axis: int, backwards: bool = False) -> Array:
     if backwards:
         wide = np.flip(wide, axis)
     with np.errstate(all="ignore"):
-        out = ufunc.accumulate(wide, axis=axis)
+        out = anywhere.accumulate(ufunc, wide, axis)
     return backend.asarray(np.flip(out, axis) if backwards else out)
 
 
@@ -171,10 +171,10 @@ def _running_extreme(op: str, ufunc: Any, input: Tensor, dim: Any) -> tuple[Tens
         values, indices = _running_extreme(op, ufunc, input.reshape(1), 0)
         return values.reshape(()), indices.reshape(())
     x = input._data
-    best = ufunc.accumulate(x, axis=axis)
-    place = np.arange(x.shape[axis]).reshape([-1 if d == axis else 1 for d in range(x.ndim)])
+    best = anywhere.accumulate(ufunc, x, axis)
+    place = anywhere.open_grid(x.shape, x)[axis]
     chosen = np.where((x == best) | (x != x), place, 0)  # of equals, and of NaNs, the latest so far
-    return choose(input, axis, np.maximum.accumulate(chosen, axis=axis), True)
+    return choose(input, axis, anywhere.accumulate(np.maximum, chosen, axis), True)
 
 
 def cummax(input: Tensor, dim: int) -> return_types.cummax:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import quiet
@@ -34,7 +34,7 @@ class Scatter(Function):
         return put(x, self.index, src, self.axis)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        dx = put(grad, self.index, np.zeros((), grad.dtype), self.axis) if self.needs[0] else None
+        dx = put(grad, self.index, backend.scalar(0, grad), self.axis) if self.needs[0] else None
         return dx, self.src_grad(grad) if self.needs[1] else None
 
     def src_grad(self, grad: Array) -> Array:
@@ -68,7 +68,7 @@ class ScatterReduce(Scatter):
 
     def at(self) -> tuple[Array, ...]:
         """The index's places, as arrays of indices."""
-        places = np.indices(self.index.shape, sparse=True)
+        places = anywhere.open_grid(self.index.shape, self.index)
         return (*places[: self.axis], self.index, *places[self.axis + 1 :])
 
     def start(self, x: Array) -> Array:
@@ -77,19 +77,28 @@ class ScatterReduce(Scatter):
             return x.copy(order="K")
         top, bottom = (np.inf, -np.inf) if x.dtype.kind not in "iu" else (np.iinfo(x.dtype).max, np.iinfo(x.dtype).min)
         nothing = {"sum": 0, "mean": 0, "prod": 1, "amax": bottom, "amin": top}[self.reduce]
-        return put(x, self.index, backend.asarray(nothing, x.dtype), self.axis)
+        return put(x, self.index, backend.scalar(nothing, x), self.axis)
 
     def combined(self, x: Array, src: Array) -> Array:
         """The reduction, before a mean's division."""
-        y = self.start(x)
-        function = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
-        function[self.reduce].at(y, self.at(), part_of(src, self.index))
-        return y
+        y, at, used = self.start(x), self.at(), part_of(src, self.index)
+        if self.reduce in ("sum", "mean"):
+            anywhere.add_at(y, at, used)
+            return y
+        ufunc = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[self.reduce]
+
+        def combine(y: Array, used: Array, *at: Array) -> Array:
+            ufunc.at(y, at, used)
+            return y
+
+        if self.reduce == "prod" or y.dtype.char not in "fd":  # no such atomic operations on a GPU
+            return anywhere.through_host(combine, y, used, *at)  # type: ignore[no-any-return]
+        return combine(y, used, *at)
 
     def counts(self, shape: tuple[int, ...]) -> Array:
         """How many elements a mean has at each place, at least 1."""
-        count = np.full(shape, int(self.include), np.int64)
-        np.add.at(count, self.at(), 1)
+        count: Array = backend.numpy_of(self.index).full(shape, int(self.include), np.int64)
+        anywhere.add_at(count, self.at(), 1)
         return np.maximum(count, 1)
 
     def forward(self, x: Array, src: Array) -> Array:
@@ -111,7 +120,7 @@ class ScatterReduce(Scatter):
             dx = grad / self.counts(grad.shape).astype(grad.dtype) if self.reduce == "mean" else grad
             dsrc = self.src_grad(dx)
         if not self.include:
-            dx = put(dx, self.index, np.zeros((), grad.dtype), self.axis)
+            dx = put(dx, self.index, backend.scalar(0, grad), self.axis)
         return dx if self.needs[0] else None, dsrc if self.needs[1] else None
 
     def product_grads(self, grad: Array, x: Array, src: Array, y: Array) -> tuple[Array, Array]:
@@ -119,8 +128,8 @@ class ScatterReduce(Scatter):
         filled = np.where(x == 0, 1, x).astype(x.dtype)
         dx = grad * self.combined(filled, src) / filled
         used = part_of(src, self.index)
-        zeros = np.zeros(x.shape, np.int64)
-        np.add.at(zeros, self.at(), (used == 0).astype(np.int64))
+        zeros = backend.numpy_of(x).zeros(x.shape, np.int64)
+        anywhere.add_at(zeros, self.at(), (used == 0).astype(np.int64))
         alone = (used == 0) & (zeros[self.at()] == 1)
         others = self.combined(x, np.where(alone, 1, used).astype(x.dtype))
         quotient = (grad * y)[self.at()] / np.where(used == 0, 1, used)
@@ -132,7 +141,7 @@ class ScatterReduce(Scatter):
         """Those equal to the extreme share the gradient."""
         mine, theirs = x == y, part_of(src, self.index) == y[self.at()]
         sharers = mine.astype(grad.dtype)
-        np.add.at(sharers, self.at(), theirs.astype(grad.dtype))
+        anywhere.add_at(sharers, self.at(), theirs.astype(grad.dtype))
         share = quiet(np.divide, grad, sharers)
         dsrc = backend.zeros(self.shape, grad)
         part_of(dsrc, self.index)[...] = np.where(theirs, share[self.at()], 0)
@@ -187,7 +196,7 @@ def scatter(
         raise TypeError("scatter: wanted a source or a value")
     source = value if src is None else src
     if not isinstance(source, Tensor):
-        source = Tensor(np.full(index.shape, source).astype(input.dtype))
+        source = Tensor(backend.numpy_of(index._data).full(index.shape, source).astype(input.dtype))
     if reduce in ("add", "multiply"):
         return scatter_reduce(input, dim, index, source, "sum" if reduce == "add" else "prod")
     if reduce is not None:

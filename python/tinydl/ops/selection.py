@@ -26,7 +26,7 @@ class Where(Function):
         return _choose(self.condition, a, b)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
-        zero = np.zeros((), grad.dtype)
+        zero = backend.scalar(0, grad)
         return (
             sum_to(_choose(self.condition, grad, zero), self.shapes[0]) if self.needs[0] else None,
             sum_to(_choose(self.condition, zero, grad), self.shapes[1]) if self.needs[1] else None,
@@ -51,6 +51,14 @@ class NanToNum(Function):
     def forward(self, x: Array) -> Array:
         self.save(x)
         nan, posinf, neginf = self.values
+        if x.dtype.kind == "V":  # bfloat16, which NumPy's function leaves as it is
+            from ml_dtypes import finfo
+
+            limits: Any = finfo(x.dtype)  # type: ignore[no-untyped-call]
+            high, low = (limits.max if posinf is None else posinf), (limits.min if neginf is None else neginf)
+            y = np.where(np.isnan(x), backend.scalar(nan, x), x)
+            y = np.where(x == np.inf, backend.scalar(high, x), y)
+            return np.where(x == -np.inf, backend.scalar(low, x), y)
         return backend.asarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
 
     def backward(self, grad: Array) -> Array:

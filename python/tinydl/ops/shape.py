@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..creation import shape_from
 from ..tensor import Array, Tensor
@@ -180,8 +180,10 @@ class Unfold(Function):
     def forward(self, x: Array) -> Array:
         axis, size, step = self.window
         self.shape = x.shape
-        windows = np.lib.stride_tricks.sliding_window_view(x, size, axis)
-        return np.ascontiguousarray(windows[(slice(None),) * axis + (slice(None, None, step),)])
+        shape, strides = [*x.shape, size], [*x.strides, x.strides[axis]]
+        shape[axis] = (x.shape[axis] - size) // step + 1
+        strides[axis] *= step
+        return anywhere.contiguous(anywhere.as_strided(x, shape, strides))
 
     def backward(self, grad: Array) -> Array:
         axis, size, step = self.window

@@ -129,7 +129,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     if not dtypes.is_floating_point(logits.dtype):
         raise TypeError(f"gumbel_softmax: got dtype {logits.dtype}, wanted a floating-point dtype")
     axes_of("gumbel_softmax", dim, logits.ndim)
-    u = np.maximum(creation.uniform(logits.shape, 0.0, 1.0)._data, np.finfo(np.float32).tiny)
+    u = np.maximum(creation.uniform(logits.shape, 0.0, 1.0, device=logits.device)._data, np.finfo(np.float32).tiny)
     noise = Tensor(backend.asarray(-np.log(-np.log(u)), logits.dtype))
     soft = softmax(div(logits + noise, tau), dim)
     if not hard:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .decomposition import check_matrix, eigvalsh, lapack, svdvals
@@ -65,14 +65,14 @@ class Solve(Function):
     """A X = B for matrices; dB = A^-T dX, dA = -dB X^T."""
 
     def forward(self, a: Array, b: Array) -> Array:
-        x: Array = lapack("linalg.solve", np.linalg.solve, a, b)
+        x: Array = lapack("linalg.solve", anywhere.solve, a, b)
         self.shapes = a.shape, b.shape
         self.save(a, x)
         return x
 
     def backward(self, grad: Array) -> tuple[Array | None, Array]:
         a, x = self.saved
-        db = np.linalg.solve(_t(a), grad)
+        db = anywhere.solve(_t(a), grad)
         da = sum_to(backend.asarray(-(db @ _t(x))), self.shapes[0]) if self.needs[0] else None
         return da, sum_to(db, self.shapes[1])
 
@@ -113,7 +113,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     inside = 1 if unitriangular else 0
     A = A.triu(inside) if upper else A.tril(-inside)
     if unitriangular:
-        A = A + Tensor(np.eye(A.shape[-1], dtype=A.dtype))
+        A = A + Tensor(anywhere.eye(A.shape[-1], A._data))
     return _solved("linalg.solve_triangular", A, B) if left else _solved("linalg.solve_triangular", A.mT, B.mT).mT
 
 
@@ -126,7 +126,7 @@ class Det(Function):
 
     def backward(self, grad: Array) -> Array:
         u, s, vh = lapack("linalg.det", np.linalg.svd, self.saved[0])
-        others = np.where(np.eye(s.shape[-1], dtype=bool), s.dtype.type(1), s[..., None, :]).prod(-1)
+        others = np.where(anywhere.eye(s.shape[-1], s) != 0, s.dtype.type(1), s[..., None, :]).prod(-1)
         scale = np.linalg.det(u) * np.linalg.det(vh) * grad
         return backend.asarray((u * others[..., None, :]) @ vh * scale[..., None, None])
 
@@ -191,11 +191,12 @@ def _through_pinv(a: Array, p: Array, grad: Array) -> Array:
 
 def _tolerance(A: Tensor, s: Array, atol: Any, rtol: Any) -> Array:
     """Singular values up to max(atol, rtol s_max) count as 0; by default rtol = eps max(m, n), or 0 with an atol."""
-    atol, rtol = (t.detach().numpy() if isinstance(t, Tensor) else t for t in (atol, rtol))
+    atol, rtol = (t._data if isinstance(t, Tensor) else t for t in (atol, rtol))
     if rtol is None:
         rtol = np.finfo(A.dtype).eps * max(A.shape[-2:]) if atol is None or np.all(atol == 0) else 0.0
-    largest = s.max(-1, initial=0)
-    return backend.asarray(np.maximum(0.0 if atol is None else atol, backend.asarray(rtol) * largest))
+    largest = s.max(-1) if s.shape[-1] else backend.zeros(s.shape[:-1], s)
+    bounds = backend.beside(rtol, s, np.float64) * largest
+    return backend.asarray(np.maximum(0.0 if atol is None else backend.beside(atol, s), bounds))
 
 
 def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
@@ -213,7 +214,7 @@ def matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: boo
     check_matrix("linalg.matrix_rank", square=hermitian, A=A)
     values = eigvalsh(A) if hermitian else svdvals(A)
     s = np.abs(values._data)
-    return Tensor(backend.asarray(np.count_nonzero(s > _tolerance(A, s, atol, rtol)[..., None], axis=-1), np.int64))
+    return Tensor(anywhere.count_nonzero(s > _tolerance(A, s, atol, rtol)[..., None], -1))
 
 
 class LeastSquares(Function):
@@ -226,7 +227,7 @@ class LeastSquares(Function):
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         wide_a, wide_b = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
         x = backend.empty((*batch, a.shape[-1], b.shape[-1]), a)
-        self.rank = np.empty(batch, np.int64)
+        self.rank = backend.numpy_of(a).empty(batch, np.int64)
         for i in np.ndindex(batch):
             x[i], _, self.rank[i], _ = lapack("linalg.lstsq", np.linalg.lstsq, wide_a[i], wide_b[i], rcond=self.cut)
         self.save(a, b)
@@ -282,7 +283,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         n //= 2
         A = matmul(A, A) if n else A
     if out is None:
-        return Tensor(np.broadcast_to(np.eye(A.shape[-1], dtype=A.dtype), A.shape).copy())
+        return Tensor(np.broadcast_to(anywhere.eye(A.shape[-1], A._data), A.shape).copy())
     return out
 
 

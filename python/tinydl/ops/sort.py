@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import backend
+from .. import anywhere, backend
 from ..tensor import Array, Tensor
 from .index import Gather, index_of
 from .indexing import check_range
@@ -34,9 +34,14 @@ def _order(x: Array, axis: int, descending: bool) -> Array:
     return np.flip(last - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
 
 
+def _part(x: Array, axis: int, start: int, stop: int) -> Array:
+    """The slices from start to stop along an axis: a view."""
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
 def _values(input: Tensor, indices: Array, axis: int) -> Sorted:
     """The elements at the indices, recorded."""
-    at = Tensor(np.ascontiguousarray(indices, np.int64).reshape(indices.shape))
+    at = Tensor(anywhere.contiguous(backend.asarray(indices, np.int64)).reshape(indices.shape))
     return Sorted(Gather(axis).apply(input, at), at)
 
 
@@ -51,7 +56,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     """
     axis = _axis("sort", input, dim)
     if not input.ndim:
-        return Sorted(input.clone(), Tensor(np.zeros((), np.int64)))
+        return Sorted(input.clone(), Tensor(backend.numpy_of(input._data).zeros((), np.int64)))
     return _values(input, _order(input._data, axis, descending), axis)
 
 
@@ -80,12 +85,14 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise ValueError(f"topk: got k={k} for an axis of size {size}")
     if not input.ndim:
         picked = input.reshape(1)[: int(k)]
-        return Sorted(picked.reshape(()) if k else picked, Tensor(np.zeros(() if k else 0, np.int64)))
+        return Sorted(
+            picked.reshape(()) if k else picked, Tensor(backend.numpy_of(input._data).zeros(() if k else 0, np.int64))
+        )
     x = input._data
     if k == 0 or 8 * k > size:
-        return _values(input, np.take(_order(x, axis, largest), range(k), axis), axis)
+        return _values(input, _part(_order(x, axis, largest), axis, 0, k), axis)
     cut = np.argpartition(x, size - k if largest else k - 1, axis)
-    some = np.sort(np.take(cut, range(size - k, size) if largest else range(k), axis), axis)
+    some = np.sort(_part(cut, axis, size - k if largest else 0, size if largest else k), axis)
     order = _order(np.take_along_axis(x, some, axis), axis, largest)
     return _values(input, np.take_along_axis(some, order, axis), axis)
 
@@ -98,7 +105,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Sor
         raise ValueError(f"kthvalue: got k={k}, wanted 1 to {size}, the size of the axis")
     if not input.ndim:
         return sort(input)
-    found = _values(input, np.take(_order(input._data, axis, False), range(k - 1, k), axis), axis)
+    found = _values(input, _part(_order(input._data, axis, False), axis, k - 1, k), axis)
     return found if keepdim else Sorted(found.values.squeeze(axis), found.indices.squeeze(axis))
 
 
@@ -146,12 +153,12 @@ def unique_consecutive(
         if dim is None
         else np.moveaxis(input._data, axes_of("unique_consecutive", dim, input.ndim), (0,))
     )
-    first = np.ones(len(x), np.bool_)
+    first = backend.numpy_of(x).ones(len(x), np.bool_)
     if len(x):
         first[1:] = (x[1:] != x[:-1]).any(tuple(range(1, x.ndim)))
     starts = np.flatnonzero(first)
     values = x[starts] if dim is None else np.moveaxis(x[starts], 0, dim)
-    out = [Tensor(np.ascontiguousarray(values))]
+    out = [Tensor(anywhere.contiguous(values))]
     if return_inverse:
         inverse = np.cumsum(first, dtype=np.int64) - 1
         out.append(Tensor(inverse.reshape(input.shape if dim is None else -1)))
@@ -188,7 +195,9 @@ def searchsorted(
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ValueError(f"searchsorted: got side={side!r} and right={right}, wanted 'left' or 'right' alone")
     where: Any = "right" if right or side == "right" else "left"
-    rows, values = sorted_sequence._data, input._data if isinstance(input, Tensor) else backend.asarray(input)
+    rows = sorted_sequence._data
+    values = input._data if isinstance(input, Tensor) else backend.scalar(input, rows, np.asarray(input).dtype)
+    backend.check_together("searchsorted", rows, values)
     if rows.ndim == 0:
         raise ValueError("searchsorted: got a sequence without axes")
     if sorter is not None:
@@ -201,7 +210,7 @@ def searchsorted(
         return Tensor(backend.asarray(np.searchsorted(rows, values, where), dtype))
     if values.shape[:-1] != rows.shape[:-1]:
         raise ValueError(f"searchsorted: sequences of shape {rows.shape} do not fit values of shape {values.shape}")
-    out = np.empty(values.shape, dtype)
+    out = backend.numpy_of(rows).empty(values.shape, dtype)
     for at in np.ndindex(rows.shape[:-1]):
         out[at] = np.searchsorted(rows[at], values[at], where)
     return Tensor(out)

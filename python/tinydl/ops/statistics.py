@@ -43,13 +43,13 @@ class Var(_Reduction):
         if grad is not None:
             left = count - self.correction
             if root is not None:
-                half = kernels.div(kernels.mul(grad, backend.asarray(0.5, x.dtype)), root)
+                half = kernels.div(kernels.mul(grad, backend.scalar(0.5, x)), root)
                 grad = np.where(root == 0, x.dtype.type(0), half)
-            grad = kernels.mul(grad, backend.asarray(2 / left if left else np.inf, x.dtype))
+            grad = kernels.mul(grad, backend.scalar(2 / left if left else np.inf, x))
             centre, factor = self.align(mean), self.align(grad)
             out = kernels.var_backward(x, centre, factor)
         if grad_mean is not None:
-            share = self.spread(kernels.div(grad_mean, backend.asarray(count, x.dtype)))
+            share = self.spread(kernels.div(grad_mean, backend.scalar(count, x)))
             out = share if out is None else kernels.add(out, share)
         return out  # type: ignore[return-value]
 

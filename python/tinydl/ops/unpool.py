@@ -25,7 +25,7 @@ class MaxUnpool(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        y = np.zeros((*x.shape[:2], int(np.prod(self.size))), x.dtype)
+        y = backend.zeros((*x.shape[:2], int(np.prod(self.size))), x)
         np.put_along_axis(y, self.indices, x.reshape(self.indices.shape), -1)
         return y.reshape(*x.shape[:2], *self.size)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import anywhere
 from ..autograd import Function
 from ..creation import shape_from as _sizes
 from ..tensor import Array, Tensor
@@ -163,7 +164,7 @@ class Contiguous(Function):
     """A row-major copy."""
 
     def forward(self, x: Array) -> Array:
-        return np.ascontiguousarray(x)
+        return anywhere.contiguous(x)
 
     def backward(self, grad: Array) -> Array:
         return grad
