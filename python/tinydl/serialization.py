@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -65,33 +65,48 @@ def load(f: File, map_location: Any = None, *, weights_only: bool | None = None)
 
     Args:
         f: a path, or a file opened for bytes.
-        map_location: where the tensors shall be: "cpu", or a function or dict as in PyTorch, which can only say so too.
+        map_location: where the tensors shall be: a device; a dict, whose entry for "cpu" counts, as files name no
+            other; or a function of a tensor and "cpu" that returns the tensor to take, or None for the given one.
         weights_only: has no effect: nothing in a file is ever executed.
 
     Raises:
         ValueError: a truncated, damaged or foreign file, or a device that is not there. OSError: it cannot be read.
     """
-    places = map_location.values() if isinstance(map_location, Mapping) else (map_location,)
-    for place in places:
-        if isinstance(place, str):
-            backend.check_device(place)
-        elif place is not None and not callable(place):
-            raise TypeError(f"load: got map_location={map_location!r}, wanted 'cpu'")
+    place = _placing(map_location)
     name, tensors, metadata = _read(f)
     if "format" not in metadata or "state" not in metadata:  # somebody else's
         state: Any = {key: Tensor(array) for key, array in tensors.items()}
     else:
         state = _state(name, tensors, metadata, as_tensors=True)
-    return _moved(state, map_location) if isinstance(map_location, str) else state
+    return state if place is None else _moved(state, place)
 
 
-def _moved(value: Any, device: str) -> Any:
-    """A state whose tensors lie on a device."""
+def _placing(map_location: Any) -> Callable[[Tensor], Tensor] | None:
+    """What `load` makes of a tensor of the file; None where nothing is to be moved."""
+    found = map_location.get("cpu") if isinstance(map_location, Mapping) else map_location
+    if callable(found):
+        return lambda tensor: _chosen(found(tensor, "cpu"), tensor)
+    if found is None:
+        return None
+    if not isinstance(found, str):
+        raise TypeError(f"load: got map_location={map_location!r}, wanted a device, a dict of devices or a function")
+    backend.check_device(found)
+    return lambda tensor: Tensor(backend.place(tensor._data, found), tensor.requires_grad)
+
+
+def _chosen(result: Any, tensor: Tensor) -> Tensor:
+    if result is not None and not isinstance(result, Tensor):
+        raise TypeError(f"load: map_location returned {type(result).__name__}, wanted a tensor or None")
+    return tensor if result is None else result
+
+
+def _moved(value: Any, place: Callable[[Tensor], Tensor]) -> Any:
+    """A state whose tensors `place` has moved."""
     if isinstance(value, Tensor):
-        return Tensor(backend.place(value._data, device), value.requires_grad)
+        return place(value)
     if isinstance(value, dict):
-        return {key: _moved(item, device) for key, item in value.items()}
-    return type(value)(_moved(item, device) for item in value) if type(value) in (list, tuple) else value
+        return {key: _moved(item, place) for key, item in value.items()}
+    return type(value)(_moved(item, place) for item in value) if type(value) in (list, tuple) else value
 
 
 def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import backend
+from .. import dtypes
+from ..creation import full
 from ..ops import activation, piecewise
 from ..tensor import Tensor
 from .module import Module
@@ -290,10 +289,9 @@ class PReLU(Module):
         self, num_parameters: int = 1, init: float = 0.25, device: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__()
-        backend.check_device(device)
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(Tensor(np.full(num_parameters, init, np.float32 if dtype is None else dtype)))
+        self.weight = Parameter(full(num_parameters, init, dtypes.float32 if dtype is None else dtype, device))
 
     def forward(self, input: Tensor) -> Tensor:
         """The rectified input with the learned slope."""

@@ -31,7 +31,7 @@ class MultiheadAttention(Module):
         kdim: the features of keys, E by default.
         vdim: the features of values, E by default.
         batch_first: whether inputs and outputs are (N, L, E) instead of (L, N, E).
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:
@@ -86,7 +86,6 @@ class MultiheadAttention(Module):
             )
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"MultiheadAttention: got dropout={dropout!r}, wanted a probability in [0, 1]")
-        backend.check_device(device)
         self.embed_dim = embed_dim
         self.kdim = kdim
         self.vdim = vdim
@@ -95,11 +94,11 @@ class MultiheadAttention(Module):
         self.batch_first = batch_first
         self.head_dim = embed_dim // num_heads
         self.add_zero_attn = add_zero_attn
-        self._make(bias, add_bias_kv, np.dtype(dtype or dtypes.float32))
-        self.out_proj = Linear(embed_dim, embed_dim, bias, dtype=dtype)
+        self._make(bias, add_bias_kv, np.dtype(dtype or dtypes.float32), device)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, device, dtype)
         self._reset_parameters()
 
-    def _make(self, bias: bool, add_bias_kv: bool, dtype: Any) -> None:
+    def _make(self, bias: bool, add_bias_kv: bool, dtype: Any, device: str | None) -> None:
         size = self.embed_dim
         packed = self.kdim == self.vdim == size
         shapes = {
@@ -112,7 +111,7 @@ class MultiheadAttention(Module):
             "bias_v": (1, 1, size) if add_bias_kv else None,
         }
         for name, shape in shapes.items():
-            self.register_parameter(name, None if shape is None else Parameter(np.empty(shape, dtype)))
+            self.register_parameter(name, None if shape is None else Parameter(backend.empty_on(shape, dtype, device)))
 
     def _reset_parameters(self) -> None:
         """Draw the parameters anew, but for the weight of out_proj."""

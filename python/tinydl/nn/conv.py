@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import backend, dtypes
 from ..ops import conv, conv_transpose, pool
 from ..ops.arguments import sizes
@@ -46,7 +44,6 @@ class _Conv(Weighted):
         known = _PADDING_MODES[:1] if self.transposed else _PADDING_MODES
         if padding_mode not in known:
             raise ValueError(f"{name}: padding_mode '{padding_mode}' is not available; known: {', '.join(known)}")
-        backend.check_device(device)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups
@@ -57,7 +54,7 @@ class _Conv(Weighted):
         self.padding = self._checked_padding(padding)
         self.output_padding = sizes(name, "output_padding", output_padding, self.axes, least=0)
         near, far = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        storage = np.empty((*self.kernel_size, far // groups, near), dtype or dtypes.float32)
+        storage = backend.empty_on((*self.kernel_size, far // groups, near), dtype or dtypes.float32, device)
         self._make(storage.transpose(self.axes + 1, self.axes, *range(self.axes)), out_channels, bias)
 
     def _checked_padding(self, padding: int | Pair | str) -> Pair | str:
@@ -191,7 +188,7 @@ class Conv2d(_Direct):
         bias: whether b is added.
         padding_mode: what lies outside of x: "zeros", or, as `tinydl.nn.functional.pad` has them, "reflect",
             "replicate" or "circular".
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:
@@ -319,7 +316,7 @@ class ConvTranspose2d(_ConvTranspose):
         bias: whether b is added.
         dilation: d, one number or one for each axis.
         padding_mode: "zeros".
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import backend, dtypes
 from ..autograd import no_grad
 from ..ops import embedding as ops
@@ -32,6 +30,7 @@ class _Table(Module):
         sparse: bool,
         weight: Tensor | None,
         frozen: bool,
+        device: str | None,
         dtype: Any,
     ) -> None:
         name = type(self).__name__
@@ -55,9 +54,10 @@ class _Table(Module):
                 raise ValueError(
                     f"{name}: got a weight of shape {weight.shape}, wanted {num_embeddings, embedding_dim}"
                 )
-            self.weight = Parameter(weight, not frozen)
+            self.weight = Parameter(weight if device is None else weight.to(device), not frozen)
             return
-        self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype or dtypes.float32), not frozen)
+        table = backend.empty_on((num_embeddings, embedding_dim), dtype or dtypes.float32, device)
+        self.weight = Parameter(table, not frozen)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -93,7 +93,7 @@ class Embedding(_Table):
         norm_type: p of that p-norm.
         scale_grad_by_freq: divide a row's gradient by how often the row was used in the call.
         sparse: not available.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the table, float32 or float64.
 
     Attributes:
@@ -119,7 +119,6 @@ class Embedding(_Table):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        backend.check_device(device)
         self._set_up(
             num_embeddings,
             embedding_dim,
@@ -130,6 +129,7 @@ class Embedding(_Table):
             sparse,
             _weight,
             _freeze,
+            device,
             dtype,
         )
 
@@ -169,7 +169,7 @@ class EmbeddingBag(_Table):
         mode: "sum", "mean" or "max".
         include_last_offset: whether the last offset is the end of the last bag.
         padding_idx: an index that does not count; its row is zero at first.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the table, float32 or float64.
 
     >>> import tinydl
@@ -193,7 +193,6 @@ class EmbeddingBag(_Table):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        backend.check_device(device)
         if mode not in ops.MODES:
             raise ValueError(f"EmbeddingBag: got mode {mode!r}, wanted 'sum', 'mean' or 'max'")
         self.mode = mode
@@ -208,6 +207,7 @@ class EmbeddingBag(_Table):
             sparse,
             _weight,
             False,
+            device,
             dtype,
         )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import backend, dtypes
 from ..ops import matmul, products
 from ..tensor import Tensor
@@ -20,7 +18,7 @@ class Linear(Weighted):
         in_features: the size of the last axis of the input.
         out_features: the size of the last axis of the output.
         bias: whether b is added.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:
@@ -43,10 +41,10 @@ class Linear(Weighted):
         super().__init__()
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear: got in_features={in_features} and out_features={out_features}")
-        backend.check_device(device)
         self.in_features = in_features
         self.out_features = out_features
-        self._make(np.empty((out_features, in_features), dtype or dtypes.float32), out_features, bias)
+        weight = backend.empty_on((out_features, in_features), dtype or dtypes.float32, device)
+        self._make(weight, out_features, bias)
 
     def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
         """y = f(x Wᵀ + b), where f is fused into the product: None (the identity), "relu", "sigmoid" or "tanh"."""
@@ -70,7 +68,7 @@ class Bilinear(Weighted):
         in2_features: the size of the last axis of the second input.
         out_features: the size of the last axis of the output.
         bias: whether b is added.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:
@@ -94,11 +92,11 @@ class Bilinear(Weighted):
         super().__init__()
         if in1_features <= 0 or in2_features < 0 or out_features < 0:
             raise ValueError(f"Bilinear: got sizes {in1_features}, {in2_features} and {out_features}")
-        backend.check_device(device)
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self._make(np.empty((out_features, in1_features, in2_features), dtype or dtypes.float32), out_features, bias)
+        weight = backend.empty_on((out_features, in1_features, in2_features), dtype or dtypes.float32, device)
+        self._make(weight, out_features, bias)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""

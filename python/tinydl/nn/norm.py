@@ -23,10 +23,9 @@ class _Affine(Module):
     bias: Parameter | None
 
     def _make_parameters(self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any) -> None:
-        backend.check_device(device)
         if any([size < 0 for size in shape]):
             raise ValueError(f"{type(self).__name__}: got a negative size in {shape}")
-        empty = np.empty(shape, dtype or dtypes.float32)
+        empty = backend.empty_on(shape, dtype or dtypes.float32, device)
         self.register_parameter("weight", Parameter(empty) if weight else None)
         self.register_parameter("bias", Parameter(np.empty_like(empty)) if bias else None)
 
@@ -68,10 +67,12 @@ class _NormBase(_Affine):
         self.track_running_stats = track_running_stats
         self._make_parameters((num_features,), affine, affine and bias, device, dtype)
         tracked = track_running_stats
-        zeros = np.zeros(num_features, dtype or dtypes.float32)
+        numpy = backend.home_of(device).numpy
+        zeros = backend.place(numpy.zeros(num_features, dtype or dtypes.float32), device)
         self.register_buffer("running_mean", Tensor(zeros) if tracked else None)
         self.register_buffer("running_var", Tensor(np.ones_like(zeros)) if tracked else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.zeros((), np.int64)) if tracked else None)
+        count = backend.place(numpy.zeros((), np.int64), device)
+        self.register_buffer("num_batches_tracked", Tensor(count) if tracked else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -135,7 +136,7 @@ class BatchNorm1d(_BatchNorm):
         momentum: of the running statistics; None averages over all batches since they were reset.
         affine: whether w and b exist.
         track_running_stats: whether running statistics exist; without them evaluation uses the batch's, too.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of parameters and buffers, float32 or float64.
         bias: whether b exists (if affine).
 
@@ -261,7 +262,7 @@ class GroupNorm(_Affine):
         num_channels: C, a multiple of num_groups.
         eps: keeps the quotient finite.
         affine: whether w and b, (C,), exist.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
         bias: whether b exists (if affine).
 
@@ -317,7 +318,7 @@ class LayerNorm(_Affine):
         eps: keeps the quotient finite.
         elementwise_affine: whether w and b exist, of that shape.
         bias: whether b exists (if elementwise_affine).
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     >>> import tinydl
@@ -361,7 +362,7 @@ class RMSNorm(_Affine):
         normalized_shape: the sizes of the trailing axes.
         eps: keeps the quotient finite; None is the spacing of the input's dtype at 1.
         elementwise_affine: whether w exists, of that shape.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the weight, float32 or float64.
 
     >>> import tinydl

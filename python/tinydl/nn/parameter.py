@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from .. import backend
 from ..tensor import Array, Tensor
 
 
@@ -24,7 +23,7 @@ class Parameter(Tensor):
         if isinstance(data, Tensor):
             super().__init__(data._data)
             self._version = data._version
-        elif isinstance(data, np.ndarray):
+        elif backend.is_array(data):
             super().__init__(data)
         else:
             raise TypeError(f"Parameter: got {type(data).__name__}, wanted a tensor or an array")

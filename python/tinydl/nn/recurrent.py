@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import backend, creation, dtypes
 from ..ops import index, join, random
 from ..ops import recurrent as ops
@@ -34,7 +32,7 @@ class RNNBase(Module):
         bidirectional: whether a second set of weights walks from the last time step to the first; the outputs of both
             lie side by side.
         proj_size: of LSTM, the units of the projected h_t; 0 for none.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters; float16 and bfloat16 compute in float32.
 
     Attributes:
@@ -72,7 +70,6 @@ class RNNBase(Module):
             raise ValueError(f"{name}: got proj_size={proj_size}, wanted 0, or for LSTM less than hidden_size")
         if mode.lower() not in ops.GATES:
             raise ValueError(f"{name}: got mode {mode!r}, wanted one of {', '.join(ops.GATES).upper()}")
-        backend.check_device(device)
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -82,9 +79,9 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        self._make(dtype or dtypes.float32)
+        self._make(dtype or dtypes.float32, device)
 
-    def _make(self, dtype: Any) -> None:
+    def _make(self, dtype: Any, device: str | None) -> None:
         wide = ops.GATES[self.mode.lower()] * self.hidden_size
         outputs = self.proj_size or self.hidden_size
         for layer in range(self.num_layers):
@@ -96,7 +93,8 @@ class RNNBase(Module):
                 shapes["weight_hr"] = (outputs, self.hidden_size)
             for direction in range(self._directions):
                 for name, shape in shapes.items():
-                    self.register_parameter(name + self._suffix(layer, direction), Parameter(np.empty(shape, dtype)))
+                    parameter = Parameter(backend.empty_on(shape, dtype, device))
+                    self.register_parameter(name + self._suffix(layer, direction), parameter)
         self.reset_parameters()
 
     @property
@@ -181,8 +179,9 @@ class RNNBase(Module):
                 self.mode.lower(), x, w, u, b, b_h, *states, reverse=reverse, valid=valid, batch_first=batch_first
             )
         x = x.transpose(0, 1) if batch_first else x
-        h0 = creation.zeros(x.shape[1], self.proj_size, dtype=x.dtype) if states[0] is None else states[0]
-        c0 = creation.zeros(x.shape[1], self.hidden_size, dtype=x.dtype) if states[1] is None else states[1]
+        kind: Any = {"dtype": x.dtype, "device": x.device}
+        h0 = creation.zeros(x.shape[1], self.proj_size, **kind) if states[0] is None else states[0]
+        c0 = creation.zeros(x.shape[1], self.hidden_size, **kind) if states[1] is None else states[1]
         projection: Any = self._weight("weight_hr" + end)
         y, h, c = ops.projected_lstm(x, w, u, b, b_h, projection, h0, c0, reverse=reverse, valid=valid)
         return y.transpose(0, 1) if batch_first else y, h, c

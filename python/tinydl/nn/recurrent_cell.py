@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import backend, dtypes
 from ..ops import recurrent as ops
 from ..tensor import Tensor
@@ -23,7 +21,7 @@ class RNNCellBase(Module):
         hidden_size: the units of h.
         bias: whether b and b_h are added.
         num_chunks: the gates, 1, 3 or 4.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Attributes:
@@ -48,15 +46,14 @@ class RNNCellBase(Module):
         super().__init__()
         if not (isinstance(input_size, int) and isinstance(hidden_size, int)) or input_size < 0 or hidden_size < 1:
             raise ValueError(f"{type(self).__name__}: got input_size={input_size} and hidden_size={hidden_size}")
-        backend.check_device(device)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
         wide, dtype = num_chunks * hidden_size, dtype or dtypes.float32
-        self.weight_ih = Parameter(np.empty((wide, input_size), dtype))
-        self.weight_hh = Parameter(np.empty((wide, hidden_size), dtype))
+        self.weight_ih = Parameter(backend.empty_on((wide, input_size), dtype, device))
+        self.weight_hh = Parameter(backend.empty_on((wide, hidden_size), dtype, device))
         for name in ("bias_ih", "bias_hh"):
-            self.register_parameter(name, Parameter(np.empty(wide, dtype)) if bias else None)
+            self.register_parameter(name, Parameter(backend.empty_on(wide, dtype, device)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -111,7 +111,7 @@ class TransformerEncoderLayer(_Layer):
         batch_first: whether x is (N, S, d_model) instead of (S, N, d_model).
         norm_first: whether the norms stand before the blocks.
         bias: whether the products and norms have biases.
-        device: "cpu".
+        device: where the parameters lie; by default on the CPU.
         dtype: of the parameters, float32 or float64.
 
     Raises ValueError for an activation of another name, TypeError for one that is no function.
@@ -212,10 +212,15 @@ def _copies(owner: str, layer: Module, num_layers: int) -> ModuleList:
 
 
 def _is_causal(mask: Tensor | None, hint: bool | None) -> bool:
-    """Whether a mask hides exactly what comes later; the hint's word, if there is one, goes unchecked."""
+    """Whether a mask hides exactly what comes later; the hint's word, if there is one, goes unchecked.
+
+    A mask on a GPU is not looked at, which would wait for it.
+    """
     if hint is not None:
         return bool(hint)
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[0] != mask.shape[1] or mask.requires_grad:
+        return False
+    if not backend.is_on_host(mask._data):
         return False
     seen = np.tri(mask.shape[0], dtype=bool)
     return np.array_equal(mask._data, ~seen if mask.dtype == dtypes.bool else np.where(seen, 0, -np.inf))
@@ -436,6 +441,5 @@ class Transformer(Module):
         tensor([[  0., -inf],
                 [  0.,   0.]])
         """
-        backend.check_device(device)
         seen = np.tri(sz, dtype=bool)
-        return Tensor(np.where(seen, 0.0, -math.inf).astype(dtype or dtypes.float32))
+        return Tensor(backend.place(np.where(seen, 0.0, -math.inf).astype(dtype or dtypes.float32), device))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from .. import backend
 from ..tensor import Array
 from . import init
 from .module import Module
@@ -19,7 +18,7 @@ class Weighted(Module):
     def _make(self, weight: Array, size: int, bias: bool) -> None:
         """The weight in an array's memory, and a bias of some size if there is to be one; drawn."""
         self.weight = Parameter(weight)
-        self.register_parameter("bias", Parameter(np.empty(size, weight.dtype)) if bias else None)
+        self.register_parameter("bias", Parameter(backend.empty(size, weight)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

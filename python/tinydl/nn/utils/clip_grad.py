@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
+from ... import anywhere, backend
 from ...tensor import Array, Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -53,7 +53,8 @@ def get_total_norm(
         for arrays in by_dtype.values():
             _norm(arrays[:1], "sum")  # which refuses what is no float
         norms = [_any_norm(array, p) for arrays in by_dtype.values() for array in arrays]
-    total = Tensor(np.asarray(_any_norm(np.stack(norms), p)))
+    norms = [backend.to_host(norm) if backend.is_array(norm) else norm for norm in norms]
+    total = Tensor(backend.beside(np.asarray(_any_norm(np.stack(norms), p)), tensors[0]._data))
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"get_total_norm: the norm of order {p} of the gradients is {total.item()}, which cannot be clipped; with "
@@ -163,7 +164,7 @@ def _any_norm(array: Array, p: float) -> Any:
     """The norm of one array, of any order."""
     size = np.abs(array)
     if p == 0:
-        return array.dtype.type(np.count_nonzero(array))
+        return anywhere.count_nonzero(array).astype(array.dtype)
     if math.isinf(p):
         return size.max() if p > 0 else size.min()
     with np.errstate(divide="ignore", over="ignore"):

@@ -18,7 +18,7 @@ class _Flatten(Function):
         return np.concatenate([array.reshape(-1) for array in arrays])
 
     def backward(self, grad: Array) -> tuple[Array, ...]:
-        ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self.shapes])[:-1]
+        ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self.shapes])[:-1].tolist()
         return tuple([part.reshape(shape) for part, shape in zip(np.split(grad, ends), self.shapes, strict=True)])
 
 

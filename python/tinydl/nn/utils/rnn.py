@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import creation, refusal
+from ... import backend, creation, refusal
 from ...ops import embedding, index, join
 from ...tensor import Array, Tensor
 
@@ -18,7 +18,7 @@ class PackedSequence(NamedTuple):
     Attributes:
         data: (sum of lengths, features): first the sequences' first steps, then the second steps of those that have
             one, and so on.
-        batch_sizes: how many sequences reach each time step; int64.
+        batch_sizes: how many sequences reach each time step; int64, always on the CPU.
         sorted_indices: where each of the sorted sequences was in the batch, or None if it was sorted.
         unsorted_indices: the inverse permutation, or None.
     """
@@ -31,7 +31,10 @@ class PackedSequence(NamedTuple):
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """With the data as `Tensor.to` makes it; itself where that changes nothing."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else self._replace(data=data)
+        if data is self.data:
+            return self
+        order, unorder = (t if t is None else t.to(data.device) for t in (self.sorted_indices, self.unsorted_indices))
+        return PackedSequence(data, self.batch_sizes, order, unorder)
 
     def double(self) -> PackedSequence:
         """With data of float64."""
@@ -84,24 +87,24 @@ def padded(data: Tensor, steps: Array) -> Tensor:
         raise ValueError(f"PackedSequence: got {data.shape[0]} steps of data, wanted {steps.sum()} after batch_sizes")
     places = np.where(steps, np.cumsum(steps).reshape(steps.shape) - 1, 0)
     if data.ndim == 2:
-        return embedding.embedding(Tensor(places), data)
-    rows = index.index_select(data, 0, Tensor(places.reshape(-1)))
+        return embedding.embedding(Tensor(backend.beside(places, data._data)), data)
+    rows = index.index_select(data, 0, Tensor(backend.beside(places.reshape(-1), data._data)))
     return rows.reshape(*steps.shape, *data.shape[1:])
 
 
 def packed(values: Tensor, steps: Array) -> Tensor:
     """The inverse of `padded`."""
     rows = values.reshape(-1, *values.shape[2:])
-    return index.index_select(rows, 0, Tensor(np.flatnonzero(steps)))
+    return index.index_select(rows, 0, Tensor(backend.beside(np.flatnonzero(steps), rows._data)))
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """The permutation that undoes another one; None for None."""
-    return None if permutation is None else Tensor(np.argsort(permutation.numpy(), kind="stable"))
+    return None if permutation is None else Tensor(np.argsort(permutation._data, kind="stable"))
 
 
 def _lengths(lengths: Tensor | Sequence[int], batch: int, longest: int) -> Array:
-    out = np.asarray(lengths.numpy() if isinstance(lengths, Tensor) else lengths)
+    out = np.asarray(backend.to_host(lengths._data) if isinstance(lengths, Tensor) else lengths)
     if not batch:
         raise ValueError("pack_padded_sequence: got no sequences")
     if out.shape != (batch,) or out.dtype.kind not in "iu":
@@ -134,9 +137,10 @@ def pack_padded_sequence(
             f"pack_padded_sequence: got lengths {sizes.tolist()}, wanted the longest first; pass enforce_sorted=False"
         )
     if not enforce_sorted:
-        order = Tensor(np.argsort(-sizes, kind="stable"))
+        sorting = np.argsort(-sizes, kind="stable")
+        order = Tensor(backend.beside(sorting, input._data))
         unorder = invert_permutation(order)
-        values, sizes = index.index_select(values, 1, order), sizes[order.numpy()]
+        values, sizes = index.index_select(values, 1, order), sizes[sorting]
     steps = np.arange(sizes[0] if sizes.size else 0)[:, None] < sizes
     return PackedSequence(packed(values[: len(steps)], steps), Tensor(steps.sum(1)), order, unorder)
 
@@ -146,7 +150,7 @@ def pad_packed_sequence(
 ) -> tuple[Tensor, Tensor]:
     """The padded sequences, (T, B, ...) or (B, T, ...), and their lengths, in the order before packing.
 
-    T is the longest length, or `total_length`. Raises ValueError if that is smaller.
+    T is the longest length, or `total_length`; ValueError if that is smaller. The lengths are on the CPU as in PyTorch.
     """
     steps = packed_steps(sequence.batch_sizes)
     lengths = steps.sum(0)
@@ -154,13 +158,15 @@ def pad_packed_sequence(
     if total < len(steps):
         raise ValueError(f"pad_packed_sequence: got total_length {total} for sequences of up to {len(steps)} steps")
     values = padded(sequence.data, steps)
-    values = values.masked_fill(Tensor(~steps.reshape(*steps.shape, *(1,) * (values.ndim - 2))), padding_value)
+    ended = ~steps.reshape(*steps.shape, *(1,) * (values.ndim - 2))
+    values = values.masked_fill(Tensor(backend.beside(ended, values._data)), padding_value)
     if total > len(steps):
-        behind = creation.full((total - len(steps), *values.shape[1:]), padding_value, dtype=values.dtype)
+        shape = (total - len(steps), *values.shape[1:])
+        behind = creation.full(shape, padding_value, dtype=values.dtype, device=values.device)
         values = join.cat([values, behind])
     if sequence.unsorted_indices is not None:
         values = index.index_select(values, 1, sequence.unsorted_indices)
-        lengths = lengths[sequence.unsorted_indices.numpy()]
+        lengths = lengths[backend.to_host(sequence.unsorted_indices._data)]
     return values.transpose(0, 1) if batch_first else values, Tensor(lengths)
 
 
@@ -182,7 +188,7 @@ def pad_sequence(
     filled = []
     for s in sequences:
         s = s.to(sequences[0].dtype)
-        missing = creation.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype)
+        missing = creation.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
         filled.append(join.cat([missing, s] if padding_side == "left" else [s, missing]))
     return join.stack(filled, 0 if batch_first else 1)
 
