@@ -161,7 +161,7 @@ def test_what_is_on_a_gpu_is_not_copied_unasked(device):
             read()
     assert x.cpu().numpy().tolist() == [1, 1]
     assert repr(x) == f"tensor([1., 1.], device='{x.device}')"
-    with pytest.raises(TypeError):
+    with pytest.raises(RuntimeError, match="add: got tensors on 'cpu' and"):
         x + tinydl.ones(2)
 
 

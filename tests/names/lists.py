@@ -10,7 +10,7 @@ ARGUMENTS = {
     "layout": "tensors are dense",
     "pin_memory": "memory of the CPU needs no pinning",
     "memory_format": "results keep the memory order of their inputs; images are channels-last",
-    "device": "so far there is the CPU; functions that make tensors take the argument",
+    "device": "functions that make tensors take the argument",
     "names": "axes have no names, as in nearly all of PyTorch's own code",
     "non_blocking": "nothing runs behind the caller's back",
     "out_dtype": "products are computed in the dtype of their operands",
