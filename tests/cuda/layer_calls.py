@@ -52,6 +52,7 @@ LOSSES = [
     "F.poisson_nll_loss(x, y * 4, log_input=False, full=True)",
     "F.gaussian_nll_loss(x, y, z, full=True)",
     "F.gaussian_nll_loss(x, y, z[:, 0])",
+    "F.gaussian_nll_loss(x, y, 0.5)",
     "F.cross_entropy(x, labels)",
     "F.cross_entropy(x, labels, v.detach(), label_smoothing=0.1)",
     "F.cross_entropy(x, y)",

@@ -101,18 +101,14 @@ def flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def outcome(case: str, device: str, dtype: Any = np.float32) -> tuple[list[Any], dict[str, Any]]:
-    """The parts of the result on a device, and the gradients by the names of inputs and parameters.
-
-    `dtype` is that of the inputs that have float32 otherwise.
-    """
-    layers: list[Any] = []
+def space(device: str, dtype: Any, layers: list[Any]) -> dict[str, Any]:
+    """The names in the expressions; `dtype` is that of the inputs that have float32 otherwise."""
 
     def on(layer: Any) -> Any:
         layers.append(layer.to(device))
         return layers[-1]
 
-    names = {
+    tensors = {
         name: tinydl.tensor(
             array.astype(dtype) if array.dtype == np.float32 else array,
             device=device,
@@ -121,8 +117,15 @@ def outcome(case: str, device: str, dtype: Any = np.float32) -> tuple[list[Any],
         for name, array in inputs().items()
     }
     tinydl.manual_seed(7)
-    space = {"m": tinydl, "F": F, "L": linalg, "D": device, "on": on, "cpu": tinydl.ones(2, 3), **globals(), **names}
-    parts = list(flat(eval(case, space)))
+    names = {"m": tinydl, "F": F, "L": linalg, "D": device, "on": on, "cpu": tinydl.ones(2, 3)}
+    return {**globals(), **names, **tensors}
+
+
+def outcome(case: str, device: str, dtype: Any = np.float32) -> tuple[list[Any], dict[str, Any]]:
+    """The parts of the result on a device, and the gradients by the names of inputs and parameters."""
+    layers: list[Any] = []
+    names = space(device, dtype, layers)
+    parts = list(flat(eval(case, names)))
     rng = np.random.default_rng(1)
     total: Any = 0
     for part in parts:
@@ -131,7 +134,8 @@ def outcome(case: str, device: str, dtype: Any = np.float32) -> tuple[list[Any],
             total = total + (part.to(tinydl.float64) * tinydl.tensor(upstream, device=device)).sum()
     if isinstance(total, tinydl.Tensor):
         total.backward()
-    leaves = names | {f"{n} {name}": p for n, layer in enumerate(layers) for name, p in layer.named_parameters()}
+    leaves = {name: names[name] for name in inputs()}
+    leaves |= {f"{n} {name}": p for n, layer in enumerate(layers) for name, p in layer.named_parameters()}
     return parts, {name: t.grad for name, t in leaves.items() if t.grad is not None}
 
 

@@ -41,10 +41,14 @@ class ExtremeOfAll(Extreme):
 
     def backward(self, grad: Array) -> Array:
         x, y = self.saved
-        if not np.isnan(y):
+        on_host = backend.is_on_host(x)
+        if on_host and not np.isnan(y):
             return super().backward(grad)
         nan = np.isnan(x)
-        return np.where(nan, grad / backend.asarray(np.count_nonzero(nan), grad.dtype), grad.dtype.type(0))
+        with np.errstate(all="ignore"):
+            shared = np.where(nan, grad / backend.asarray(np.count_nonzero(nan), grad.dtype), grad.dtype.type(0))
+            # On a GPU both are computed: to look at y would wait for it.
+            return shared if on_host else np.where(np.isnan(y), shared, super().backward(grad))
 
 
 class Choose(Function):

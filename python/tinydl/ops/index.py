@@ -1,4 +1,7 @@
-"""Elements and slices chosen, replaced or added to by int64 indices."""
+"""Elements and slices chosen, replaced or added to by int64 indices.
+
+On a GPU, indices that no kernel looks at are checked first, which waits for it.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def gaussian_nll_loss(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ValueError: a variance is negative, or its shape does not fit.
+        ValueError: a variance is negative, for which tensors on a GPU are waited for, or its shape does not fit.
 
     >>> import tinydl
     >>> tinydl.nn.functional.gaussian_nll_loss(tinydl.tensor([1.0]), tinydl.tensor([3.0]), 1.0)
@@ -60,8 +60,11 @@ def gaussian_nll_loss(
     check_tensors(op, input=input, target=target)
     reduction = reduction_of(op, reduction)
     if not isinstance(var, Tensor):
-        var = Tensor(np.full(input.shape, var, input.dtype))
-    if bool(np.any(var._data < 0)):
+        smallest = np.asarray(var)
+        var = Tensor(backend.numpy_of(input._data).full(input.shape, var, input.dtype))
+    else:
+        smallest = var._data
+    if bool(np.any(smallest < 0)):
         raise ValueError(f"{op}: got a negative variance")
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:

@@ -122,7 +122,8 @@ class Prod(_Reduction):
     def backward(self, grad: Array) -> Array:
         x, y = self.saved
         with np.errstate(all="ignore"):
-            others = self.spread(y) / x if np.all(x) else self.products_of_others(x)
+            quotient = backend.is_on_host(x) and np.all(x)  # a GPU would be waited for
+            others = self.spread(y) / x if quotient else self.products_of_others(x)
             return backend.asarray(self.spread(grad) * others)
 
     def products_of_others(self, x: Array) -> Array:

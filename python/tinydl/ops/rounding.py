@@ -204,8 +204,12 @@ class Fmod(Remainder):
 def _whole(op: str, function: type[Binary], input: Operand, other: Operand) -> Tensor:
     a, b = operands(input, other)
     refuse_bool(op, a)
-    if b._data.dtype.kind in "iu" and not b._data.all():
-        raise ValueError(f"{op}: division of integers by zero")
+    divisors = b._data
+    if divisors.dtype.kind in "iu":
+        if type(other) is int:  # which is checked without waiting for a GPU
+            divisors = np.asarray(other).astype(divisors.dtype)
+        if not divisors.all():
+            raise ValueError(f"{op}: division of integers by zero")
     return apply_binary(function, a, b)
 
 

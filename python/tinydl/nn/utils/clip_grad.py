@@ -47,14 +47,15 @@ def get_total_norm(
     by_dtype: dict[Any, list[Array]] = {}
     for t in tensors:
         by_dtype.setdefault(t._data.dtype, []).append(t._data)
-    if p in KERNELS:
+    if not backend.is_on_host(tensors[0]._data):
+        norms = [_any_norm(_wide("get_total_norm", t._data), p) for t in tensors]
+    elif p in KERNELS:
         norms = [dtype.type(_norm(arrays, KERNELS[p])) for dtype, arrays in by_dtype.items()]
     else:
         for arrays in by_dtype.values():
             _norm(arrays[:1], "sum")  # which refuses what is no float
         norms = [_any_norm(array, p) for arrays in by_dtype.values() for array in arrays]
-    norms = [backend.to_host(norm) if backend.is_array(norm) else norm for norm in norms]
-    total = Tensor(backend.beside(np.asarray(_any_norm(np.stack(norms), p)), tensors[0]._data))
+    total = Tensor(backend.asarray(_any_norm(np.stack(norms), p)))
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"get_total_norm: the norm of order {p} of the gradients is {total.item()}, which cannot be clipped; with "
@@ -80,9 +81,13 @@ def clip_grads_with_norm_(
     grads = _gradients("clip_grads_with_norm_", parameters)
     total = total_norm._data if isinstance(total_norm, Tensor) else np.asarray(total_norm, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.minimum(total.dtype.type(max_norm) / (total + total.dtype.type(1e-6)), 1).item()
-    if factor != 1:
-        scale_(grads, factor)
+        factor = np.minimum(total.dtype.type(max_norm) / (total + total.dtype.type(1e-6)), 1)
+    if not backend.is_on_host(factor):  # without waiting for the GPU to say what it is
+        for g in grads:
+            np.multiply(g._data, factor.astype(g._data.dtype), out=g._data)
+            g._version[0] += 1
+    elif factor != 1:
+        scale_(grads, factor.item())
 
 
 def clip_grad_norm_(
@@ -154,6 +159,13 @@ def _listed(owner: str, tensors: Tensors) -> list[Tensor]:
 
 def _gradients(owner: str, parameters: Tensors) -> list[Tensor]:
     return [p.grad for p in _listed(owner, parameters) if p.grad is not None]
+
+
+def _wide(owner: str, array: Array) -> Array:
+    """A GPU's array in float32 at least; TypeError where it holds no floating-point numbers."""
+    if not backend.takes(array):
+        raise TypeError(f"{owner}: got dtype {array.dtype}, wanted a floating-point dtype")
+    return array.astype(np.float32) if array.dtype.itemsize == 2 else array
 
 
 def _norm(arrays: list[Array], kind: str) -> float:
