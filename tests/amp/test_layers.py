@@ -93,14 +93,9 @@ def first(result):
     return result if isinstance(result, tinydl.Tensor) else first(result[0])
 
 
-def plain(layer, x, device):
-    try:
-        out = first(layer(x))
-        out.sum().backward()
-    except TypeError as error:
-        if device == "cpu" or not re.search("numpy|NumPy|ndarray|wrong kind", str(error)):
-            raise
-        pytest.skip("takes no tensors of a GPU")
+def plain(layer, x):
+    out = first(layer(x))
+    out.sum().backward()
     return out.detach().cpu().numpy()
 
 
@@ -110,7 +105,7 @@ def test_layers(name, device):
     x = tinydl.tensor(np.random.default_rng(2).uniform(0.1, 0.9, shape).astype(np.float32)).to(tinydl.bfloat16)
     if name in RANDOM:
         tinydl.manual_seed(3)
-    expected = plain(made(name).to(device), x.float().to(device).requires_grad_(), device)
+    expected = plain(made(name).to(device), x.float().to(device).requires_grad_())
     layer, low = made(name).to(device), x.to(device).requires_grad_()
     with autocast(device, dtype=tinydl.bfloat16):
         got = first(layer(low))

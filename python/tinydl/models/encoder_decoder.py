@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
+from .. import backend, nn
 from ..autograd import no_grad
 from ..tensor import Array, Tensor
 
@@ -64,13 +64,13 @@ class EncoderDecoder(nn.Module):
         ended = np.zeros(len(source), bool)
         written = []
         for _ in range(longest):
-            logits, state = self.step(Tensor(ids), state)
-            ids = np.where(ended, self.pad, logits._data.argmax(1))
+            logits, state = self.step(Tensor(backend.beside(ids, source._data)), state)
+            ids = np.where(ended, self.pad, backend.to_host(logits._data.argmax(1)))
             written.append(ids)
             ended |= ids == self.end
             if ended.all():
                 break
-        return Tensor(np.stack(written, 1))
+        return Tensor(backend.beside(np.stack(written, 1), source._data))
 
     def _seen(self, source: Tensor) -> Array:
         """Which tokens of sources (N, S) are not padding; ValueError unless each has such, and only padding behind."""

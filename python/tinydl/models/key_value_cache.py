@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .. import backend
 from ..ops.self_attention import rotary_phases, turn, window_mask
 from ..tensor import Array
@@ -54,9 +52,11 @@ class Cache:
         size, dtype = features // heads, weights.table.dtype
         rotary = weights.positions is None
         self.capacity = 2 * window if rotary else window
-        self.phases = rotary_phases(first, first + self.capacity, size, heads, dtype) if rotary else None
+        self.phases: Array | None = None
+        if rotary:
+            self.phases = backend.beside(rotary_phases(first, first + self.capacity, size, heads, dtype), weights.table)
         self.scale = size**-0.5
-        rows = [np.empty((batch, self.capacity, 2, heads, size), dtype) for _ in weights.blocks]
+        rows = [backend.empty((batch, self.capacity, 2, heads, size), weights.table) for _ in weights.blocks]
         self.rows = [each.reshape(batch, self.capacity, 2 * features) for each in rows]
         self.keys = [each[:, :, 0].transpose(0, 2, 1, 3) for each in rows]
         self.values = [each[:, :, 1].transpose(0, 2, 1, 3) for each in rows]
@@ -114,7 +114,7 @@ def through_blocks(cache: Cache, x: Array, first: int, last: int) -> Array:
     """
     n, length, features = x.shape
     begin = max(0, first - cache.window + 1)
-    mask = window_mask(length, last - begin, cache.window) if length > 1 and first else None
+    mask = backend.beside(window_mask(length, last - begin, cache.window), x) if length > 1 and first else None
     causal = mask is None and length > 1
     phases = None if cache.phases is None else cache.phases[first:last]
     heads, scale = cache.heads, cache.scale

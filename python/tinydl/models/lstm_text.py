@@ -137,7 +137,7 @@ def _check_ids(ids: Tensor) -> None:
 
 def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:
     """(batch, size): 0 with probability `rate`, else 1/(1 - rate)."""
-    return dropout(creation.ones(batch, size, dtype=like.dtype), rate)
+    return dropout(creation.ones(batch, size, dtype=like.dtype, device=like.device), rate)
 
 
 def _parameters(layer: nn.Module) -> list[Any]:

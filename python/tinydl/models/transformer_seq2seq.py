@@ -79,7 +79,7 @@ class TransformerSeq2Seq(EncoderDecoder):
     def _embedded(self, table: nn.Embedding, ids: Tensor, first: int = 0) -> Tensor:
         """√E times the embedding of ids (N, L) plus the positions from `first` on."""
         size = table.embedding_dim
-        positions = sinusoidal_positions(first + ids.shape[1], size)[first:].to(table.weight.dtype)
+        positions = sinusoidal_positions(first + ids.shape[1], size)[first:].to(table.weight)
         return self.dropout(table(ids) * math.sqrt(size) + positions)  # type: ignore[no-any-return]
 
     def forward(self, source: Tensor, given: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class TransformerSeq2Seq(EncoderDecoder):
         outputs = self.transformer(
             self._embedded(self.source_embedding, source),
             self._embedded(self.target_embedding, given),
-            tgt_mask=nn.Transformer.generate_square_subsequent_mask(given.shape[1], dtype=self.output.weight.dtype),
+            tgt_mask=nn.Transformer.generate_square_subsequent_mask(given.shape[1]).to(self.output.weight),
             src_key_padding_mask=hidden,
             memory_key_padding_mask=hidden,
             tgt_is_causal=True,

@@ -17,7 +17,7 @@ def _check_dim(op: str, dim: int) -> None:
 
 def _angles(positions: Array, dim: int, base: float) -> Array:
     """position / base^(2 i / dim) for i < dim / 2, in float64."""
-    frequencies = float(base) ** (-np.arange(0, dim, 2) / max(dim, 1))
+    frequencies = backend.beside(float(base) ** (-np.arange(0, dim, 2) / max(dim, 1)), positions)
     out: Array = positions[..., None].astype(np.float64) * frequencies
     return out
 

@@ -64,7 +64,7 @@ class SelfAttention(Function):
         if self.p:
             self.stream = default_generator.reserve(n * self.heads * length * -(-length // 4) * 4)
         causal = self.window is None or self.window >= length
-        mask = None if causal else window_mask(length, length, self.window or 0)
+        mask = None if causal else backend.beside(window_mask(length, length, self.window or 0), x)
         o, lse = kernels.attention(*self._parts(packed), mask, self.scale, causal, self.p, *self.stream)
         y: Array = o.transpose(0, 2, 1, 3).reshape(n, length, size)
         self.save(x, weight, packed, mask, y, lse)
@@ -152,5 +152,6 @@ def causal_self_attention(
             f"{op}: got phases of {phases.dtype} and shape {phases.shape}, wanted those of {turns[0]} positions in all "
             f"heads, {turns}, of the precision of {x.dtype}"
         )
+    phases = None if phases is None else backend.beside(phases, x._data)
     out: Tensor = SelfAttention(heads, phases, window, float(dropout_p)).apply(x, weight, bias)
     return out

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from .. import creation, random
+from .. import backend, creation, random
 from ..tensor import Array, Tensor
 from ..utils.data.permutation import permutation
 
@@ -246,4 +246,6 @@ def translate(model: Translator, texts: Sequence[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise TypeError("translate: got one text, wanted a list of texts")
-    return decode(model.greedy(Tensor(encode(texts)), ISO_LENGTH + 1)._data)
+    parameters: Any = getattr(model, "parameters", tuple)()
+    where = next((p.device for p in parameters), None)
+    return decode(backend.to_host(model.greedy(Tensor(backend.place(encode(texts), where)), ISO_LENGTH + 1)._data))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import random
+from .. import backend, random
 from ..autograd import no_grad
 from ..tensor import Tensor
 from .choosing import Choice, chooser
@@ -35,7 +35,7 @@ def generate(
     tokens it has the modes that it had.
 
     Args:
-        model: a `LanguageModel`.
+        model: a `LanguageModel`, on any device; the CPU draws.
         ids: the tokens to go on after, at least one: a sequence, an array or a tensor with one axis.
         length: how many tokens to write.
         temperature: below 1 for more probable texts, above 1 for more surprising ones.
@@ -64,7 +64,8 @@ def generate(
     if length < 0:
         raise ValueError(f"generate: got length {length}, wanted at least 0")
     choose = chooser(temperature, top_k, top_p, greedy, seed, generator, exclude)
-    return _tokens(model, Tensor(prompt.astype(np.int64)[None]), length, choose)
+    where = next((p.device for p in model.parameters()), None)
+    return _tokens(model, Tensor(backend.place(prompt.astype(np.int64)[None], where)), length, choose)
 
 
 def _tokens(model: Any, ids: Tensor, length: int, choose: Choice) -> Iterator[int]:
@@ -80,6 +81,6 @@ def _tokens(model: Any, ids: Tensor, length: int, choose: Choice) -> Iterator[in
         finally:
             for module in training:
                 module.training = True
-        token = choose(logits._data[0])
+        token = choose(backend.to_host(logits._data[0]))
         yield token
-        ids = Tensor(np.array([[token]]))
+        ids = Tensor(backend.beside(np.array([[token]]), ids._data))
