@@ -50,7 +50,9 @@ def repeats_avx512(item: pytest.Item) -> bool:
 
 
 def lacks_gpu(item: pytest.Item) -> bool:
-    """Whether a test is of a GPU's kernels where there are none, not even emulated ones."""
+    """Whether a test wants a GPU that was not asked for, or its kernels where there are not even emulated ones."""
+    if "gpu" in getattr(item, "fixturenames", ()) and not item.config.getoption("--device"):
+        return True
     spec = getattr(item, "callspec", None)
     return spec is not None and not isinstance(spec.params.get("gpu_kernels", ""), str)
 
@@ -58,7 +60,7 @@ def lacks_gpu(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if not repeats_avx512(item) and not lacks_gpu(item)]
     if config.getoption("--device"):
-        items[:] = [item for item in items if {"kernels", "gpu_kernels"} & {*getattr(item, "fixturenames", ())}]
+        items[:] = [item for item in items if {"kernels", "gpu_kernels", "gpu"} & {*getattr(item, "fixturenames", ())}]
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="takes minutes; run with --slow")
@@ -98,6 +100,12 @@ def kernels(request: pytest.FixtureRequest) -> Any:
 def gpu_kernels(request: pytest.FixtureRequest) -> Any:
     """The kernels of a GPU, real or emulated, which take 16-bit numbers too."""
     return devices.kernels_of(request.param, every_schedule=not request.config.getoption("--sanitized"))
+
+
+@pytest.fixture(scope="session")
+def gpu() -> None:
+    """For tests that nothing but a GPU can run: left out unless `--device cuda` asks for them."""
+    tinydl.cuda.load(tinydl.device("cuda"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, dtypes, random
+from . import backend, cuda, dtypes, random
 from .tensor import Array, Tensor
 
 DTypeLike = Any
@@ -18,7 +18,8 @@ DTypeLike = Any
 def tensor(data: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: a number, nested lists, an array or a tensor.
 
-    Arrays keep their dtype; Python floats become float32, integers int64.
+    Arrays keep their dtype; Python floats become float32, integers int64. Arrays of a GPU (CuPy's, and objects with
+    the CUDA array interface) stay there unless a device is given.
 
     >>> tensor([[1, 2], [3, 4]], dtype="float32")
     tensor([[1., 2.],
@@ -45,7 +46,9 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if isinstance(data, Tensor):
         data = data._data
     if not backend.is_on_host(data):
-        return data.astype(data.dtype if dtype is None else np.dtype(dtype), order="K", copy=copy)  # type: ignore[no-any-return]
+        return _array_there(data, dtype, copy)
+    if type(data) is not np.ndarray and hasattr(data, "__cuda_array_interface__"):
+        return _array_there(cuda.array_over(data), dtype, copy)
     typed = hasattr(data, "dtype") or hasattr(data, "__array__")
     if not typed and isinstance(data, list | tuple):
         data = [backend.to_host(item._data) if isinstance(item, Tensor) else item for item in data]
@@ -61,6 +64,15 @@ def _array(data: Any, dtype: DTypeLike, copy: bool) -> Array:
     if dtype is None:
         dtype = dtypes.float32 if not typed and out.dtype == np.float64 else out.dtype
     return np.require(out.astype(np.dtype(dtype).newbyteorder("="), copy=False, order="K"), requirements="A")
+
+
+def _array_there(data: Any, dtype: DTypeLike, copy: bool) -> Array:
+    """A device's array of a dtype that tensors have, aligned to it: itself, or a copy where asked for or needed."""
+    if data.dtype.kind not in "biufV" or data.dtype.type is np.void:
+        raise TypeError(f"tensor: got data of dtype {data.dtype}, wanted numbers")
+    aligned = data.data.ptr % data.dtype.itemsize == 0
+    wanted = data.dtype if dtype is None else np.dtype(dtype)
+    return data.astype(wanted, order="K", copy=copy or not aligned)  # type: ignore[no-any-return]
 
 
 def _dtype_of_item(item: Any) -> np.dtype[Any]:

@@ -101,6 +101,19 @@ def on_device(host: Array, where: device) -> Any:
         return cupy.asarray(dense).transpose(back)
 
 
+def array_over(producer: Any, number: int | None = None) -> Any:
+    """A CuPy array over the memory of an object with DLPack or the CUDA array interface; itself where it is one.
+
+    Work that the producer has queued is waited for on the current stream, as either protocol says.
+    """
+    load(device("cuda", number))
+    import cupy
+
+    if isinstance(producer, cupy.ndarray):
+        return producer
+    return cupy.from_dlpack(producer) if hasattr(producer, "__dlpack__") else cupy.asarray(producer)
+
+
 def constant(value: Any, dtype: np.dtype[Any], where: device) -> Any:
     """A number on a GPU, copied there once."""
     if where.type == "cuda" and where.index is None:

@@ -195,9 +195,11 @@ def _wrapped(value: Any, owners: Any = ()) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         out = ndarray(value)
         for owner in owners:
-            if isinstance(owner, ndarray) and value.base is not None:
+            if isinstance(owner, ndarray):
                 if value is owner._host:
                     return owner
+                if value.base is None:
+                    continue
                 if value.base is owner._host or value.base is owner._host.base:
                     out._base = owner if owner._base is None else owner._base
         return out

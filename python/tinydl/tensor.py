@@ -275,10 +275,10 @@ def _given(data: Any) -> tuple[Array, list[Any]]:
         return data, [0]
     if isinstance(data, np.generic):
         return np.asarray(data), [0]
-    if isinstance(data, list | tuple):
-        from .creation import tensor
+    if isinstance(data, list | tuple) or hasattr(data, "__cuda_array_interface__"):
+        from .creation import as_tensor
 
-        return tensor(data, dtypes.float32)._data, [0]
+        return as_tensor(data, dtypes.float32 if isinstance(data, list | tuple) else None)._data, [0]
     raise TypeError(
         f"Tensor: got {data!r}, wanted an array or a list; tinydl.tensor(5) holds a number, tinydl.empty(5) has a size"
     )

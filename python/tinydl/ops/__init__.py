@@ -191,6 +191,7 @@ METHODS: dict[str, Any] = {
     # exchange
     "__dlpack__": exchange.dlpack,
     "__dlpack_device__": exchange.dlpack_device,
+    "__cuda_array_interface__": property(exchange.cuda_array_interface),
     "__buffer__": exchange.buffer,
     # chosen, put together, cut apart
     "gather": index.gather,
