@@ -25,7 +25,8 @@ if(TINYDL_CUDA_EMULATE)
   endforeach()
   pybind11_add_module(_cuda_emulated NO_EXTRAS ${EMULATED_SOURCES} ${EMULATION} ${CUDA_BINDINGS} ${SHARED_CORE})
   set_source_files_properties(${EMULATED_SOURCES} ${EMULATION} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-  target_compile_definitions(_cuda_emulated PRIVATE TINYDL_CUDA TINYDL_CUDA_EMULATE TINYDL_MODULE=_cuda_emulated)
+  target_compile_definitions(_cuda_emulated PRIVATE TINYDL_CUDA TINYDL_CUDA_EMULATE TINYDL_MODULE=_cuda_emulated
+    TINYDL_CUDA_ARCHITECTURES="")
   target_include_directories(_cuda_emulated PRIVATE ${CMAKE_BINARY_DIR}/generated)
   target_compile_options(_cuda_emulated PRIVATE -Wno-unknown-pragmas -O1)  # built to test, not to run for long
   target_link_libraries(_cuda_emulated PRIVATE tinydl_options)
@@ -49,9 +50,11 @@ if(TINYDL_CUDA)
   list(TRANSFORM CUDA_SOURCES PREPEND csrc/cuda/ OUTPUT_VARIABLE CUDA_FILES)
   file(GLOB CUDA_RUNTIME CONFIGURE_DEPENDS csrc/cuda/runtime/*.cpp)
   pybind11_add_module(_cuda NO_EXTRAS ${CUDA_FILES} csrc/cuda/runtime/report.cu ${CUDA_RUNTIME} ${CUDA_BINDINGS} ${SHARED_CORE})
+  string(REPLACE ";" "," compiled_for "${CMAKE_CUDA_ARCHITECTURES}")
   set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
   set_source_files_properties(${CUDA_FILES} csrc/cuda/runtime/report.cu ${CUDA_RUNTIME} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-  target_compile_definitions(_cuda PRIVATE TINYDL_CUDA TINYDL_MODULE=_cuda)
+  target_compile_definitions(_cuda PRIVATE TINYDL_CUDA TINYDL_MODULE=_cuda
+    $<$<COMPILE_LANGUAGE:CXX>:TINYDL_CUDA_ARCHITECTURES="${compiled_for}">)
   target_compile_options(_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>
     $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v>)

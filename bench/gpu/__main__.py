@@ -40,12 +40,12 @@ def describe() -> dict[str, Any]:
 
 def missing() -> str | None:
     """What the benchmark lacks here, or None."""
-    from tinydl import cuda
+    import tinydl
 
     if find_spec("torch") is None:
         return "PyTorch with CUDA is the peer of every row: pip install torch"
     try:
-        cuda.load(cuda.device("cuda"))
+        tinydl.cuda.load(tinydl.device("cuda"))
     except ValueError as error:
         return str(error)
     import torch

@@ -27,7 +27,9 @@ void set_schedule(const std::string& name, uint64_t seed) {
 
 }  // namespace
 
-PYBIND11_MODULE(TINYDL_MODULE, m, py::mod_gil_not_used()) {
+// No py::mod_gil_not_used(): calls rely on the interpreter's lock, which they hold throughout (bind/device_array.cpp's
+// record of scratch memory, the emulation's state).
+PYBIND11_MODULE(TINYDL_MODULE, m) {
   py::register_exception_translator(&translate_type_error);
 #ifdef TINYDL_CUDA_EMULATE
   m.def("set_schedule", &set_schedule, py::arg("name"), py::arg("seed") = 0);
@@ -37,6 +39,7 @@ PYBIND11_MODULE(TINYDL_MODULE, m, py::mod_gil_not_used()) {
   bind_array_source(m);
   cuda::report();  // its memory is taken now: no later call allocates for it
   m.def("raise_reported", &cuda::raise_reported);
+  m.attr("architectures") = TINYDL_CUDA_ARCHITECTURES;  // those that the kernels were compiled for, as CMake names them
 #include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
 }
 

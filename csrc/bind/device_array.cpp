@@ -8,13 +8,16 @@
 #include "bind/memory.h"
 #include "cuda/runtime/launch.h"
 
+#define TINYDL_STRING_OF(name) #name
+#define TINYDL_STRING(name) TINYDL_STRING_OF(name)
+
 namespace tinydl {
 
 namespace {
 
 ArraySource* source = nullptr;  // lives as long as the interpreter
 
-// Blocks handed out and the Python objects that own them.
+// Blocks handed out and the Python objects that own them; touched with the interpreter's lock held.
 std::unordered_map<void*, py::object>& owners() {
   static auto* map = new std::unordered_map<void*, py::object>();
   return *map;
@@ -24,7 +27,9 @@ std::unordered_map<void*, py::object>& owners() {
 
 const ArraySource& array_source() {
   if (!source)
-    throw std::runtime_error("the module has not been told what its arrays are; import tinydl.devices first");
+    throw std::runtime_error("tinydl." TINYDL_STRING(
+        TINYDL_MODULE) ": called before its device was used, which loads what "
+                       "its arrays are; make a tensor there first, as by tinydl.zeros(1, device=...)");
   return *source;
 }
 
@@ -48,7 +53,15 @@ DeviceArray DeviceArray::ensure(const py::object& value) {
                                             : DeviceArray(py::object(), stolen_t{});
 }
 
+// Results and launches go to the current GPU.
+void require_current(const char* op, const Array& a) {
+  const int device = a.device(), current = cuda::current_device();
+  check(device == current, op, ": an array is on 'cuda:", device, "', wanted the current GPU, 'cuda:", current,
+        "'; call tinydl.cuda.set_device(", device, "), or move the array");
+}
+
 Layout layout_of(const char* op, const Array& a) {
+  if (cuda::several_devices()) require_current(op, a);
   const auto shape = a.attr("shape").cast<py::tuple>(), strides = a.attr("strides").cast<py::tuple>();
   check(shape.size() <= kMaxDims, op, ": got an array of ", shape.size(), " axes, wanted at most ", kMaxDims);
   const int64_t size = a.itemsize();
@@ -93,7 +106,9 @@ void* allocate(size_t bytes) {
   return block;
 }
 
-void release(void* block) noexcept { owners().erase(block); }
+void release(void* block) noexcept {
+  const auto owner = owners().extract(block);  // freed at the end: that may run Python, and come back here
+}
 
 #ifdef TINYDL_CUDA_EMULATE
 Unlocked::Unlocked() {}

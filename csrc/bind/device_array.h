@@ -18,6 +18,7 @@ class DeviceArray : public pybind11::object {
   pybind11::ssize_t itemsize() const { return attr("itemsize").cast<pybind11::ssize_t>(); }
   pybind11::ssize_t nbytes() const { return attr("nbytes").cast<pybind11::ssize_t>(); }
   bool writeable() const { return true; }
+  int device() const { return attr("data").attr("device_id").cast<int>(); }  // which GPU
   const void* data() const { return address(); }
   void* mutable_data() { return address(); }
 

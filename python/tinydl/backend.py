@@ -218,11 +218,18 @@ def check_device(name: str | None) -> None:
 
 
 def lies_on(array: Array, name: str | None) -> bool:
-    """Whether an array lies on a device; None stands for any, "cuda" for any GPU."""
+    """Whether an array lies on a device; None stands for any, "cuda" for the current GPU."""
     if name is None or (name == "cpu" and type(array) is np.ndarray):
         return True
     here, there = device_of(array), device(str(located(name)))
-    return here.type == there.type and there.index in (None, here.index or 0)
+    if here.type != there.type:
+        return False
+    index = there.index
+    if index is None and here.type == "cuda":
+        from .cuda import current_device
+
+        index = current_device()
+    return (index or 0) == (here.index or 0)
 
 
 def place(array: Array, name: str | None) -> Array:

@@ -6,6 +6,7 @@ the checkout with nvcc has. "cuda-emulated" is the same code without a GPU, slow
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,8 +14,38 @@ from typing import Any
 
 import numpy as np
 
-from . import backend
-from .devices import device
+from . import backend, devices, gpu_memory
+from .gpu_memory import OutOfMemoryError
+from .streams import (
+    Event,
+    Stream,
+    current_device,
+    current_stream,
+    default_stream,
+    device,
+    set_device,
+    stream,
+)
+
+__all__ = [
+    "Event",
+    "OutOfMemoryError",
+    "Stream",
+    "current_device",
+    "current_stream",
+    "default_stream",
+    "device",
+    "device_count",
+    "empty_cache",
+    "get_device_capability",
+    "get_device_name",
+    "is_available",
+    "memory_allocated",
+    "memory_reserved",
+    "set_device",
+    "stream",
+    "synchronize",
+]
 
 Array = np.ndarray[Any, Any]
 LEAST_CAPABILITY = 80  # compute capability 8.0: Ampere
@@ -36,7 +67,7 @@ def _missing() -> str | None:
     return None if count else "the machine has no GPU that CUDA can use"
 
 
-def load(wanted: device) -> None:
+def load(wanted: devices.device) -> None:
     """Make a GPU's arrays usable; ValueError where there is none, which says what is missing."""
     if wanted.type == "cuda-emulated":
         _load_emulated()
@@ -44,28 +75,74 @@ def load(wanted: device) -> None:
     missing = _missing()
     if missing is not None:
         raise ValueError(f"device '{wanted}' is not available: {missing}")
-    _load_cuda()
     count = device_count()
     if wanted.index is not None and wanted.index >= count:
         raise ValueError(f"device '{wanted}' is not available: the machine has {count} GPU(s), numbered from 0")
+    _check_gpu(wanted)
+    _load_cuda()
+
+
+def _check_gpu(wanted: devices.device) -> None:
+    """ValueError unless there are kernels for a GPU."""
+    import cupy
+
+    number = int(cupy.cuda.runtime.getDevice()) if wanted.index is None else wanted.index
+    reason = _unfit(number)
+    if reason is not None:
+        raise ValueError(f"device '{wanted}' is not available: {reason}")
+
+
+@functools.cache
+def _unfit(number: int) -> str | None:
+    """Why the kernels do not run on a GPU, or None."""
+    import cupy
+
+    capability = int(cupy.cuda.Device(number).compute_capability)
+    has = f"GPU {number} has compute capability {capability // 10}.{capability % 10}"
+    if capability < LEAST_CAPABILITY:
+        return f"{has}, the kernels want {LEAST_CAPABILITY // 10}.{LEAST_CAPABILITY % 10} (Ampere) or later"
+    built = import_module("tinydl._cuda").architectures
+    if not compiled_for(capability, built):
+        return f"{has}, and this build has kernels for {built}: build with -DCMAKE_CUDA_ARCHITECTURES=native"
+    return None
+
+
+def compiled_for(capability: int, architectures: str) -> bool:
+    """Whether kernels compiled for CMake's CUDA architectures run on a GPU of some compute capability.
+
+    Code for N.M ("NM-real") runs on GPUs N.M and later ones of the same N, code that the driver compiles ("NM-virtual")
+    on all later ones; with the suffix a on that capability alone. A plain number stands for both kinds.
+
+    >>> compiled_for(86, "80-real;90a-real;90-virtual"), compiled_for(86, "90-virtual")
+    (True, False)
+    """
+    for name in architectures.replace(",", ";").split(";"):
+        number, _, kind = name.strip().partition("-")
+        if not number[:2].isdecimal():
+            return True  # "native", "all": the build knew what it did
+        least = int(number.rstrip("af"))
+        if number.endswith("a"):
+            fits = capability == least
+        else:
+            same = capability // 10 == least // 10
+            fits = capability >= least and (same or (kind != "real" and not number.endswith("f")))
+        if fits:
+            return True
+    return False
 
 
 @functools.cache
 def _load_cuda() -> None:
     import cupy
 
-    capability = int(cupy.cuda.Device().compute_capability)
-    if capability < LEAST_CAPABILITY:
-        raise ValueError(
-            f"device 'cuda' is not available: the GPU has compute capability {capability / 10}, the kernels want "
-            f"{LEAST_CAPABILITY / 10} (Ampere) or later"
-        )
     kernels = import_module("tinydl._cuda")
+    with contextlib.suppress(ValueError):  # within somebody's using_allocator, which then stays as it is
+        cupy.cuda.set_allocator(gpu_memory.explaining(cupy.cuda.get_allocator(), cupy))
 
     def allocate(shape: Any, strides: Any, dtype: Any, size: int) -> Any:
         return cupy.ndarray(shape, dtype, cupy.cuda.alloc(size), strides)
 
-    here = device("cuda")
+    here = devices.device("cuda")
     kernels.use_arrays(
         cupy.ndarray,
         allocate,
@@ -87,7 +164,7 @@ def _load_emulated() -> None:
     backend.add_home(emulated.ndarray, backend.Home(kernels, emulated, "cuda-emulated"))
 
 
-def on_device(host: Array, where: device) -> Any:
+def on_device(host: Array, where: devices.device) -> Any:
     """A copy of a NumPy array on a GPU, its axes in the same order in memory."""
     order, back = backend.memory_order(host)
     dense = np.array(host.transpose(order), order="C")
@@ -106,7 +183,7 @@ def array_over(producer: Any, number: int | None = None) -> Any:
 
     Work that the producer has queued is waited for on the current stream, as either protocol says.
     """
-    load(device("cuda", number))
+    load(devices.device("cuda", number))
     import cupy
 
     if isinstance(producer, cupy.ndarray):
@@ -114,15 +191,15 @@ def array_over(producer: Any, number: int | None = None) -> Any:
     return cupy.from_dlpack(producer) if hasattr(producer, "__dlpack__") else cupy.asarray(producer)
 
 
-def constant(value: Any, dtype: np.dtype[Any], where: device) -> Any:
+def constant(value: Any, dtype: np.dtype[Any], where: devices.device) -> Any:
     """A number on a GPU, copied there once."""
     if where.type == "cuda" and where.index is None:
-        where = device("cuda", current_device())
+        where = devices.device("cuda", current_device())
     return _constant(np.asarray(value, dtype).tobytes(), dtype, where)
 
 
 @functools.lru_cache(maxsize=1024)
-def _constant(value: bytes, dtype: np.dtype[Any], where: device) -> Any:
+def _constant(value: bytes, dtype: np.dtype[Any], where: devices.device) -> Any:
     """By its bytes, which tell 0 from -0."""
     return on_device(np.frombuffer(value, dtype).reshape(()), where)
 
@@ -136,7 +213,11 @@ def is_available() -> bool:
     >>> import tinydl
     >>> device = "cuda" if tinydl.cuda.is_available() else "cpu"
     """
-    return _missing() is None
+    if _missing() is not None:
+        return False
+    import cupy
+
+    return _unfit(int(cupy.cuda.runtime.getDevice())) is None
 
 
 def device_count() -> int:
@@ -158,20 +239,12 @@ def synchronize() -> None:
         import cupy
 
         cupy.cuda.Device().synchronize()
-        backend.kernels_of(cupy.ndarray).raise_reported()
-
-
-def current_device() -> int:
-    """The number of the current GPU."""
-    load(device("cuda"))
-    import cupy
-
-    return int(cupy.cuda.runtime.getDevice())
+        import_module("tinydl._cuda").raise_reported()
 
 
 def get_device_name(number: int | None = None) -> str:
     """The GPU's name, such as "NVIDIA H200"."""
-    load(device("cuda"))
+    load(devices.device("cuda"))
     import cupy
 
     name = cupy.cuda.runtime.getDeviceProperties(current_device() if number is None else number)["name"]
@@ -180,7 +253,7 @@ def get_device_name(number: int | None = None) -> str:
 
 def get_device_capability(number: int | None = None) -> tuple[int, int]:
     """The compute capability as (major, minor)."""
-    load(device("cuda"))
+    load(devices.device("cuda"))
     import cupy
 
     text = cupy.cuda.Device(current_device() if number is None else number).compute_capability
@@ -189,7 +262,7 @@ def get_device_capability(number: int | None = None) -> tuple[int, int]:
 
 def memory_allocated() -> int:
     """The bytes that arrays hold, from CuPy's pool."""
-    load(device("cuda"))
+    load(devices.device("cuda"))
     import cupy
 
     return int(cupy.get_default_memory_pool().used_bytes())
@@ -197,7 +270,7 @@ def memory_allocated() -> int:
 
 def memory_reserved() -> int:
     """The bytes that CuPy's pool has from the GPU, in use or kept for reuse."""
-    load(device("cuda"))
+    load(devices.device("cuda"))
     import cupy
 
     return int(cupy.get_default_memory_pool().total_bytes())

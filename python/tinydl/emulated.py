@@ -107,6 +107,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return _Pointer(self._host.__array_interface__["data"][0])
 
     @property
+    def device(self) -> Any:
+        """Which GPU, as `device.id`."""
+        return _DEVICE
+
+    @property
     def base(self) -> Any:
         """The array whose memory this one views, or None."""
         return self._base
@@ -186,8 +191,17 @@ class _Flags:
 
 
 class _Pointer:
+    device_id = 0
+
     def __init__(self, ptr: int) -> None:
         self.ptr = ptr
+
+
+class _Device:
+    id = 0
+
+
+_DEVICE = _Device()
 
 
 def _wrapped(value: Any, owners: Any = ()) -> Any:

@@ -92,10 +92,6 @@ class Device:
     def compute_capability(self):
         return self.fake.capabilities[self.id]
 
-    @property
-    def mem_info(self):
-        return 1 << 20, 1 << 30
-
     def synchronize(self):
         self.fake.calls.append(("synchronize", self.id))
 
@@ -107,6 +103,45 @@ class Device:
         self.fake.current = self.before
 
 
+class Stream:
+    """Notes what it is asked."""
+
+    def __init__(self, fake, **options):
+        self.fake, self.options = fake, options
+        self.ptr = 0 if not hasattr(fake, "streams") else 100 + len(fake.calls)
+        self.device_id = fake.current
+        self.done = True
+        if hasattr(fake, "streams"):
+            fake.calls.append(("Stream", options))
+
+    def __enter__(self):
+        self.fake.streams.append(self)
+        return self
+
+    def __exit__(self, *_):
+        assert self.fake.streams.pop() is self
+
+    def synchronize(self):
+        self.fake.calls.append(("synchronize", self.ptr))
+
+    def wait_event(self, event):
+        self.fake.calls.append(("wait_event", self.ptr, event.stream.ptr))
+
+
+class Event:
+    def __init__(self, fake, **options):
+        self.fake, self.options, self.device_id = fake, options, fake.current
+        self.done = False
+
+    def record(self, stream):
+        assert stream.device_id == self.device_id  # CUDA refuses others
+        self.stream, self.at, self.done = stream, len(self.fake.calls), True
+        self.fake.calls.append(("record", stream.ptr))
+
+    def synchronize(self):
+        self.fake.calls.append(("synchronize", self))
+
+
 class Fake(types.ModuleType):
     """The module `cupy` of a machine with the GPUs of some compute capabilities."""
 
@@ -115,7 +150,8 @@ class Fake(types.ModuleType):
         self.__spec__ = ModuleSpec("cupy", None)
         self.capabilities, self.current, self.calls = list(capabilities), 0, []
         self.ndarray = Array
-        self.free = 1 << 20
+        self.free, self.allocator = 1 << 20, self.pool_alloc
+        self.streams = [Stream(self)]
 
         def count():
             if error:
@@ -124,17 +160,29 @@ class Fake(types.ModuleType):
 
         self.cuda = types.SimpleNamespace(
             Device=lambda number=None: Device(self, number),
-            alloc=self.alloc,
+            alloc=lambda size: self.allocator(size),
+            get_allocator=lambda: self.allocator,
+            set_allocator=lambda allocator: setattr(self, "allocator", allocator),
+            Stream=type(
+                "Stream", (), {"__new__": lambda _, **options: Stream(self, **options), "null": self.streams[0]}
+            ),
+            Event=lambda **options: Event(self, **options),
+            get_current_stream=lambda: self.streams[-1],
+            get_elapsed_time=lambda start, end: float(end.at - start.at),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             runtime=types.SimpleNamespace(
                 CUDARuntimeError=CUDARuntimeError,
                 getDeviceCount=count,
                 getDevice=lambda: self.current,
                 setDevice=lambda number: setattr(self, "current", number),
+                memGetInfo=lambda: (self.free, 1 << 30),
             ),
         )
 
-    def alloc(self, size):
+    def get_default_memory_pool(self):
+        return types.SimpleNamespace(total_bytes=lambda: 3 << 20, used_bytes=lambda: 2 << 20)
+
+    def pool_alloc(self, size):
         if size > self.free:
             raise OutOfMemoryError(size, 7)
         memory = np.zeros(max(size, 1), np.uint8)
@@ -160,7 +208,8 @@ def install(monkeypatch, kernels=None, **options):
     fake = Fake(**options)
     kernels = kernels or types.ModuleType("tinydl._cuda")
     kernels.__dict__.setdefault("use_arrays", lambda *args: fake.calls.append(("use_arrays", args)))
-    kernels.__dict__.setdefault("raise_reported", lambda: None)
+    kernels.__dict__.setdefault("raise_reported", lambda: fake.calls.append("raise_reported"))
+    kernels.__dict__.setdefault("architectures", "80-real;90a-real;90-virtual")
     if kernels.__spec__ is None:
         kernels.__spec__ = ModuleSpec("tinydl._cuda", None)
     monkeypatch.setitem(__import__("sys").modules, "cupy", fake)
@@ -173,5 +222,5 @@ def install(monkeypatch, kernels=None, **options):
 
 def forget_the_machine():
     """Let tinydl look again at what there is."""
-    for cached in (cuda._missing, cuda._load_cuda, cuda._constant):
+    for cached in (cuda._missing, cuda._unfit, cuda._load_cuda, cuda._constant):
         cached.cache_clear()

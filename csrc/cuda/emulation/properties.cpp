@@ -5,6 +5,8 @@ namespace tinydl {
 namespace cuda {
 
 int multiprocessors() { return 2; }
+int current_device() { return 0; }
+bool several_devices() { return true; }
 
 }  // namespace cuda
 

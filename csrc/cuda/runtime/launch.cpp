@@ -16,18 +16,53 @@ cudaStream_t current_stream() { return stream; }
 
 void set_current_stream(cudaStream_t current) { stream = current; }
 
+namespace {
+
+const char* help_for(cudaError_t error) {
+  switch (error) {
+    case cudaErrorNoKernelImageForDevice:
+      return "; the kernels were compiled for " TINYDL_CUDA_ARCHITECTURES
+             ": build with -DCMAKE_CUDA_ARCHITECTURES=native, or without that option for all GPUs from 8.0 on";
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorInsufficientDriver:
+      return "; NVIDIA's driver is older than the CUDA toolkit of the build: a newer one is needed";
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+      return "; what waits for the GPU (item, clip_grad_norm_, copies to the CPU) cannot be captured";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  throw std::runtime_error(text(what, ": ", cudaGetErrorName(error), ", ", cudaGetErrorString(error)));
+  throw std::runtime_error(text(what, ": ", cudaGetErrorName(error), ", ", cudaGetErrorString(error), help_for(error)));
+}
+
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "the current device");
+  return device;
+}
+
+bool several_devices() {
+  static const bool several = [] {
+    int count = 0;
+    check(cudaGetDeviceCount(&count), "the number of devices");
+    return count > 1;
+  }();
+  return several;
 }
 
 int multiprocessors() {
-  static const int count = [] {
-    int device = 0, value = 0;
-    check(cudaGetDevice(&device), "the current device");
-    check(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device), "the number of multiprocessors");
-    return value;
-  }();
+  thread_local int known = -1, count = 0;  // of the GPU that was current last
+  const int device = known < 0 || several_devices() ? current_device() : known;
+  if (device != known) {
+    check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "the number of multiprocessors");
+    known = device;
+  }
   return count;
 }
 

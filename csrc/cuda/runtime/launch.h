@@ -13,6 +13,10 @@
 
 namespace tinydl::cuda {
 
+// The current GPU's number, and whether there are others. (The emulation says 0 and yes: numbers are compared.)
+int current_device();
+bool several_devices();
+
 // The multiprocessors of the current GPU; the emulation says 2, so that small problems already take several rounds.
 int multiprocessors();
 
@@ -22,7 +26,7 @@ int multiprocessors();
 cudaStream_t current_stream();
 void set_current_stream(cudaStream_t stream);
 
-// Throws std::runtime_error naming what failed, unless the call succeeded.
+// Throws std::runtime_error naming what failed and, where it is known, what helps, unless the call succeeded.
 void check(cudaError_t error, const char* what);
 
 // kernel<<<grid, threads>>>(arguments...), with room for `shared_bytes` of TINYDL_LARGE_SHARED. Nothing happens for an
