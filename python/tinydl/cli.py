@@ -13,10 +13,30 @@ from typing import Any
 
 import click
 
-from . import __version__, backend, random
+from . import __version__, backend, cuda, random
 
 _NAME = click.argument("name")
 _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.")
+
+
+def _checked_device(_: Any, __: Any, name: str | None) -> str | None:
+    """The device, which becomes the current one, or the line that says what it lacks, before anything else is done."""
+
+    def choose() -> None:
+        backend.check_device(name)
+        if name is not None and name.startswith("cuda:"):
+            cuda.set_device(name)
+
+    _guard(choose)
+    return name
+
+
+_DEVICE = click.option(
+    "--device",
+    metavar="DEVICE",
+    callback=_checked_device,
+    help="Where to compute: cpu (the default), cuda, or cuda:1 and so on.",
+)
 _DATA = click.option(
     "--data",
     help="Of images: digits (the default), mnist, fashion-mnist (downloaded where they are missing), or a folder with "
@@ -79,6 +99,7 @@ def main() -> None:
     help="What products are computed in; sums, norms and losses stay float32.",
 )
 @_THREADS
+@_DEVICE
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the run to this file after each epoch.")
 @click.option("--resume", type=click.Path(dir_okay=False), help="Go on from a file of --checkpoint, with its options.")
 @_STYLE
@@ -103,7 +124,7 @@ def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tup
     training, test = recipe.data(source)
     epochs = options["epochs"] or recipe.epochs_for(source)
     batch_size = options["batch_size"] or recipe.batch_size
-    trainer = _trainer(recipe, style, training, options["lr"])
+    trainer = _trainer(recipe, style, training, options["lr"], options["device"])
     trainer.precision = Precision(options["precision"], trainer.model)
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
@@ -134,16 +155,24 @@ def _recipe(name: str) -> Any:
     return recipes.recipe(name)
 
 
-def _trainer(recipe: Any, style: str, data: Any, lr: float | None = None) -> Any:
+def _trainer(recipe: Any, style: str, data: Any, lr: float | None = None, device: str | None = None) -> Any:
     """The trainer of a fresh model; one in Keras's words gets its images with the channels last, and returns logits."""
     if style == "pytorch":
-        return recipe.trainer(recipe.build(data), lr)
+        return _on(recipe.trainer(recipe.build(data), lr), device)
     from .keras.recipes import build
 
     model = build(recipe.name)
     trainer = recipe.trainer(model, lr)
     trainer.forward = model.logits
     model.summary()
+    return _on(trainer, device)
+
+
+def _on(trainer: Any, device: str | None) -> Any:
+    """The trainer with its model, and the batches to come, on a device."""
+    if device is not None:
+        trainer.model.to(device)
+        trainer.device = device
     return trainer
 
 
@@ -168,17 +197,18 @@ def _progress(recipe: Any, style: str) -> list[Any]:
 @click.option("--checkpoint", type=click.Path(dir_okay=False), required=True, help="A file of train --checkpoint.")
 @_DATA
 @_THREADS
+@_DEVICE
 @_STYLE
-def evaluate(name: str, checkpoint: str, data: str | None, threads: int | None, style: str) -> None:
+def evaluate(name: str, checkpoint: str, data: str | None, threads: int | None, device: str | None, style: str) -> None:
     """Print how a trained model of recipe NAME does on the test set."""
     recipe = _guard(lambda: _recipe(name))
     _set_threads(threads)
-    click.echo(_guard(lambda: _evaluate(recipe, checkpoint, data or recipe.source, style)))
+    click.echo(_guard(lambda: _evaluate(recipe, checkpoint, data or recipe.source, style, device)))
 
 
-def _evaluate(recipe: Any, checkpoint: str, source: str, style: str) -> str:
+def _evaluate(recipe: Any, checkpoint: str, source: str, style: str, device: str | None) -> str:
     test = recipe.data(source)[1]
-    trainer = _trainer(recipe, style, test)
+    trainer = _trainer(recipe, style, test, device=device)
     trainer.load(checkpoint)
     return str(recipe.report(trainer, test))
 
@@ -189,7 +219,7 @@ def _guard(action: Callable[[], Any]) -> Any:
         return action()
     except BrokenPipeError:  # whoever read the output has left; click ends in silence
         raise
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, cuda.OutOfMemoryError) as error:
         raise click.ClickException(_shortened(str(error))) from None
 
 
@@ -227,6 +257,7 @@ def _set_threads(threads: int | None) -> None:
 @click.option("--greedy", is_flag=True, help="Always take the most probable token.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
 @_THREADS
+@_DEVICE
 def generate(name: str, checkpoint: str, prompt: str, threads: int | None, **options: Any) -> None:
     """Let a trained model of recipe NAME write a text."""
     _set_threads(threads)
@@ -240,11 +271,11 @@ def _writers() -> dict[str, Any]:
     return {name: recipe for name, recipe in RECIPES.items() if isinstance(recipe, TextRecipe)}
 
 
-def _write(recipe: Any, checkpoint: str, prompt: str, length: int, **options: Any) -> None:
+def _write(recipe: Any, checkpoint: str, prompt: str, length: int, device: str | None, **options: Any) -> None:
     """Print a prompt and how the model of a checkpoint goes on with it, piece by piece, and its speed to stderr."""
     if recipe.name not in _writers():
         raise ValueError(f"{recipe.name} writes no text; those that do: {', '.join(_writers())}")
-    pieces = recipe.load(checkpoint).write(prompt, length, **options)
+    pieces = recipe.load(checkpoint).to(device or "cpu").write(prompt, length, **options)
     click.echo(prompt, nl=False)
     begin = time.perf_counter()
     for piece in pieces:
@@ -272,7 +303,7 @@ def info() -> None:
         "float32 products": _float32_products(),
         "threads": f"{backend.num_threads()} in use, {_usable_cpus()} CPUs usable",
         "OpenMP": ", ".join(_openmp_libraries()) or "no library found",
-        "GPU": "none in this build",
+        "GPU": cuda.describe(),
         "memory": f"{_total_memory()}; allocator: " + ", ".join(f"{k} {v}" for k, v in memory.items()),
     }
     width = max(map(len, rows))

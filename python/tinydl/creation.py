@@ -407,7 +407,7 @@ def one_hot(input: Any, num_classes: int | None = None, *, depth: int | None = N
             raise ValueError("one_hot: an empty input does not tell the number of classes")
         classes = int(labels.max()) + 1
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        wrong = labels[(labels < 0) | (labels >= classes)].flat[0]
+        wrong = int(labels[(labels < 0) | (labels >= classes)][0])
         raise IndexError(f"one_hot: index {wrong} is out of range for {classes} classes")
     default = dtypes.int64 if depth is None else dtypes.float32
     numpy = backend.numpy_of(labels)

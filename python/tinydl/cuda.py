@@ -244,10 +244,10 @@ def synchronize() -> None:
 
 def get_device_name(number: int | None = None) -> str:
     """The GPU's name, such as "NVIDIA H200"."""
-    load(devices.device("cuda"))
+    number = current_device() if number is None else number
     import cupy
 
-    name = cupy.cuda.runtime.getDeviceProperties(current_device() if number is None else number)["name"]
+    name = cupy.cuda.runtime.getDeviceProperties(number)["name"]
     return str(name.decode())
 
 
@@ -258,6 +258,19 @@ def get_device_capability(number: int | None = None) -> tuple[int, int]:
 
     text = cupy.cuda.Device(current_device() if number is None else number).compute_capability
     return int(text[:-1]), int(text[-1])
+
+
+def describe() -> str:
+    """The GPUs, in words, or what stands in the way of using them."""
+    reason = _missing()
+    if reason is not None:
+        return f"none: {reason}"
+    return ", ".join(f"{get_device_name(n)}{_described_unfit(n)}" for n in range(device_count()))
+
+
+def _described_unfit(number: int) -> str:
+    reason = _unfit(number)
+    return "" if reason is None else f" (unusable: {reason})"
 
 
 def memory_allocated() -> int:

@@ -178,7 +178,8 @@ def test_info():
     assert text["instruction set"] == f"{backend.isa()} in use, {backend.detected_isa()} detected"
     assert text["threads"].startswith(f"{backend.num_threads()} in use")
     assert "gomp" in text["OpenMP"] or "omp" in text["OpenMP"]
-    assert text["GPU"] == "none in this build"
+    assert text["GPU"] == tinydl.cuda.describe()
+    assert tinydl.cuda.is_available() or text["GPU"].startswith("none: ")
     assert "GiB; allocator: " in text["memory"]
     assert text["CPU"]
 

@@ -16,7 +16,7 @@ from ..nn import init
 from ..nn.functional import dropout, gelu
 from ..ops.index import index_of
 from ..ops.matmul import linear
-from ..ops.self_attention import causal_self_attention, rotary_phases
+from ..ops.self_attention import causal_self_attention, phases_like
 from ..tensor import Array, Tensor
 from .key_value_cache import BlockWeights, Cache, State, Weights, last_logits
 from .language_model import LanguageModel
@@ -160,7 +160,7 @@ class GPT(LanguageModel):
         x = self.embedding(ids)
         phases = None
         if self.positions is None:
-            phases = rotary_phases(0, length, self.features // self.heads, self.heads, x.dtype)
+            phases = phases_like(x._data, 0, length, self.features // self.heads, self.heads)
         else:
             self._check_room("GPT", length)
             x = x + self.positions.weight[:length]

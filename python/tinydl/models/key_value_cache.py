@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import backend
-from ..ops.self_attention import rotary_phases, turn, window_mask
+from ..ops.self_attention import phases_like, turn, window_mask
 from ..tensor import Array
 
 EPS = 1e-5  # LayerNorm's default
@@ -49,12 +49,10 @@ class Cache:
         self.batch = batch
         self.used = 0
         features = weights.table.shape[1]
-        size, dtype = features // heads, weights.table.dtype
+        size = features // heads
         rotary = weights.positions is None
         self.capacity = 2 * window if rotary else window
-        self.phases: Array | None = None
-        if rotary:
-            self.phases = backend.beside(rotary_phases(first, first + self.capacity, size, heads, dtype), weights.table)
+        self.phases = phases_like(weights.table, first, first + self.capacity, size, heads) if rotary else None
         self.scale = size**-0.5
         rows = [backend.empty((batch, self.capacity, 2, heads, size), weights.table) for _ in weights.blocks]
         self.rows = [each.reshape(batch, self.capacity, 2 * features) for each in rows]
@@ -114,7 +112,7 @@ def through_blocks(cache: Cache, x: Array, first: int, last: int) -> Array:
     """
     n, length, features = x.shape
     begin = max(0, first - cache.window + 1)
-    mask = backend.beside(window_mask(length, last - begin, cache.window), x) if length > 1 and first else None
+    mask = window_mask(length, last - begin, cache.window, x) if length > 1 and first else None
     causal = mask is None and length > 1
     phases = None if cache.phases is None else cache.phases[first:last]
     heads, scale = cache.heads, cache.scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backend, creation, nn
+from .. import backend, nn
 from ..autograd import is_grad_enabled
 from ..ops.random import dropout
 from ..ops.recurrent import recurrent
@@ -137,7 +137,7 @@ def _check_ids(ids: Tensor) -> None:
 
 def _mask(batch: int, size: int, rate: float, like: Tensor) -> Tensor:
     """(batch, size): 0 with probability `rate`, else 1/(1 - rate)."""
-    return dropout(creation.ones(batch, size, dtype=like.dtype, device=like.device), rate)
+    return dropout(Tensor(backend.ones((batch, size), like._data)), rate)
 
 
 def _parameters(layer: nn.Module) -> list[Any]:

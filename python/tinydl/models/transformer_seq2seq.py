@@ -84,12 +84,12 @@ class TransformerSeq2Seq(EncoderDecoder):
 
     def forward(self, source: Tensor, given: Tensor) -> Tensor:
         """Logits (N, L, V) for sources (N, S) and the target tokens before each, (N, L)."""
-        hidden = Tensor(~self._seen(source))
+        hidden, weight = Tensor(~self._seen(source)), self.output.weight
         self._check_given(source, given)
         outputs = self.transformer(
             self._embedded(self.source_embedding, source),
             self._embedded(self.target_embedding, given),
-            tgt_mask=nn.Transformer.generate_square_subsequent_mask(given.shape[1]).to(self.output.weight),
+            tgt_mask=nn.Transformer.generate_square_subsequent_mask(given.shape[1], given.device, weight.dtype),
             src_key_padding_mask=hidden,
             memory_key_padding_mask=hidden,
             tgt_is_causal=True,

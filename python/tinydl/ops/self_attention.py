@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
 from .. import backend
@@ -23,6 +26,19 @@ def rotary_phases(start: int, stop: int, features: int, heads: int, dtype: np.dt
     return np.tile(turns.astype(np.result_type(dtype, np.complex64)), 2 * heads)
 
 
+@functools.lru_cache(maxsize=8)
+def _phases_on(device: str, *args: Any) -> Array:
+    """`rotary_phases` on a GPU, copied there once."""
+    return backend.place(rotary_phases(*args), device)
+
+
+def phases_like(x: Array, start: int, stop: int, features: int, heads: int) -> Array:
+    """`rotary_phases` of x's dtype, where x lies."""
+    if backend.is_on_host(x):
+        return rotary_phases(start, stop, features, heads, x.dtype)
+    return _phases_on(backend.device_of(x), start, stop, features, heads, x.dtype)
+
+
 def turn(packed: Array, phases: Array) -> None:
     """Rotate, in place, the queries and keys of packed (N, L, 3 H E) by phases (L, H E): `rotary` of both at once.
 
@@ -32,11 +48,14 @@ def turn(packed: Array, phases: Array) -> None:
     np.multiply(pairs, phases, out=pairs)
 
 
-def window_mask(queries: int, keys: int, window: int) -> Array:
-    """(queries, keys), True where a query sees a key: itself, at the end of the keys, and the window - 1 before it."""
+def window_mask(queries: int, keys: int, window: int, like: Array) -> Array:
+    """(queries, keys), True where a query sees a key: itself, at the end of the keys, and the window - 1 before it.
+
+    It lies where `like` does.
+    """
     distance = np.arange(keys - queries, keys)[:, None] - np.arange(keys)
     mask: Array = (distance >= 0) & (distance < window)
-    return mask
+    return backend.place(mask, backend.device_of(like))
 
 
 class SelfAttention(Function):
@@ -64,7 +83,7 @@ class SelfAttention(Function):
         if self.p:
             self.stream = default_generator.reserve(n * self.heads * length * -(-length // 4) * 4)
         causal = self.window is None or self.window >= length
-        mask = None if causal else backend.beside(window_mask(length, length, self.window or 0), x)
+        mask = None if causal else window_mask(length, length, self.window or 0, x)
         o, lse = kernels.attention(*self._parts(packed), mask, self.scale, causal, self.p, *self.stream)
         y: Array = o.transpose(0, 2, 1, 3).reshape(n, length, size)
         self.save(x, weight, packed, mask, y, lse)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend, random
 from ..autograd import no_grad
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 from .choosing import Choice, chooser
 
 __all__ = ["generate"]
@@ -64,12 +64,12 @@ def generate(
     if length < 0:
         raise ValueError(f"generate: got length {length}, wanted at least 0")
     choose = chooser(temperature, top_k, top_p, greedy, seed, generator, exclude)
-    where = next((p.device for p in model.parameters()), None)
-    return _tokens(model, Tensor(backend.place(prompt.astype(np.int64)[None], where)), length, choose)
+    return _tokens(model, prompt.astype(np.int64)[None], length, choose)
 
 
-def _tokens(model: Any, ids: Tensor, length: int, choose: Choice) -> Iterator[int]:
+def _tokens(model: Any, ids: Array, length: int, choose: Choice) -> Iterator[int]:
     modules = list(model.modules())
+    where = next((p.device for p in model.parameters()), None)
     state = None
     for _ in range(length):
         training = [module for module in modules if module.training]
@@ -77,10 +77,10 @@ def _tokens(model: Any, ids: Tensor, length: int, choose: Choice) -> Iterator[in
             for module in training:
                 module.training = False
             with no_grad():
-                logits, state = model.step(ids, state)
+                logits, state = model.step(Tensor(backend.place(ids, where)), state)
         finally:
             for module in training:
                 module.training = True
-        token = choose(backend.to_host(logits._data[0]))
+        token = choose(backend.to_host(logits._data)[0])
         yield token
-        ids = Tensor(backend.beside(np.array([[token]]), ids._data))
+        ids = np.array([[token]])
