@@ -1,6 +1,7 @@
 // The extension module of the CUDA kernels: tinydl._cuda, or, compiled for the emulation, tinydl._cuda_emulated.
 #include "bind/arrays.h"
 #include "bind/families.h"
+#include "cuda/runtime/replay.h"
 #include "cuda/runtime/report.h"
 
 #ifdef TINYDL_CUDA_EMULATE
@@ -13,6 +14,16 @@
 namespace tinydl {
 
 namespace {
+
+// Lets this thread's launches add the array's only element, a uint64, to their offsets of random numbers; None ends it.
+// The caller keeps the array alive as long as a graph of these launches is.
+void set_offset_of_replay(const py::object& array) {
+  cuda::offset_of_replay() = nullptr;
+  if (array.is_none()) return;
+  const auto a = py::cast<Array>(array);
+  check(a.size() == 1 && type_number(a) == py::dtype::of<uint64_t>().num(), "set_offset_of_replay: wanted one uint64");
+  cuda::offset_of_replay() = static_cast<const uint64_t*>(a.data());
+}
 
 #ifdef TINYDL_CUDA_EMULATE
 void set_schedule(const std::string& name, uint64_t seed) {
@@ -39,6 +50,7 @@ PYBIND11_MODULE(TINYDL_MODULE, m) {
   bind_array_source(m);
   cuda::report();  // its memory is taken now: no later call allocates for it
   m.def("raise_reported", &cuda::raise_reported);
+  m.def("set_offset_of_replay", &set_offset_of_replay, py::arg("array"));
   m.attr("architectures") = TINYDL_CUDA_ARCHITECTURES;  // those that the kernels were compiled for, as CMake names them
 #include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
 }

@@ -34,9 +34,9 @@ __device__ __forceinline__ Pack<T, n> load_first(const T* x, int64_t left, bool 
   return out;
 }
 
-__global__ void uniform_kernel(Stream stream, int64_t count, float low, float high, float last, float scale, float* y) {
+__global__ void uniform_kernel(Draws draws, int64_t count, float low, float high, float last, float scale, float* y) {
   for (int64_t c = thread_in_grid(); 4 * c < count; c += threads_in_grid()) {
-    const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c));
+    const Philox4 words = draws.at(static_cast<uint64_t>(c));
     Pack<float, 4> out;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
@@ -49,12 +49,13 @@ __global__ void uniform_kernel(Stream stream, int64_t count, float low, float hi
 
 void uniform(Stream stream, int64_t count, float low, float high, float last, float* y) {
   const float scale = (high - low) / 16777216.0f;  // the division is exact unless it underflows
-  launch(uniform_kernel, blocks_for((count + 3) / 4), kThreads, stream, count, low, high, last, scale, y);
+  launch(uniform_kernel, blocks_for((count + 3) / 4), kThreads, Draws(stream.seed, stream.offset), count, low, high,
+         last, scale, y);
 }
 
-__global__ void normal_kernel(Stream stream, int64_t count, double mean, double std, float* y) {
+__global__ void normal_kernel(Draws draws, int64_t count, double mean, double std, float* y) {
   for (int64_t c = thread_in_grid(); 4 * c < count; c += threads_in_grid()) {
-    const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c));
+    const Philox4 words = draws.at(static_cast<uint64_t>(c));
     Pack<float, 4> out;
 #pragma unroll
     for (int j = 0; j < 4; j += 2) {
@@ -68,7 +69,7 @@ __global__ void normal_kernel(Stream stream, int64_t count, double mean, double 
 }
 
 void normal(Stream stream, int64_t count, double mean, double std, float* y) {
-  launch(normal_kernel, blocks_for((count + 3) / 4), kThreads, stream, count, mean, std, y);
+  launch(normal_kernel, blocks_for((count + 3) / 4), kThreads, Draws(stream.seed, stream.offset), count, mean, std, y);
 }
 
 // What is kept is scaled so that the expectation stays; p = 1 keeps nothing.
@@ -90,14 +91,14 @@ __device__ __forceinline__ Pack<T, n> keep(const Pack<T, n>& x, const Pack<uint8
 }
 
 template <class T>
-__global__ void dropout_kernel(Stream stream, int64_t count, int threshold, Wide<T> scale, bool packs, const T* x, T* y,
+__global__ void dropout_kernel(Draws draws, int64_t count, int threshold, Wide<T> scale, bool packs, const T* x, T* y,
                                uint8_t* mask) {
   constexpr int n = kDraw<T>;
   for (int64_t c = thread_in_grid(); n * c < count; c += threads_in_grid()) {
     Pack<uint8_t, n> kept;
 #pragma unroll
     for (int k = 0; k < n / 4; ++k) {
-      const Philox4 words = philox(stream.seed, stream.offset + static_cast<uint64_t>(c * (n / 4) + k));
+      const Philox4 words = draws.at(static_cast<uint64_t>(c * (n / 4) + k));
 #pragma unroll
       for (int j = 0; j < 4; ++j) kept.v[4 * k + j] = fraction_bits(words.word[j]) >= threshold;
     }
@@ -115,8 +116,8 @@ bool lie_in_packs(const T* x, const T* y, const uint8_t* mask) {
 template <class T>
 void dropout(Stream stream, int64_t count, double p, const T* x, T* y, uint8_t* mask) {
   const auto threshold = static_cast<int>(std::ceil(p * 16777216.0));  // u >= p where u 2^24 >= threshold
-  launch(dropout_kernel<T>, blocks_for((count + kDraw<T> - 1) / kDraw<T>), kThreads, stream, count, threshold,
-         scale_of<Wide<T>>(p), lie_in_packs(x, y, mask), x, y, mask);
+  launch(dropout_kernel<T>, blocks_for((count + kDraw<T> - 1) / kDraw<T>), kThreads, Draws(stream.seed, stream.offset),
+         count, threshold, scale_of<Wide<T>>(p), lie_in_packs(x, y, mask), x, y, mask);
 }
 
 template <class T>

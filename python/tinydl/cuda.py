@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, devices, gpu_memory
+from . import backend, capture, devices, gpu_memory
 from .gpu_memory import OutOfMemoryError
+from .graphs import CUDAGraph, graph, make_graphed_step
 from .streams import (
     Event,
     Stream,
@@ -28,6 +29,7 @@ from .streams import (
 )
 
 __all__ = [
+    "CUDAGraph",
     "Event",
     "OutOfMemoryError",
     "Stream",
@@ -39,7 +41,9 @@ __all__ = [
     "empty_cache",
     "get_device_capability",
     "get_device_name",
+    "graph",
     "is_available",
+    "make_graphed_step",
     "memory_allocated",
     "memory_reserved",
     "set_device",
@@ -166,6 +170,7 @@ def _load_emulated() -> None:
 
 def on_device(host: Array, where: devices.device) -> Any:
     """A copy of a NumPy array on a GPU, its axes in the same order in memory."""
+    capture.refuse("a copy from the CPU", "make it before, or run the block once before the capture if caches make it")
     order, back = backend.memory_order(host)
     dense = np.array(host.transpose(order), order="C")
     if where.type == "cuda-emulated":
@@ -195,7 +200,7 @@ def constant(value: Any, dtype: np.dtype[Any], where: devices.device) -> Any:
     """A number on a GPU, copied there once."""
     if where.type == "cuda" and where.index is None:
         where = devices.device("cuda", current_device())
-    return _constant(np.asarray(value, dtype).tobytes(), dtype, where)
+    return capture.keep(_constant(np.asarray(value, dtype).tobytes(), dtype, where))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import capture
+
 if TYPE_CHECKING:
     from .tensor import Tensor
 
@@ -59,6 +61,8 @@ class Generator:
 
     def reserve(self, count: int) -> tuple[int, int]:
         """(seed, offset) of the next `count` values; offsets count groups of four 32-bit words."""
+        if capture.active is not None:
+            capture.note_draws(self)
         with self._lock:
             offset = self._offset
             self._offset += (count + 3) // 4

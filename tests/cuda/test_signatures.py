@@ -12,7 +12,15 @@ CPU_ONLY = (
     r"isa|\w+_isa|\w*num_threads|memory_stats|reset_peak_memory|empty_cache|set_cache_limit|\w*tile_threshold|\w+_trace|"
     r"\w*float32_matmul_precision|limit_\w+|to_dlpack|from_dlpack|export_buffer"
 )
-CUDA_ONLY = {"architectures", "set_schedule", "mistakes", "run_mistake", "use_arrays", "raise_reported"}
+CUDA_ONLY = {
+    "architectures",
+    "set_schedule",
+    "mistakes",
+    "run_mistake",
+    "use_arrays",
+    "raise_reported",
+    "set_offset_of_replay",
+}
 
 
 def signatures(module):

@@ -4,6 +4,7 @@
 number, as CuPy's do, though their memory is the CPU's.
 """
 
+import contextlib
 import ctypes
 import types
 from importlib.machinery import ModuleSpec
@@ -124,6 +125,16 @@ class Stream:
     def synchronize(self):
         self.fake.calls.append(("synchronize", self.ptr))
 
+    def begin_capture(self):
+        assert self.fake.streams[-1] is self
+        self.fake.calls.append(("begin_capture", self.ptr))
+
+    def end_capture(self):
+        assert self.fake.streams[-1] is self
+        if self.fake.invalid:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+        return types.SimpleNamespace(launch=lambda: self.fake.calls.append("launch"))
+
     def wait_event(self, event):
         self.fake.calls.append(("wait_event", self.ptr, event.stream.ptr))
 
@@ -149,7 +160,7 @@ class Fake(types.ModuleType):
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
         self.capabilities, self.current, self.calls = list(capabilities), 0, []
-        self.ndarray = Array
+        self.ndarray, self.invalid = Array, False
         self.free, self.allocator = 1 << 20, self.pool_alloc
         self.streams = [Stream(self)]
 
@@ -168,6 +179,8 @@ class Fake(types.ModuleType):
             ),
             Event=lambda **options: Event(self, **options),
             get_current_stream=lambda: self.streams[-1],
+            MemoryPool=lambda: types.SimpleNamespace(malloc=self.pool_alloc),
+            using_allocator=self.using_allocator,
             get_elapsed_time=lambda start, end: float(end.at - start.at),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             runtime=types.SimpleNamespace(
@@ -187,6 +200,15 @@ class Fake(types.ModuleType):
             raise OutOfMemoryError(size, 7)
         memory = np.zeros(max(size, 1), np.uint8)
         return Pointer(memory.ctypes.data, self.current, memory)
+
+    @contextlib.contextmanager
+    def using_allocator(self, allocator):
+        before, self.allocator = self.allocator, allocator
+        yield
+        self.allocator = before
+
+    def zeros(self, shape, dtype):
+        return Array(np.zeros(shape, dtype), self.current)
 
     def asarray(self, value):
         if hasattr(value, "__cuda_array_interface__") and not isinstance(value, Array):
@@ -209,6 +231,7 @@ def install(monkeypatch, kernels=None, **options):
     kernels = kernels or types.ModuleType("tinydl._cuda")
     kernels.__dict__.setdefault("use_arrays", lambda *args: fake.calls.append(("use_arrays", args)))
     kernels.__dict__.setdefault("raise_reported", lambda: fake.calls.append("raise_reported"))
+    kernels.__dict__.setdefault("set_offset_of_replay", lambda array: fake.calls.append(("offset", array is not None)))
     kernels.__dict__.setdefault("architectures", "80-real;90a-real;90-virtual")
     if kernels.__spec__ is None:
         kernels.__spec__ = ModuleSpec("tinydl._cuda", None)

@@ -19,7 +19,7 @@ struct Problem {
   // times.
   bool drops;
   uint32_t least;
-  uint64_t seed, offset;
+  Draws draws;
   Wide<T> keep_scale;
 
   Problem(const AttentionShape& s, const AttentionInput<T>& in)
@@ -37,8 +37,7 @@ struct Problem {
         mask(in.mask),
         drops(in.dropout.p > 0),
         least(static_cast<uint32_t>(std::ceil(in.dropout.p * 16777216.0))),
-        seed(in.dropout.seed),
-        offset(in.dropout.offset),
+        draws(in.dropout.seed, in.dropout.offset),
         keep_scale(in.dropout.p < 1 ? static_cast<Wide<T>>(1 / (1 - in.dropout.p)) : 0) {}
 };
 
@@ -109,7 +108,7 @@ __device__ __forceinline__ bool has_mask(const Problem<T>& x) {
 template <class T>
 __device__ __forceinline__ unsigned kept_of_four(const Problem<T>& x, int64_t row, int n) {
   const auto counter = static_cast<uint64_t>(row * ((x.keys + 3) / 4) + n);
-  const Philox4 random = philox(x.seed, x.offset + counter);
+  const Philox4 random = x.draws.at(counter);
   unsigned kept = 0;
 #pragma unroll
   for (int i = 0; i < 4; ++i) kept |= static_cast<unsigned>(random.word[i] >> 8 >= x.least) << i;

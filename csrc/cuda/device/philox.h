@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/replay.h"
 
 namespace tinydl::cuda {
 
@@ -25,5 +26,16 @@ __device__ __forceinline__ Philox4 philox(uint64_t seed, uint64_t counter) {
   }
   return {{c0, c1, c2, c3}};
 }
+
+// The words of a draw as a launch hands them to its kernel.
+struct Draws {
+  uint64_t seed, offset;
+  const uint64_t* of_replay;
+
+  Draws(uint64_t seed, uint64_t offset) : seed(seed), offset(offset), of_replay(offset_of_replay()) {}
+  __device__ __forceinline__ Philox4 at(uint64_t counter) const {
+    return philox(seed, offset + (of_replay ? *of_replay : 0) + counter);
+  }
+};
 
 }  // namespace tinydl::cuda

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import backend, capture
 from ..autograd import Function
 from ..random import default_generator
 from ..tensor import Array, Tensor
@@ -36,7 +36,8 @@ def phases_like(x: Array, start: int, stop: int, features: int, heads: int) -> A
     """`rotary_phases` of x's dtype, where x lies."""
     if backend.is_on_host(x):
         return rotary_phases(start, stop, features, heads, x.dtype)
-    return _phases_on(backend.device_of(x), start, stop, features, heads, x.dtype)
+    phases: Array = capture.keep(_phases_on(backend.device_of(x), start, stop, features, heads, x.dtype))
+    return phases
 
 
 def turn(packed: Array, phases: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import backend, capture
 from ..autograd import enable_grad
 from ..hooks import RemovableHandle
 from ..tensor import Array, Tensor
@@ -108,6 +108,10 @@ class Optimizer:
         Args:
             closure: evaluates the model, calls backward and returns the loss, which `step` returns.
         """
+        if capture.active is not None:
+            capture.refuse(
+                f"{self._name}.step", "its learning rate and step number would stay: call it after the replay"
+            )
         self._opt_called = True
         if self._hooks["step_pre"]:
             closure = self._call_pre_hooks(closure)

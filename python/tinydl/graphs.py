@@ -1,0 +1,198 @@
+"""CUDA graphs: the launches of a step, recorded once and replayed by one call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from . import backend, capture, gpu_memory
+from .streams import Stream, _cupy, stream
+from .tensor import Tensor
+
+
+class CUDAGraph:
+    """Launches that `with tinydl.cuda.graph(g): ...` recorded; `replay` runs them again on the same memory.
+
+    Random numbers go on from replay to replay as they would without a graph. Everything else that Python did is not
+    repeated: choices, numbers from the CPU, step counters.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._memory: tuple[Any, ...] = ()  # what the launches read and write, and nobody else may
+        self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
+        self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
+
+    def replay(self) -> None:
+        """Queue all launches in the current stream.
+
+        Raises:
+            RuntimeError: nothing was captured; the random generator was seeded anew since, which needs a new capture.
+            IndexError: a kernel that ran before met a label or an index out of range.
+        """
+        if self._graph is None:
+            raise RuntimeError("CUDAGraph.replay: nothing was captured")
+        if self._drawn is not None:
+            generator, seed, offset, counters = self._drawn
+            if generator.state()[0] != seed:
+                raise RuntimeError(
+                    f"CUDAGraph.replay: the random numbers were captured with the seed {seed}, now it is "
+                    f"{generator.state()[0]}; capture again"
+                )
+            begin = generator.reserve(4 * counters)[1]
+            self._offset.fill(np.uint64((begin - offset) % (1 << 64)))
+        self._graph.launch()
+        import_module("tinydl._cuda").raise_reported()
+
+    def reset(self) -> None:
+        """Forget the launches and give their memory back."""
+        self.__init__()  # type: ignore[misc]
+
+
+class graph:
+    """`with tinydl.cuda.graph(g): ...` records a block's launches in a `CUDAGraph`; they do not run.
+
+    Results of the block are tensors whose memory every replay writes again. Inputs must be tensors that were made
+    before and stay alive; new values are copied into them. Run the block a few times before, so that caches are filled.
+
+    Not everything can be captured: what waits for the GPU (`item`, `clip_grad_norm_`, indexing by masks), copies from
+    and to the CPU, and an optimiser's step, whose learning rate and step number would stay as they are; that step is
+    one launch, after the replay.
+
+    Args:
+        cuda_graph: an empty `CUDAGraph`.
+        stream: where to record; by default a stream of its own.
+
+    Raises RuntimeError within another capture, and for what cannot be captured.
+    """
+
+    def __init__(self, cuda_graph: CUDAGraph, stream: Stream | None = None) -> None:
+        self.cuda_graph = cuda_graph
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        if capture.active is not None:
+            raise RuntimeError("cuda.graph: another capture is going on")
+        if self.cuda_graph._graph is not None:
+            raise RuntimeError("cuda.graph: the graph holds a capture; reset() it, or take another")
+        cupy = _cupy()
+        self._kernels = import_module("tinydl._cuda")
+        cupy.cuda.Device().synchronize()
+        self._offset = cupy.zeros(1, np.uint64)
+        self._pool = cupy.cuda.MemoryPool()
+        self._stream = Stream() if self.stream is None else self.stream
+        with ExitStack() as undo:
+            # Its own memory: what the block frees goes to nobody else, since replays write there.
+            undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.malloc, cupy)))
+            undo.enter_context(stream(self._stream))
+            self._stream.cupy_stream.begin_capture()
+            self._undo = undo.pop_all()
+        self._kernels.set_offset_of_replay(self._offset)
+        capture.active = self._capture = capture.Capture()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        capture.active = None
+        self._kernels.set_offset_of_replay(None)
+        failed = _cupy().cuda.runtime.CUDARuntimeError
+        captured = None
+        try:
+            captured = self._stream.cupy_stream.end_capture()
+        except failed as failure:
+            error = failure if error is None else error
+        finally:
+            self._undo.close()
+            drawn = self._counted()
+        if isinstance(error, failed):
+            raise RuntimeError(
+                f"cuda.graph: the capture failed ({error}); what waits for the GPU (item, clip_grad_norm_, masks as "
+                "indices) and copies from and to the CPU cannot be captured"
+            ) from error
+        if error is None:
+            graph = self.cuda_graph
+            graph._graph, graph._drawn, graph._offset = captured, drawn, self._offset
+            graph._memory = self._pool, self._capture.kept
+
+    def _counted(self) -> tuple[Any, int, int, int] | None:
+        """What the graph draws from which generator, which is set back: nothing was drawn yet."""
+        if self._capture.drawn is None:
+            return None
+        generator, (seed, offset) = self._capture.drawn
+        counters = generator.state()[1] - offset
+        generator.set_state((seed, offset))
+        return generator, seed, offset, counters
+
+
+def make_graphed_step(
+    function: Callable[..., Any],
+    sample_args: Sequence[Tensor],
+    parameters: Iterable[Tensor] = (),
+    num_warmup_iters: int = 3,
+) -> Callable[..., Any]:
+    """A function that does what `function` does, by replaying a CUDA graph of it.
+
+    The usual one computes a loss and its gradients; the optimiser's step, one launch, follows outside:
+
+        def gradients(x, y):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            return loss
+
+        step = tinydl.cuda.make_graphed_step(gradients, (x, y), model.parameters())
+        for x, y in loader:
+            loss = step(x, y)
+            optimizer.step()
+
+    Args:
+        function: of tensors; what `graph` says of a block holds for it.
+        sample_args: tensors on the GPU; later ones must have their shapes and dtypes, and may be on the CPU.
+        parameters: the tensors whose gradients it computes, which each call gives them again.
+        num_warmup_iters: how often the function runs before it is captured. That moves what it moves: running
+            statistics, random numbers.
+
+    Returns:
+        The function. Its results are the same tensors in each call, whose elements the next call writes again.
+
+    Raises:
+        ValueError: a sample is not on a GPU; later, an argument of another shape or dtype.
+        RuntimeError: the function does what cannot be captured.
+    """
+    for number, sample in enumerate(sample_args):
+        if sample.device.type != "cuda":
+            raise ValueError(f"make_graphed_step: sample {number} is on '{sample.device}', wanted one on 'cuda'")
+    inputs = [Tensor(sample._data.copy(), sample.requires_grad) for sample in sample_args]
+    for _ in range(num_warmup_iters):
+        function(*inputs)
+    captured = CUDAGraph()
+    with graph(captured):
+        outputs = function(*inputs)
+    gradients = [(p, p.grad) for p in parameters]
+
+    @functools.wraps(function)
+    def step(*args: Tensor) -> Any:
+        _fill(inputs, args)
+        captured.replay()
+        for parameter, gradient in gradients:
+            parameter._grad = gradient
+        return outputs
+
+    return step
+
+
+def _fill(inputs: Sequence[Tensor], args: Sequence[Tensor]) -> None:
+    """Copy arguments to where a graph reads them; ValueError, before anything is copied, unless they fit."""
+    if len(args) != len(inputs):
+        raise ValueError(f"graphed step: got {len(args)} arguments, wanted {len(inputs)}")
+    for number, (to, value) in enumerate(zip(inputs, args, strict=True)):
+        if value.shape != to.shape or value.dtype != to.dtype:
+            raise ValueError(
+                f"graphed step: argument {number} has shape {value.shape} and dtype {value.dtype}, the captured one "
+                f"{to.shape} and {to.dtype}; call the function itself for others"
+            )
+    for to, value in zip(inputs, args, strict=True):
+        to._data[...] = backend.place(value._data, to.device)

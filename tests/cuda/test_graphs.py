@@ -1,0 +1,313 @@
+"""CUDA graphs: what can be asked without a GPU is the order of calls, what is refused, and the random numbers' places.
+
+The replays themselves are compared with plain steps on a GPU alone.
+"""
+
+import numpy as np
+import pytest
+
+import tinydl
+from tests.support import fake_cupy
+from tests.support.fake_cupy import Array, CUDARuntimeError
+from tinydl import capture, cuda, nn, optim, random
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    fake = fake_cupy.install(monkeypatch)
+    cuda.load(tinydl.device("cuda"))
+    yield fake
+    fake_cupy.forget_the_machine()
+
+
+def on_gpu(values):
+    return tinydl.Tensor(Array(np.asarray(values, np.float32)))
+
+
+# -- Capture ----------------------------------------------------------------------------------------------------
+
+
+def test_the_order_of_a_capture(cupy):
+    g = cuda.CUDAGraph()
+    with pytest.raises(RuntimeError, match="nothing was captured"):
+        g.replay()
+    cupy.calls.clear()
+    allocator = cupy.allocator
+    with cuda.graph(g):
+        assert cupy.allocator is not allocator
+        assert capture.active is not None
+        side = cupy.cuda.get_current_stream()
+        assert side.ptr != 0
+    assert capture.active is None
+    assert cupy.allocator is allocator
+    assert cupy.cuda.get_current_stream().ptr == 0
+    assert cupy.calls == [
+        ("synchronize", 0),
+        ("Stream", {"non_blocking": True, "priority": 0}),
+        ("begin_capture", side.ptr),
+        ("offset", True),
+        ("offset", False),
+    ]
+    cupy.calls.clear()
+    g.replay()
+    assert cupy.calls == ["launch", "raise_reported"]
+    with pytest.raises(RuntimeError, match=r"the graph holds a capture; reset\(\) it"), cuda.graph(g):
+        pass
+    g.reset()
+    with pytest.raises(RuntimeError, match="nothing was captured"):
+        g.replay()
+
+
+def test_a_stream_can_be_chosen(cupy):
+    own = cuda.Stream()
+    with cuda.graph(cuda.CUDAGraph(), stream=own):
+        assert cuda.current_stream() == own
+
+
+def test_one_capture_at_a_time(cupy):
+    with (
+        cuda.graph(cuda.CUDAGraph()),
+        pytest.raises(RuntimeError, match="another capture is going on"),
+        cuda.graph(cuda.CUDAGraph()),
+    ):
+        pass
+
+
+def test_what_would_stay_as_it_was_is_refused(cupy):
+    weight = tinydl.ones(2, requires_grad=True)
+    weight.sum().backward()
+    with cuda.graph(cuda.CUDAGraph()):
+        for optimizer in (optim.SGD([weight], lr=1.0), optim.Adam([weight])):
+            with pytest.raises(RuntimeError, match=r"\.step cannot be captured in a CUDA graph; its learning rate and"):
+                optimizer.step()
+        with pytest.raises(
+            RuntimeError, match="a copy from the CPU cannot be captured in a CUDA graph; make it before"
+        ):
+            tinydl.ones(2).to("cuda")
+    optimizer.step()
+    assert weight.tolist() != [1, 1]
+
+
+@pytest.mark.parametrize("place", ["block", "end"])
+def test_failures(cupy, place):
+    g, allocator = cuda.CUDAGraph(), cupy.allocator
+    cupy.invalid = True
+
+    def record():
+        with cuda.graph(g):
+            if place == "block":
+                raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    with pytest.raises(RuntimeError, match=r"cuda\.graph: the capture failed \(cudaErrorStreamCapture.*what waits for"):
+        record()
+    assert capture.active is None
+    assert cupy.allocator is allocator
+    assert cupy.cuda.get_current_stream().ptr == 0
+    with pytest.raises(RuntimeError, match="nothing was captured"):
+        g.replay()
+    cupy.invalid = False
+    with pytest.raises(KeyError), cuda.graph(g):
+        raise KeyError("the block's own")
+    with cuda.graph(g):
+        pass
+    g.replay()
+
+
+def test_constants_from_the_cache_are_kept(cupy):
+    cuda.constant(3.0, np.dtype("float32"), tinydl.device("cuda"))
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        number = cuda.constant(3.0, np.dtype("float32"), tinydl.device("cuda"))
+    assert any(kept is number for kept in g._memory[1])
+
+
+# -- Random numbers ---------------------------------------------------------------------------------------------
+
+
+def test_replays_move_on_in_the_stream(cupy):
+    random.manual_seed(5)
+    random.default_generator.reserve(40)
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        assert random.default_generator.reserve(8) == (5, 10)
+        assert random.default_generator.reserve(5) == (5, 12)
+    assert random.default_generator.state() == (5, 10)
+    found = []
+    for replay in range(3):
+        g.replay()
+        found.append(int(g._offset.get()[0]))
+        if replay == 0:
+            random.default_generator.reserve(4)  # somebody else's
+    assert found == [0, 5, 9]
+    assert random.default_generator.state() == (5, 23)
+    random.default_generator.set_state((5, 3))  # as a checkpoint does
+    g.replay()
+    assert int(g._offset.get()[0]) == (1 << 64) - 7
+    random.manual_seed(6)
+    with pytest.raises(RuntimeError, match="captured with the seed 5, now it is 6; capture again"):
+        g.replay()
+
+
+def test_two_generators_are_refused(cupy):
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        random.Generator(3).reserve(1)
+        with pytest.raises(RuntimeError, match="random numbers of two generators"):
+            random.default_generator.reserve(1)
+
+
+def test_kernels_add_the_replays_offset(gpu_kernels, rng):
+    if gpu_kernels.device != "emulated":
+        pytest.skip("of the emulation")
+    module = gpu_kernels.module
+    x = rng.standard_normal((5, 37)).astype(np.float32)
+    q, k, v = rng.standard_normal((3, 1, 2, 6, 8)).astype(np.float32)
+    draws = {
+        "uniform": lambda offset: gpu_kernels.uniform(50, 0.0, 1.0, 7, offset),
+        "normal": lambda offset: gpu_kernels.normal(50, 0.0, 1.0, 7, offset),
+        "dropout": lambda offset: gpu_kernels.dropout(x, 0.5, 7, offset)[1],
+        "half": lambda offset: gpu_kernels.dropout(x.astype(np.float16), 0.5, 7, offset)[1],
+        "attention": lambda offset: gpu_kernels.attention(q, k, v, None, 1.0, False, 0.5, 7, offset)[0],
+    }
+    wanted = {name: draw(123) for name, draw in draws.items()}
+    base = tinydl.emulated.asarray(np.array([100], np.uint64))
+    module.set_offset_of_replay(base)
+    try:
+        for name, draw in draws.items():
+            assert np.array_equal(draw(23), wanted[name]), name
+            assert not np.array_equal(draw(123), wanted[name]), name
+    finally:
+        module.set_offset_of_replay(None)
+    for name, draw in draws.items():
+        assert np.array_equal(draw(123), wanted[name]), name
+    with pytest.raises(ValueError, match="set_offset_of_replay: wanted one uint64"):
+        module.set_offset_of_replay(tinydl.emulated.asarray(np.zeros(2, np.uint64)))
+
+
+# -- Steps ------------------------------------------------------------------------------------------------------
+
+
+def test_a_graphed_step(cupy):
+    weight = on_gpu([2.0])
+    static, calls = [], []
+
+    def function(x, y):
+        static[:] = x, y
+        calls.append(x._data.get().tolist())
+        weight.grad = on_gpu([len(calls)])
+        return "outputs"
+
+    x, y = on_gpu([[1, 2], [3, 4]]), on_gpu([5])
+    step = cuda.make_graphed_step(function, (x, y), [weight], num_warmup_iters=2)
+    assert calls == [[[1, 2], [3, 4]]] * 3
+    assert static[0]._data.data.ptr != x._data.data.ptr
+    weight.grad = None
+    cupy.calls.clear()
+    assert step(on_gpu([[6, 7], [8, 9]]), tinydl.tensor([4.0])) == "outputs"
+    assert len(calls) == 3
+    assert cupy.calls == ["launch", "raise_reported"]
+    assert static[0]._data.get().tolist() == [[6, 7], [8, 9]]
+    assert static[1]._data.get().tolist() == [4]
+    assert weight.grad._data.get().tolist() == [3]
+
+
+def test_arguments_that_do_not_fit(cupy):
+    x = on_gpu([1, 2])
+    step = cuda.make_graphed_step(lambda a, b: a, (x, x))
+    for args, message in (
+        ((x,), "got 1 arguments, wanted 2"),
+        ((x, on_gpu([1])), r"argument 1 has shape \(1,\) and dtype float32, the captured one \(2,\) and float32; call"),
+        ((tinydl.ones(2, dtype="int64"), x), "argument 0 has shape .* and dtype int64"),
+    ):
+        with pytest.raises(ValueError, match=f"graphed step: {message}"):
+            step(*args)
+    with pytest.raises(ValueError, match="make_graphed_step: sample 0 is on 'cpu', wanted one on 'cuda'"):
+        cuda.make_graphed_step(lambda a: a, (tinydl.ones(2),))
+
+
+# -- On a GPU ---------------------------------------------------------------------------------------------------
+
+
+def model_and_data(seed=0):
+    rng = np.random.default_rng(seed)
+    tinydl.manual_seed(3)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(288, 4)
+    ).to("cuda")
+    batches = [
+        (
+            tinydl.tensor(rng.standard_normal((16, 3, 8, 8)).astype(np.float32), device="cuda"),
+            tinydl.tensor(rng.integers(0, 4, 16), device="cuda"),
+        )
+        for _ in range(4)
+    ]
+    return model, batches
+
+
+def train(graphed):
+    """Losses and parameters of four steps; the first three rounds on the first batch warm both ways up."""
+    model, batches = model_and_data()
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+    def gradients(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    if graphed:
+        step = cuda.make_graphed_step(gradients, batches[0], model.parameters(), num_warmup_iters=3)
+    else:
+        for _ in range(3):
+            gradients(*batches[0])
+        step = gradients
+    losses = []
+    for x, y in batches:
+        loss = step(x, y)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, [p.detach().cpu().numpy() for p in model.parameters()]
+
+
+def test_replays_do_what_plain_steps_do_on_a_gpu(gpu):
+    losses, parameters = train(graphed=True)
+    wanted_losses, wanted = train(graphed=False)
+    assert losses == wanted_losses
+    for ours, theirs in zip(parameters, wanted, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_dropout_differs_from_replay_to_replay_on_a_gpu(gpu):
+    x = tinydl.ones(1000, device="cuda")
+    tinydl.manual_seed(1)
+    step = cuda.make_graphed_step(lambda a: nn.functional.dropout(a, 0.5), (x,), num_warmup_iters=1)
+    found = [step(x).cpu().numpy() for _ in range(2)]
+    tinydl.manual_seed(1)
+    wanted = [nn.functional.dropout(x, 0.5).cpu().numpy() for _ in range(3)][1:]
+    assert np.array_equal(found, wanted)
+    assert not np.array_equal(*found)
+
+
+def test_what_waits_cannot_be_captured_on_a_gpu(gpu):
+    x = tinydl.ones(3, device="cuda")
+    for wait in (lambda: x.sum().item(), lambda: nn.utils.get_total_norm([x])):
+        with pytest.raises(RuntimeError), cuda.graph(cuda.CUDAGraph()):
+            wait()
+    assert (x + 1).cpu().tolist() == [2, 2, 2]
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        y = x * 2
+    x._data[...] = 5
+    g.replay()
+    assert y.cpu().tolist() == [10, 10, 10]
+
+
+def test_memory_of_a_graph_is_not_used_by_others_on_a_gpu(gpu):
+    x = tinydl.ones(1 << 16, device="cuda")
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        y = (x * 2) + (x * 3)
+    others = [tinydl.zeros(1 << 16, device="cuda") for _ in range(8)]
+    g.replay()
+    assert (y.cpu().numpy() == 5).all()
+    assert not any(other.cpu().numpy().any() for other in others)
