@@ -1,5 +1,6 @@
 """What tinydl asks of CuPy about GPUs, and what it says where one is missing or has no memory left."""
 
+import inspect
 import subprocess
 import sys
 import types
@@ -244,6 +245,45 @@ def test_kernels_pass_on_what_the_allocator_raises(gpu_kernels, monkeypatch):
     finally:
         emulated.use_for(module)
     assert module.relu(x).get().all()
+
+
+def test_memory_within_cupys_own_functions():
+    """CuPy's functions allocate through the allocator that tinydl wraps; that needs no driver."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed (extra: cuda)")
+    runtime = types.SimpleNamespace(memGetInfo=lambda: (1 << 20, 1 << 30), getDevice=lambda: 0)
+    pool = types.SimpleNamespace(total_bytes=lambda: 0, used_bytes=lambda: 0)
+    machine = types.SimpleNamespace(
+        cuda=types.SimpleNamespace(memory=cupy.cuda.memory, runtime=runtime), get_default_memory_pool=lambda: pool
+    )
+
+    def none_left(size):
+        raise cupy.cuda.memory.OutOfMemoryError(size, 0)
+
+    with cupy.cuda.using_allocator(tinydl.gpu_memory.explaining(none_left, machine)):
+        for kind in (tinydl.cuda.OutOfMemoryError, cupy.cuda.memory.OutOfMemoryError):
+            with pytest.raises(kind):
+                cupy.empty(1 << 20)
+        with pytest.raises(
+            tinydl.cuda.OutOfMemoryError, match=r"4\.0 MiB were asked for on 'cuda:0', which has 1\.0 GiB"
+        ):
+            cupy.empty(1 << 20, "float32")
+
+
+def test_cupy_has_what_is_asked_of_it():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed (extra: cuda)")
+    there = cupy.cuda
+    for owner, names in (
+        (there, "Device Event MemoryPool Stream alloc get_allocator get_current_stream get_elapsed_time set_allocator"),
+        (there.Stream, "begin_capture end_capture wait_event synchronize done null __enter__ __exit__"),
+        (there.Event, "record synchronize done"),
+        (there.graph.Graph, "launch"),
+        (there.runtime, "getDevice setDevice getDeviceCount getDeviceProperties memGetInfo CUDARuntimeError"),
+        (cupy.ndarray, "__dlpack__ __dlpack_device__ __cuda_array_interface__ fill get device data"),
+        (there.MemoryPool, "malloc total_bytes used_bytes free_all_blocks"),
+    ):
+        assert [name for name in names.split() if not hasattr(owner, name)] == []
+    assert {"non_blocking", "priority"} <= set(inspect.signature(there.Stream).parameters)
+    assert {"block", "disable_timing", "interprocess"} <= set(inspect.signature(there.Event).parameters)
 
 
 def test_a_gpu_that_is_full(gpu):
