@@ -23,13 +23,20 @@ std::unordered_map<void*, py::object>& owners() {
   return *map;
 }
 
+// Results and launches go to the current GPU.
+void require_current(const char* op, const Array& a) {
+  const int device = a.device(), current = cuda::current_device();
+  check(device == current, op, ": an array is on 'cuda:", device, "', wanted the current GPU, 'cuda:", current,
+        "'; call tinydl.cuda.set_device(", device, "), or move the array");
+}
+
 }  // namespace
 
 const ArraySource& array_source() {
   if (!source)
-    throw std::runtime_error("tinydl." TINYDL_STRING(
-        TINYDL_MODULE) ": called before its device was used, which loads what "
-                       "its arrays are; make a tensor there first, as by tinydl.zeros(1, device=...)");
+    throw std::runtime_error(text("tinydl.", TINYDL_STRING(TINYDL_MODULE), ": called before its device was used, ",
+                                  "which loads what its arrays are; make a tensor there first, as by ",
+                                  "tinydl.zeros(1, device=...)"));
   return *source;
 }
 
@@ -51,13 +58,6 @@ bool DeviceArray::is_device_array(PyObject* object) {
 DeviceArray DeviceArray::ensure(const py::object& value) {
   return py::isinstance<DeviceArray>(value) ? py::reinterpret_borrow<DeviceArray>(value)
                                             : DeviceArray(py::object(), stolen_t{});
-}
-
-// Results and launches go to the current GPU.
-void require_current(const char* op, const Array& a) {
-  const int device = a.device(), current = cuda::current_device();
-  check(device == current, op, ": an array is on 'cuda:", device, "', wanted the current GPU, 'cuda:", current,
-        "'; call tinydl.cuda.set_device(", device, "), or move the array");
 }
 
 Layout layout_of(const char* op, const Array& a) {
