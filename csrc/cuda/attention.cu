@@ -21,21 +21,31 @@ namespace tinydl::cuda {
 
 namespace {
 
-// Results of up to 64 columns are held whole; 128 would be too many registers of float64.
-template <class T>
-bool takes_wide(int64_t columns) {
-  return sizeof(Wide<T>) == 4 && columns > 64;
+// The columns of results that a block holds: 32 of float64, whose tiles of 64 would be more than the 99 KB of shared
+// memory that a block has on some GPUs; else 64, or 128 where there are more.
+template <class T, class F>
+void with_columns(int64_t columns, const F& run) {
+  if constexpr (sizeof(Wide<T>) == 8)
+    run(std::integral_constant<int, 32>());
+  else if (columns > 64)
+    run(std::integral_constant<int, 128>());
+  else
+    run(std::integral_constant<int, 64>());
 }
 
-constexpr int64_t kTensorHead = 128;
+constexpr int kTensorHead = 128;
+
+// Backward, the widest heads take 102 KB.
+template <class T>
+bool fits_tensor_backward(int64_t head) {
+  return head <= 96 || (head <= kTensorHead && shared_bytes_of_a_block() >= sizeof(QueryStorage<T, kTensorHead>));
+}
 
 template <class T>
 void forward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<T>& o, Wide<T>* lse) {
   if constexpr (sizeof(T) == 2)
     if (widest(s) <= kTensorHead) return tensor_forward(s, in, o, lse);
-  if constexpr (sizeof(Wide<T>) == 4)
-    if (takes_wide<T>(s.values)) return plain_forward<128>(s, in, o, lse);
-  plain_forward<64>(s, in, o, lse);
+  with_columns<T>(s.values, [&](auto columns) { plain_forward<columns.value>(s, in, o, lse); });
 }
 
 // D_i = do_i . o_i, a warp a row.
@@ -62,10 +72,8 @@ void backward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<
   launch(dots_kernel<T>, blocks_for(rows * kLanes), kThreads, Problem<T>(s, in), rows, o, d_o, dots);
   const Gradients<T> grads{d_o, lse, dots, dq, dk, dv};
   if constexpr (sizeof(T) == 2)
-    if (widest(s) <= kTensorHead) return tensor_backward(s, in, grads);
-  if constexpr (sizeof(Wide<T>) == 4)
-    if (takes_wide<T>(widest(s))) return plain_backward<128>(s, in, grads);
-  plain_backward<64>(s, in, grads);
+    if (fits_tensor_backward<T>(widest(s))) return tensor_backward(s, in, grads);
+  with_columns<T>(widest(s), [&](auto columns) { plain_backward<columns.value>(s, in, grads); });
 }
 
 template <class T>

@@ -28,7 +28,7 @@ struct RowTerms {
 
 // Scores become m P, and the products of upstream gradients and values dS.
 template <class T, class W>
-__device__ void weigh_backward(const Problem<T>& x, const TilePlace& tile, const RowTerms<W>& rows,
+__device__ void weigh_backward(const Problem<T>& x, const ScorePlace& tile, const RowTerms<W>& rows,
                                W (&p)[kEach][kEach], W (&ds)[kEach][kEach]) {
   add_terms(x, tile, p);
 #pragma unroll
@@ -54,7 +54,7 @@ struct PlainOperands {
 
 // A tile of weights m P and dS.
 template <class T, class W>
-__device__ void score_backward(const PlainOperands<T>& in, const TilePlace& tile, ScoreStorage<W>& shared,
+__device__ void score_backward(const PlainOperands<T>& in, const ScorePlace& tile, ScoreStorage<W>& shared,
                                W (&p)[kEach][kEach], W (&ds)[kEach][kEach]) {
   const Problem<T>& x = in.x;
   const HeadPlace kv = keys_of(x, tile.at);
@@ -160,15 +160,15 @@ void plain_backward(const AttentionShape& s, const AttentionInput<T>& in, const 
   const PlainOperands<T> operands{Problem<T>(s, in), grads, packs};
   if (grads.dq.data) {
     const int chunks = chunks_of(s.features, columns);
-    const int64_t blocks = s.batch * s.heads * tiles_of(s.queries, kSide) * chunks;
-    launch_with_shared(plain_queries_kernel<T, columns>, sizeof(Storage), dim3(static_cast<unsigned>(blocks)),
-                       kPlainThreads, operands, chunks);
+    const int64_t blocks = s.batch * s.heads * tiles_along(s.queries, kSide) * chunks;
+    launch_with_shared(plain_queries_kernel<T, columns>, sizeof(Storage), grid_of(blocks), kPlainThreads, operands,
+                       chunks);
   }
   if (grads.dk.data || grads.dv.data) {
     const int chunks = chunks_of(s.features > s.values ? s.features : s.values, columns);
-    const int64_t blocks = s.batch * s.kv_heads * tiles_of(s.keys, kSide) * chunks;
-    launch_with_shared(plain_keys_kernel<T, columns>, sizeof(Storage), dim3(static_cast<unsigned>(blocks)),
-                       kPlainThreads, operands, chunks);
+    const int64_t blocks = s.batch * s.kv_heads * tiles_along(s.keys, kSide) * chunks;
+    launch_with_shared(plain_keys_kernel<T, columns>, sizeof(Storage), grid_of(blocks), kPlainThreads, operands,
+                       chunks);
   }
 }
 

@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kPlainThreads, 1)
     end_copy_group();
     W scores[kEach][kEach];
     score_tile(q, rows_of(x.k, kv, key, x.keys, x.features, packs), shared.operands, scores);
-    const TilePlace tile{at, query, key};
+    const ScorePlace tile{at, query, key};
     add_terms(x, tile, scores);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -92,16 +92,16 @@ __global__ void __launch_bounds__(kPlainThreads, 1)
 inline int chunks_of(int64_t length, int columns) {
   return length > columns ? static_cast<int>((length + columns - 1) / columns) : 1;
 }
-inline int64_t tiles_of(int64_t length, int64_t side) { return (length + side - 1) / side; }
+inline int64_t tiles_along(int64_t length, int64_t side) { return (length + side - 1) / side; }
 
 template <int columns, class T>
 void plain_forward(const AttentionShape& s, const AttentionInput<T>& in, const Heads<T>& o, Wide<T>* lse) {
   const Problem<T> x(s, in);
   const bool packs = takes_packs(in.q, s.features) && takes_packs(in.k, s.features) && takes_packs(in.v, s.values);
   const int chunks = chunks_of(s.values, columns);
-  const int64_t blocks = s.batch * s.heads * tiles_of(s.queries, kSide) * chunks;
-  launch_with_shared(plain_forward_kernel<T, columns>, sizeof(PlainStorage<Wide<T>, columns>),
-                     dim3(static_cast<unsigned>(blocks)), kPlainThreads, x, packs, chunks, o, lse);
+  const int64_t blocks = s.batch * s.heads * tiles_along(s.queries, kSide) * chunks;
+  launch_with_shared(plain_forward_kernel<T, columns>, sizeof(PlainStorage<Wide<T>, columns>), grid_of(blocks),
+                     kPlainThreads, x, packs, chunks, o, lse);
 }
 
 }  // namespace tinydl::cuda

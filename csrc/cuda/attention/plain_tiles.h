@@ -134,7 +134,7 @@ struct Results {
 };
 
 // A thread's scores' places: query and key of its row i and column j.
-struct TilePlace {
+struct ScorePlace {
   HeadPlace at;
   int query, key;  // the tile's first
   __device__ int query_of(int i) const { return query + plain_row(i); }
@@ -143,7 +143,7 @@ struct TilePlace {
 
 // score = scale score + mask, minus infinity where it is hidden.
 template <class T, class W>
-__device__ void add_terms(const Problem<T>& x, const TilePlace& tile, W (&scores)[kEach][kEach]) {
+__device__ void add_terms(const Problem<T>& x, const ScorePlace& tile, W (&scores)[kEach][kEach]) {
 #pragma unroll
   for (int i = 0; i < kEach; ++i)
 #pragma unroll
@@ -160,7 +160,7 @@ __device__ void add_terms(const Problem<T>& x, const TilePlace& tile, W (&scores
 // Which of row i's four scores are kept, as bits. The scores of four neighbouring lanes share their random numbers: of
 // the four columns of each, each lane draws one, and all exchange.
 template <class T>
-__device__ unsigned kept_of_row(const Problem<T>& x, const TilePlace& tile, int i) {
+__device__ unsigned kept_of_row(const Problem<T>& x, const ScorePlace& tile, int i) {
   static_assert(kEach == 4, "four lanes draw for four columns");
   const int own = static_cast<int>(threadIdx.x) % 4;
   const unsigned drawn = kept_of_four(x, row_number(x, tile.at, tile.query_of(i)), tile.key_of(own) / 4);

@@ -10,7 +10,7 @@ constexpr int kPartTiles = 4, kPart = kPartTiles * kMmaN;
 
 template <class T, int head>
 struct QueryStorage {
-  alignas(16) TensorTile<T, head> k, v, q[2], d_o[2];
+  alignas(16) HeadTile<T, head> k, v, q[2], d_o[2];
 };
 
 template <class T>
@@ -157,12 +157,10 @@ void tensor_backward(const AttentionShape& s, const AttentionInput<T>& in, const
   with_head(widest(s), [&](auto head) {
     if (grads.dq.data)
       launch_with_shared(tensor_queries_kernel<T, head.value>, sizeof(KeyStorage<T, head.value>),
-                         dim3(static_cast<unsigned>(tensor_blocks(s.batch, s.heads, s.queries))), kTensorThreads,
-                         operands);
+                         grid_of(tensor_blocks(s.batch, s.heads, s.queries)), kTensorThreads, operands);
     if (grads.dk.data || grads.dv.data)
       launch_with_shared(tensor_keys_kernel<T, head.value>, sizeof(QueryStorage<T, head.value>),
-                         dim3(static_cast<unsigned>(tensor_blocks(s.batch, s.kv_heads, s.keys))), kTensorThreads,
-                         operands);
+                         grid_of(tensor_blocks(s.batch, s.kv_heads, s.keys)), kTensorThreads, operands);
   });
 }
 

@@ -8,7 +8,7 @@ namespace tinydl::cuda {
 
 template <class T, int head>
 struct KeyStorage {
-  alignas(16) TensorTile<T, head> k[2], v[2];
+  alignas(16) HeadTile<T, head> k[2], v[2];
 };
 
 // The largest score of the lane's two rows, and the lane's part of the sum of e^(score - max).
@@ -129,7 +129,7 @@ void tensor_forward(const AttentionShape& s, const AttentionInput<T>& in, const 
   const Problem<T> x(s, in);
   const bool packs = takes_packs(in.q, s.features) && takes_packs(in.k, s.features) && takes_packs(in.v, s.values);
   const bool packs_o = takes_packs(o, s.values);
-  const dim3 blocks(static_cast<unsigned>(tensor_blocks(s.batch, s.heads, s.queries)));
+  const dim3 blocks = grid_of(tensor_blocks(s.batch, s.heads, s.queries));
   with_head(widest(s), [&](auto head) {
     launch_with_shared(tensor_forward_kernel<T, head.value>, sizeof(KeyStorage<T, head.value>), blocks, kTensorThreads,
                        x, packs, o, packs_o, lse);

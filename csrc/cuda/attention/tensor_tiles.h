@@ -16,7 +16,7 @@ template <int head>
 constexpr int kRowPitch = head + 8;
 
 template <class T, int head>
-using TensorTile = T[kTensorRows][kRowPitch<head>];
+using HeadTile = T[kTensorRows][kRowPitch<head>];
 
 struct Lane {
   int group, pair;  // of rows, and of columns in a group's row
@@ -32,7 +32,7 @@ __device__ __forceinline__ int first_row_of_warp() { return static_cast<int>(thr
 
 // 64 rows of a head; to be followed by end_copy_group.
 template <int head, class T>
-__device__ __forceinline__ void copy_rows(const HeadRows<T>& from, TensorTile<T, head>& to) {
+__device__ __forceinline__ void copy_rows(const HeadRows<T>& from, HeadTile<T, head>& to) {
   constexpr int width = kPack<T>, packs = head / width;
 #pragma unroll 2
   for (int i = static_cast<int>(threadIdx.x); i < kTensorRows * packs; i += kTensorThreads) {
@@ -66,8 +66,8 @@ __device__ __forceinline__ uint32_t pair_of(float low, float high) {
 
 // The warp's own 16 rows of results, by way of its rows of a tile that no other warp reads any more.
 template <int head, class T>
-__device__ void write_rows(const FragmentD (&results)[head / kMmaN], const float (&factor)[2],
-                           TensorTile<T, head>& tile, T* to, int64_t stride, int rows, int depth, bool packs) {
+__device__ void write_rows(const FragmentD (&results)[head / kMmaN], const float (&factor)[2], HeadTile<T, head>& tile,
+                           T* to, int64_t stride, int rows, int depth, bool packs) {
   constexpr int width = kPack<T>;
   const Lane lane;
   const int first = first_row_of_warp();
@@ -118,7 +118,7 @@ struct LeftRows;
 template <class T, int head>
 struct LeftRows<T, head, true> {
   FragmentA a[head / kMmaK];
-  __device__ explicit LeftRows(const TensorTile<T, head>& tile) {
+  __device__ explicit LeftRows(const HeadTile<T, head>& tile) {
 #pragma unroll
     for (int k = 0; k < head / kMmaK; ++k) a[k] = left_operand(tile, first_row_of_warp(), k * kMmaK);
   }
@@ -126,8 +126,8 @@ struct LeftRows<T, head, true> {
 };
 template <class T, int head>
 struct LeftRows<T, head, false> {
-  const TensorTile<T, head>& tile;
-  __device__ explicit LeftRows(const TensorTile<T, head>& tile) : tile(tile) {}
+  const HeadTile<T, head>& tile;
+  __device__ explicit LeftRows(const HeadTile<T, head>& tile) : tile(tile) {}
   __device__ __forceinline__ FragmentA operator[](int k) const {
     return left_operand(tile, first_row_of_warp(), k * kMmaK);
   }
@@ -135,7 +135,7 @@ struct LeftRows<T, head, false> {
 
 // scores = the warp's rows times 8 tiles rows of `tile` from `first` on.
 template <class T, int head, bool kept, int tiles>
-__device__ __forceinline__ void score(const LeftRows<T, head, kept>& rows, const TensorTile<T, head>& tile, int first,
+__device__ __forceinline__ void score(const LeftRows<T, head, kept>& rows, const HeadTile<T, head>& tile, int first,
                                       FragmentD (&scores)[tiles]) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
 #pragma unroll
@@ -155,7 +155,7 @@ __device__ __forceinline__ void score(const LeftRows<T, head, kept>& rows, const
 
 // results += weights times rows of `tile` from `first` on.
 template <class T, int head, int tiles>
-__device__ __forceinline__ void add_rows(const FragmentD (&weights)[tiles], const TensorTile<T, head>& tile, int first,
+__device__ __forceinline__ void add_rows(const FragmentD (&weights)[tiles], const HeadTile<T, head>& tile, int first,
                                          FragmentD (&results)[head / kMmaN]) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
 #pragma unroll

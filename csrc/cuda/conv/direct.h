@@ -153,7 +153,7 @@ __device__ __forceinline__ void sum_outputs(const DirectWeightGrad<T>& call, int
   }
 }
 
-// Grid: filters in 32s, (r, taps of a row in kTapsAtOnce, channel of the group), slices.
+// Grid: (r, taps of a row in kTapsAtOnce, channel of the group), filters in 32s, slices.
 template <class T>
 __global__ void __launch_bounds__(kLanes* kSliceWarps) direct_weight_grad_kernel(DirectWeightGrad<T> call) {
   using W = Wide<T>;
@@ -162,9 +162,9 @@ __global__ void __launch_bounds__(kLanes* kSliceWarps) direct_weight_grad_kernel
   };
   TINYDL_SHARED(Shared, shared);
   const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y);
-  const int64_t filter = int64_t(blockIdx.x) * kLanes + lane;
-  const int channel = static_cast<int>(blockIdx.y) % call.group_channels,
-            taps = static_cast<int>(blockIdx.y) / call.group_channels;
+  const int64_t filter = int64_t(blockIdx.y) * kLanes + lane;
+  const int channel = static_cast<int>(blockIdx.x) % call.group_channels,
+            taps = static_cast<int>(blockIdx.x) / call.group_channels;
   const int r = taps / call.tap_blocks, s = taps % call.tap_blocks * kTapsAtOnce;
   W sums[kTapsAtOnce] = {};
   if (filter < call.filters)
@@ -197,7 +197,6 @@ void weight_grad_directly(const ConvGeometry& g, const T* x, const T* dy, T* dw)
   const int tap_blocks = (w.kernel + kTapsAtOnce - 1) / kTapsAtOnce;
   const int64_t outputs = g.batch * h.output * w.output, wide = (g.filters + kLanes - 1) / kLanes;
   const int64_t high = int64_t(h.kernel) * tap_blocks * channels;
-  tinydl::check(high < 65536, "conv2d_weight_grad: a kernel of ", h.kernel, " x ", w.kernel, " taps is too large");
   constexpr int64_t least = 16 * kSliceWarps, most = 128;  // outputs of a slice; slices
   int64_t slices = std::min({8 * int64_t(multiprocessors()) / (wide * high) + 1, outputs / least + 1, most});
   const int64_t slice = std::max<int64_t>(1, (outputs + slices - 1) / slices);
@@ -219,9 +218,7 @@ void weight_grad_directly(const ConvGeometry& g, const T* x, const T* dy, T* dw)
                                  x,
                                  dy,
                                  partials};
-  launch(direct_weight_grad_kernel<T>,
-         dim3(static_cast<unsigned>(wide), static_cast<unsigned>(high), static_cast<unsigned>(slices)),
-         dim3(kLanes, kSliceWarps), call);
+  launch(direct_weight_grad_kernel<T>, grid_of(high, wide, slices), dim3(kLanes, kSliceWarps), call);
   launch(add_slices_kernel<T>, blocks_for(count), kThreads, partials, static_cast<int>(slices), count, dw);
 }
 

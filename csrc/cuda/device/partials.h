@@ -41,7 +41,7 @@ void add_up(int64_t n, const F& f, const Store& store) {
   const int64_t tiles = (n + kTermTile - 1) / kTermTile;
   const Scratch memory(static_cast<size_t>(tiles) * sizeof(double));
   auto* partial = static_cast<double*>(memory.data());
-  launch(add_terms<F>, dim3(static_cast<unsigned>(tiles)), kThreads, n, f, partial);
+  launch(add_terms<F>, grid_of(tiles), kThreads, n, f, partial);
   launch(join_partials<Sum, Store>, 1, kThreads, tiles, partial, Sum(), store);
 }
 

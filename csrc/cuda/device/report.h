@@ -10,12 +10,15 @@ __device__ __forceinline__ bool is_inside(int64_t index, int64_t size) {
 }
 
 __device__ inline void report_wrong(Report* report, const Checked& checked, int64_t index, int64_t position) {
-  if (atomicCAS(&report->state, unsigned(Report::kNone), unsigned(Report::kBeingWritten)) != Report::kNone) return;
+  // A plain look first: of many wrong indices few go to the host's memory for the exchange.
+  if (*static_cast<volatile unsigned*>(&report->state) != Report::kNone) return;
+  if (atomicCAS_system(&report->state, unsigned(Report::kNone), unsigned(Report::kBeingWritten)) != Report::kNone)
+    return;
   report->checked = checked;
   report->index = index;
   report->position = position;
   __threadfence_system();
-  atomicExch(&report->state, unsigned(Report::kComplete));
+  atomicExch_system(&report->state, unsigned(Report::kComplete));
 }
 
 // The index, or 0 where it is wrong, which is reported.

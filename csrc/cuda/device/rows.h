@@ -97,7 +97,7 @@ void hold_row(int64_t n, const Run& run, const Long& run_long) {
 inline dim3 blocks_of_rows(int64_t rows, int rows_per_block) {
   constexpr int64_t most = int64_t(1) << 30;
   const int64_t blocks = (rows + rows_per_block - 1) / rows_per_block;
-  return dim3(static_cast<unsigned>(std::min(blocks, most)), static_cast<unsigned>((blocks + most - 1) / most));
+  return grid_of(std::min(blocks, most), (blocks + most - 1) / most);
 }
 __device__ __forceinline__ int64_t block_number() { return int64_t(blockIdx.y) * gridDim.x + blockIdx.x; }
 

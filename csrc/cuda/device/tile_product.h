@@ -237,8 +237,8 @@ void run_product(int64_t batch, int64_t m, int64_t n, int64_t k, const typename 
   constexpr int64_t most = (int64_t(1) << 31) - 1;
   for (int64_t first = 0, blocks = batch * s.slices * tiles; first < blocks; first += most) {
     arguments.sizes.first = first;
-    launch_with_shared(product_kernel<P>, sizeof(typename P::Shared),
-                       dim3(static_cast<unsigned>(std::min(most, blocks - first))), P::threads, arguments);
+    launch_with_shared(product_kernel<P>, sizeof(typename P::Shared), grid_of(std::min(most, blocks - first)),
+                       P::threads, arguments);
   }
   if (s.slices > 1) launch(combine_kernel<P>, blocks_for(batch * m * n), kThreads, arguments);
 }

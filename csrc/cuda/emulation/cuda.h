@@ -113,6 +113,14 @@ T atomicCAS(T* to, std::common_type_t<T> expected, std::common_type_t<T> value) 
   if (before == expected) *to = value;
   return before;
 }
+template <class T>
+T atomicExch_system(T* to, std::common_type_t<T> value) {
+  return atomicExch(to, value);
+}
+template <class T>
+T atomicCAS_system(T* to, std::common_type_t<T> expected, std::common_type_t<T> value) {
+  return atomicCAS(to, expected, value);
+}
 
 // -- Intrinsics
 

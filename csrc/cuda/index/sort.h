@@ -131,7 +131,7 @@ class SortedPositions {
     auto* counts = static_cast<int64_t*>(scratch.data());
     int64_t* to = static_cast<int64_t*>(memory_.data());
     for (int shift = 0; shift == 0 || (limit - 1) >> shift > 0; shift += kDigitBits) {
-      const dim3 grid(static_cast<unsigned>(blocks));
+      const dim3 grid = grid_of(blocks);
       launch(count_digits, grid, kThreads, count, keys, order_, shift, counts);
       launch(sum_counts, 1, kThreads, blocks * kDigits, counts);
       launch(place_positions, grid, kThreads, count, keys, order_, shift, counts, to);

@@ -99,7 +99,7 @@ void pick_rows(int64_t classes, bool in_packs, const Run& run) {
 template <int team>
 dim3 blocks_for_rows(int64_t rows) {
   constexpr int each = kThreads / team;
-  return dim3(static_cast<unsigned>((rows + each - 1) / each));
+  return grid_of((rows + each - 1) / each);
 }
 
 }  // namespace tinydl::cuda

@@ -58,9 +58,7 @@ void for_each_table(const Segment<T>* segments, int64_t count, const F& f) {
   }
 }
 
-inline dim3 blocks_of(int64_t elements, int64_t each) {
-  return dim3(static_cast<unsigned>((elements + each - 1) / each));
-}
+inline dim3 blocks_of(int64_t elements, int64_t each) { return grid_of((elements + each - 1) / each); }
 
 }  // namespace
 

@@ -118,8 +118,7 @@ __global__ void turn_kernel(int m, int n, const T* from, T* to) {
 template <class T>
 void turn(int64_t m, int64_t n, const T* from, T* to) {
   const int64_t blocks = (m + kLanes - 1) / kLanes * ((n + kLanes - 1) / kLanes);
-  launch(turn_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads, static_cast<int>(m), static_cast<int>(n), from,
-         to);
+  launch(turn_kernel<T>, grid_of(blocks), kThreads, static_cast<int>(m), static_cast<int>(n), from, to);
 }
 
 template <Cell cell, class T>

@@ -100,9 +100,9 @@ void with_row_groups(const SequenceShape& shape, int64_t units, const F& run) {
   const auto blocks = [&](int64_t rows) { return (shape.batch + rows - 1) / rows * columns; };
   if constexpr (sizeof(T) < 8) {
     const int64_t few = blocks(2 * kTileRows);
-    if (few >= 2 * multiprocessors()) return run(std::integral_constant<int, 2>(), dim3(static_cast<unsigned>(few)));
+    if (few >= 2 * multiprocessors()) return run(std::integral_constant<int, 2>(), grid_of(few));
   }
-  run(std::integral_constant<int, 1>(), dim3(static_cast<unsigned>(blocks(kTileRows))));
+  run(std::integral_constant<int, 1>(), grid_of(blocks(kTileRows)));
 }
 
 // to = h under the mask.

@@ -56,14 +56,36 @@ bool several_devices() {
   return several;
 }
 
-int multiprocessors() {
-  thread_local int known = -1, count = 0;  // of the GPU that was current last
-  const int device = known < 0 || several_devices() ? current_device() : known;
-  if (device != known) {
-    check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "the number of multiprocessors");
-    known = device;
+namespace {
+
+// An attribute of the current GPU, asked for again where another one has become current.
+class Attribute {
+ public:
+  explicit Attribute(cudaDeviceAttr which) : which_(which) {}
+  int value() {
+    const int device = device_ < 0 || several_devices() ? current_device() : device_;
+    if (device != device_) {
+      check(cudaDeviceGetAttribute(&value_, which_, device), "an attribute of the GPU");
+      device_ = device;
+    }
+    return value_;
   }
-  return count;
+
+ private:
+  cudaDeviceAttr which_;
+  int device_ = -1, value_ = 0;
+};
+
+}  // namespace
+
+int multiprocessors() {
+  thread_local Attribute attribute(cudaDevAttrMultiProcessorCount);
+  return attribute.value();
+}
+
+size_t shared_bytes_of_a_block() {
+  thread_local Attribute attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  return static_cast<size_t>(attribute.value());
 }
 
 }  // namespace tinydl::cuda

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/check.h"
 #include "cuda/runtime/device.h"
 
 #ifdef TINYDL_CUDA_EMULATE
@@ -19,6 +20,16 @@ bool several_devices();
 
 // The multiprocessors of the current GPU; the emulation says 2, so that small problems already take several rounds.
 int multiprocessors();
+
+// The shared memory that a block can have on the current GPU: 99 KB, 163 KB or 227 KB; the emulation says the last.
+size_t shared_bytes_of_a_block();
+
+// A grid of as many blocks. Throws std::invalid_argument beyond what one launch takes.
+inline dim3 grid_of(int64_t x, int64_t y = 1, int64_t z = 1) {
+  tinydl::check(x < int64_t(1) << 31 && y < 1 << 16 && z < 1 << 16, "launch: a grid of ", x, " x ", y, " x ", z,
+                " blocks, wanted at most 2147483647 x 65535 x 65535: the arrays are too large");
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z));
+}
 
 #ifndef TINYDL_CUDA_EMULATE
 
@@ -36,6 +47,8 @@ void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3
                         const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const auto* function = reinterpret_cast<const void*>(kernel);
+  tinydl::check(shared_bytes <= shared_bytes_of_a_block(), "launch: a kernel needs ", shared_bytes,
+                " bytes of shared memory a block, this GPU has ", shared_bytes_of_a_block());
   if (shared_bytes > 48 << 10)
     check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
           "shared memory for a kernel");
@@ -76,7 +89,7 @@ constexpr int kThreads = 256;
 // Enough blocks for the work, or to fill the GPU eight times over.
 inline dim3 blocks_for(int64_t count) {
   const int64_t needed = (count + kThreads - 1) / kThreads;
-  return dim3(static_cast<unsigned>(std::min<int64_t>(needed, int64_t(multiprocessors()) * 64)));
+  return grid_of(std::min<int64_t>(needed, int64_t(multiprocessors()) * 64));
 }
 
 }  // namespace tinydl::cuda
