@@ -210,6 +210,8 @@ class Fake(types.ModuleType):
     def zeros(self, shape, dtype):
         return Array(np.zeros(shape, dtype), self.current)
 
+    empty = zeros
+
     def asarray(self, value):
         if hasattr(value, "__cuda_array_interface__") and not isinstance(value, Array):
             interface = {k: v for k, v in value.__cuda_array_interface__.items() if k != "stream"}
