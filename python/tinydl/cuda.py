@@ -206,7 +206,19 @@ def constant(value: Any, dtype: np.dtype[Any], where: devices.device) -> Any:
 @functools.lru_cache(maxsize=1024)
 def _constant(value: bytes, dtype: np.dtype[Any], where: devices.device) -> Any:
     """By its bytes, which tell 0 from -0."""
-    return on_device(np.frombuffer(value, dtype).reshape(()), where)
+    return arrived(on_device(np.frombuffer(value, dtype).reshape(()), where))
+
+
+def arrived(array: Any) -> Any:
+    """An array for a cache, from which other streams take it: its copy was only queued in this one, and is waited for.
+
+    But within a capture, which cannot wait: what is captured ran before, and filled the caches.
+    """
+    if backend.kind_of(array) == "cuda" and capture.active is None:
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()
+    return array
 
 
 # -- PyTorch's names --------------------------------------------------------------------------------------------

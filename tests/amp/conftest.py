@@ -13,5 +13,5 @@ def device(kernels: Any) -> str:
 
 
 @pytest.fixture
-def gpu(gpu_kernels: Any) -> str:
+def gpu_name(gpu_kernels: Any) -> str:
     return NAMES[gpu_kernels.device]

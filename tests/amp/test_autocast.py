@@ -130,17 +130,17 @@ def test_threads_have_their_own(x):
     assert seen == [FLOAT32, BFLOAT16, False]
 
 
-def test_devices_have_their_own(x, gpu):
-    there = x.to(gpu)
+def test_devices_have_their_own(x, gpu_name):
+    there = x.to(gpu_name)
     with autocast("cpu"):
         assert product(there) == FLOAT32
-        with autocast(gpu):
+        with autocast(gpu_name):
             assert product(there) == FLOAT16
             assert product(x) == BFLOAT16
             with autocast("cpu", enabled=False):
                 assert product(there) == FLOAT16
                 assert product(x) == FLOAT32
-    with autocast("cuda" if gpu == "cuda-emulated" else "cuda-emulated"):
+    with autocast("cuda" if gpu_name == "cuda-emulated" else "cuda-emulated"):
         assert product(there) == FLOAT32
 
 
@@ -313,7 +313,7 @@ def test_retained_and_hooked_gradients(x):
 
 
 @pytest.mark.parametrize("dtype", [BFLOAT16, FLOAT16], ids=str)
-def test_backward_runs_in_the_dtypes_of_forward(dtype, gpu, monkeypatch):
+def test_backward_runs_in_the_dtypes_of_forward(dtype, gpu_name, monkeypatch):
     """The weight's gradient is a product of two 16-bit arrays, though backward is called outside of the block."""
     from tinydl.ops import matmul
 
@@ -325,9 +325,9 @@ def test_backward_runs_in_the_dtypes_of_forward(dtype, gpu, monkeypatch):
         return product(a, b, *rest)
 
     monkeypatch.setattr(matmul, "_product", spied)
-    w = tinydl.ones(3, 3).to(gpu).requires_grad_()
-    x = tinydl.ones(2, 3).to(gpu).requires_grad_()
-    with autocast(gpu, dtype=dtype):
+    w = tinydl.ones(3, 3).to(gpu_name).requires_grad_()
+    x = tinydl.ones(2, 3).to(gpu_name).requires_grad_()
+    with autocast(gpu_name, dtype=dtype):
         loss = F.linear(x, w).sum()
     assert loss.dtype == FLOAT32
     loss.backward()

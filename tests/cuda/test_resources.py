@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CSRC = Path(__file__).parents[2] / "csrc"
-FAMILIES = sorted(path.stem for path in (CSRC / "cuda").glob("*.cu"))
+SOURCES = [*sorted(path.stem for path in (CSRC / "cuda").glob("*.cu")), "runtime/report"]
 KERNEL = re.compile(
     r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
     r"(?P<loads>\d+) bytes spill loads",
@@ -30,9 +30,9 @@ def report_on(source: Path, architecture: str, out: Path) -> list[re.Match]:
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90a"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_no_kernel_spills(family, architecture, tmp_path):
-    kernels = report_on(CSRC / "cuda" / f"{family}.cu", architecture, tmp_path / "kernels.cubin")
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_kernel_spills(source, architecture, tmp_path):
+    kernels = report_on(CSRC / "cuda" / f"{source}.cu", architecture, tmp_path / "kernels.cubin")
     assert kernels, "nvcc reports on no kernel"
     spilling = {k["name"]: k.groups()[1:] for k in kernels if any(int(n) for n in k.groups()[1:])}
     assert not spilling, f"{len(spilling)} of {len(kernels)} kernels: {spilling}"

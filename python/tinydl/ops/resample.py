@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import backend, capture, cuda, dtypes
 from ..autograd import Function
 from ..tensor import Array, Tensor
 from .elementwise import cast
@@ -173,7 +173,7 @@ def _band(rows: Array, columns: Array, values: Array, height: int, dtype: str, d
     band = Band(start, count, weight.astype(dtype))
     for array in band:
         array.flags.writeable = False
-    return Band(*[backend.place(array, device) for array in band])
+    return Band(*[cuda.arrived(backend.place(array, device)) for array in band])
 
 
 # -- The operation ----------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def _resample(
 ) -> Tensor:
     x = input._data
     steps = _steps(x.shape[2:], after, scales, mode, align, antialias, x.dtype.char, input.device)
-    return Resample(steps).apply(input)  # type: ignore[no-any-return]
+    return Resample(capture.keep(steps)).apply(input)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, capture
+from .. import backend, capture, cuda
 from ..autograd import Function
 from ..random import default_generator
 from ..tensor import Array, Tensor
@@ -29,7 +29,7 @@ def rotary_phases(start: int, stop: int, features: int, heads: int, dtype: np.dt
 @functools.lru_cache(maxsize=8)
 def _phases_on(device: str, *args: Any) -> Array:
     """`rotary_phases` on a GPU, copied there once."""
-    return backend.place(rotary_phases(*args), device)
+    return cuda.arrived(backend.place(rotary_phases(*args), device))  # type: ignore[no-any-return]
 
 
 def phases_like(x: Array, start: int, stop: int, features: int, heads: int) -> Array:
