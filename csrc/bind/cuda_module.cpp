@@ -44,11 +44,11 @@ PYBIND11_MODULE(TINYDL_MODULE, m) {
   py::register_exception_translator(&translate_type_error);
 #ifdef TINYDL_CUDA_EMULATE
   m.def("set_schedule", &set_schedule, py::arg("name"), py::arg("seed") = 0);
+  m.def("set_shared_bytes_of_a_block", &emulation::set_shared_bytes_of_a_block, py::arg("bytes"));
   m.def("mistakes", &emulation::mistakes);
   m.def("run_mistake", &emulation::run_mistake, py::arg("name"), py::arg("mended"));
 #endif
   bind_array_source(m);
-  cuda::report();  // its memory is taken now: no later call allocates for it
   m.def("raise_reported", &cuda::raise_reported);
   m.def("set_offset_of_replay", &set_offset_of_replay, py::arg("array"));
   m.attr("architectures") = TINYDL_CUDA_ARCHITECTURES;  // those that the kernels were compiled for, as CMake names them

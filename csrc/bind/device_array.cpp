@@ -1,12 +1,12 @@
 #include "bind/device_array.h"
 
-#include <cstdio>
 #include <stdexcept>
 #include <unordered_map>
 
 #include "bind/arrays.h"
 #include "bind/memory.h"
 #include "cuda/runtime/launch.h"
+#include "cuda/runtime/report.h"
 
 #define TINYDL_STRING_OF(name) #name
 #define TINYDL_STRING(name) TINYDL_STRING_OF(name)
@@ -47,6 +47,7 @@ void bind_array_source(py::module_& m) {
          const py::object& constant) {
         if (!source) source = new ArraySource();
         *source = {type, array, memory, stream, constant};
+        cuda::report();  // its memory is taken now: no later call allocates for it
       },
       py::arg("type"), py::arg("array"), py::arg("memory"), py::arg("stream"), py::arg("constant"));
 }
@@ -95,10 +96,6 @@ Array empty(const Layout& layout, const py::dtype& dtype) {
 
 // -- Scratch memory, and the stream: called by launchers, which hold the interpreter's lock.
 
-OutOfMemory::OutOfMemory(size_t bytes) noexcept {
-  std::snprintf(message_, sizeof message_, "cannot allocate %zu bytes", bytes);
-}
-
 void* allocate(size_t bytes) {
   const py::object memory = array_source().memory(bytes);
   void* block = reinterpret_cast<void*>(memory.attr("ptr").cast<uintptr_t>());
@@ -109,6 +106,9 @@ void* allocate(size_t bytes) {
 void release(void* block) noexcept {
   const auto owner = owners().extract(block);  // freed at the end: that may run Python, and come back here
 }
+
+cuda::WithoutLock::WithoutLock() : thread_(PyEval_SaveThread()) {}
+cuda::WithoutLock::~WithoutLock() { PyEval_RestoreThread(static_cast<PyThreadState*>(thread_)); }
 
 #ifdef TINYDL_CUDA_EMULATE
 Unlocked::Unlocked() {}

@@ -30,6 +30,9 @@ enum class Schedule {
 };
 void set_schedule(Schedule schedule, uint64_t seed);
 
+// What a block can have of shared memory from now on: 227 KB until set, as on 9.0; 99 KB on 8.6, 8.9 and 12.0.
+void set_shared_bytes_of_a_block(size_t bytes);
+
 struct Thread {
   uint3 index;
   int lane;

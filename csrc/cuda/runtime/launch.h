@@ -21,8 +21,15 @@ bool several_devices();
 // The multiprocessors of the current GPU; the emulation says 2, so that small problems already take several rounds.
 int multiprocessors();
 
-// The shared memory that a block can have on the current GPU: 99 KB, 163 KB or 227 KB; the emulation says the last.
+// The shared memory that a block can have on the current GPU: 99 KB, 163 KB or 227 KB; the emulation says the last
+// unless told otherwise.
 size_t shared_bytes_of_a_block();
+
+// Throws std::invalid_argument where a kernel needs more than that.
+inline void check_shared(size_t bytes) {
+  tinydl::check(bytes <= shared_bytes_of_a_block(), "launch: a kernel needs ", bytes,
+                " bytes of shared memory a block, this GPU has ", shared_bytes_of_a_block());
+}
 
 // A grid of as many blocks. Throws std::invalid_argument beyond what one launch takes.
 inline dim3 grid_of(int64_t x, int64_t y = 1, int64_t z = 1) {
@@ -47,8 +54,7 @@ void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3
                         const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const auto* function = reinterpret_cast<const void*>(kernel);
-  tinydl::check(shared_bytes <= shared_bytes_of_a_block(), "launch: a kernel needs ", shared_bytes,
-                " bytes of shared memory a block, this GPU has ", shared_bytes_of_a_block());
+  check_shared(shared_bytes);
   if (shared_bytes > 48 << 10)
     check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
           "shared memory for a kernel");
@@ -62,8 +68,10 @@ void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3
 #else
 
 template <class... Parameters, class... Arguments>
-void launch_with_shared(void (*kernel)(Parameters...), size_t, dim3 grid, dim3 threads, const Arguments&... arguments) {
+void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3 grid, dim3 threads,
+                        const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  check_shared(shared_bytes);
   using Call = std::pair<void (*)(Parameters...), std::tuple<Parameters...> >;
   const Call call(kernel, std::tuple<Parameters...>(arguments...));
   emulation::run(

@@ -2,21 +2,11 @@
 // emulation.
 #pragma once
 #include <cstddef>
-#include <new>
 
 namespace tinydl {
 
-// Says how many bytes were asked for; surfaces in Python as MemoryError.
-class OutOfMemory : public std::bad_alloc {
- public:
-  explicit OutOfMemory(size_t bytes) noexcept;
-  const char* what() const noexcept override { return message_; }
-
- private:
-  char message_[64];
-};
-
-// Uninitialised memory, aligned to 256 bytes. Throws OutOfMemory. What was released may be handed out again for work
+// Uninitialised memory, aligned to 256 bytes. Throws what the allocator raises in Python. What was
+// released may be handed out again for work
 // that is queued later on the same stream.
 void* allocate(size_t bytes);
 void release(void* block) noexcept;

@@ -99,7 +99,9 @@ void check_labels(const Checked& checked, int64_t ignore_index, int64_t count, i
 void read_back(void* to, const void* from, size_t bytes) {
 #ifndef TINYDL_CUDA_EMULATE
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream()), "copy to the host");
-  check(cudaStreamSynchronize(current_stream()), "wait for a copy to the host");
+  const cudaStream_t stream = current_stream();
+  const WithoutLock unlocked;
+  check(cudaStreamSynchronize(stream), "wait for a copy to the host");
 #else
   std::memcpy(to, from, bytes);
 #endif

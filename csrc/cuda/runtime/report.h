@@ -40,6 +40,18 @@ void check_indices(const Checked& checked, bool wrap, int64_t count, const int64
 // The same for labels in place: -1 where one is ignore_index or wrong.
 void check_labels(const Checked& checked, int64_t ignore_index, int64_t count, int64_t* labels);
 
+// Lets other threads of Python run while it lives (csrc/bind/device_array.cpp).
+class WithoutLock {
+ public:
+  WithoutLock();
+  ~WithoutLock();
+  WithoutLock(const WithoutLock&) = delete;
+  WithoutLock& operator=(const WithoutLock&) = delete;
+
+ private:
+  void* thread_;
+};
+
 // Copies from the device's memory to the host's, once all that was launched before has run: waits for the GPU.
 void read_back(void* to, const void* from, size_t bytes);
 
