@@ -60,9 +60,9 @@ class graph:
     Results of the block are tensors whose memory every replay writes again. Inputs must be tensors that were made
     before and stay alive; new values are copied into them. Run the block a few times before, so that caches are filled.
 
-    Not everything can be captured: what waits for the GPU (`item`, `clip_grad_norm_`, indexing by masks), copies from
-    and to the CPU, and an optimiser's step, whose learning rate and step number would stay as they are; that step is
-    one launch, after the replay.
+    Not everything can be captured: what waits for the GPU (`item`, `GradScaler.unscale_`, indexing by masks), copies
+    from and to the CPU, and an optimiser's step, whose learning rate and step number would stay as they are; that step
+    is one launch, after the replay.
 
     Args:
         cuda_graph: an empty `CUDAGraph`.
@@ -109,8 +109,8 @@ class graph:
             drawn = self._counted()
         if isinstance(error, failed):
             raise RuntimeError(
-                f"cuda.graph: the capture failed ({error}); what waits for the GPU (item, clip_grad_norm_, masks as "
-                "indices) and copies from and to the CPU cannot be captured"
+                f"cuda.graph: the capture failed ({error}); what waits for the GPU (item, GradScaler.unscale_, masks "
+                "as indices) and copies from and to the CPU cannot be captured"
             ) from error
         if error is None:
             graph = self.cuda_graph

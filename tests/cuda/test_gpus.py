@@ -10,7 +10,7 @@ import pytest
 
 import tinydl
 from tests.support import fake_cupy
-from tinydl import backend, cuda, emulated
+from tinydl import anywhere, backend, cuda, emulated
 
 
 @pytest.fixture
@@ -297,3 +297,16 @@ def test_a_module_whose_device_nobody_used(gpu_kernels):
     code = "import numpy, tinydl._cuda_emulated as m\nm.relu(numpy.zeros(()))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "RuntimeError: tinydl._cuda_emulated: called before its device was used" in out.stderr
+
+
+# -- What CuPy lacks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_erfc_keeps_the_dtype(machine, monkeypatch, dtype):
+    machine("90")
+    cuda.load(tinydl.device("cuda"))
+    loops = types.ModuleType("cupyx.scipy.special")  # those that CuPy has
+    loops.erfc = lambda x: fake_cupy.Array(x._host.astype({"e": "d"}.get(x.dtype.char, x.dtype.char)))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", loops)
+    assert anywhere.erfc(fake_cupy.Array(np.ones(2, dtype))).dtype == dtype

@@ -9,7 +9,7 @@ import pytest
 import tinydl
 from tests.support import fake_cupy
 from tests.support.fake_cupy import Array, CUDARuntimeError
-from tinydl import capture, cuda, nn, optim, random
+from tinydl import capture, cuda, emulated, nn, optim, random
 
 
 @pytest.fixture
@@ -225,14 +225,40 @@ def test_arguments_that_do_not_fit(cupy):
         cuda.make_graphed_step(lambda a: a, (tinydl.ones(2),))
 
 
+def test_the_norm_of_many_gradients_is_not_stacked_by_cupy(gpu_kernels, monkeypatch):
+    """It stacks more than eight arrays by a copy from the CPU, which a replay would repeat from memory that is gone."""
+    if gpu_kernels.device != "emulated":
+        pytest.skip("of the emulation")
+    called, protocol = [], emulated.ndarray.__array_function__
+
+    def noted(self, func, *args):
+        called.append(func.__name__)
+        return protocol(self, func, *args)
+
+    monkeypatch.setattr(emulated.ndarray, "__array_function__", noted)
+    for dtypes in (["float32"], ["float16"], ["float32", "float64", tinydl.bfloat16]):
+        grads = [tinydl.full((k + 1,), 2.0, dtype=dtype, device="cuda-emulated") for k in range(9) for dtype in dtypes]
+        norm = nn.utils.get_total_norm(grads)
+        assert norm.item() == pytest.approx(2 * (45 * len(dtypes)) ** 0.5, rel=1e-6)
+    assert not {"stack", "concatenate"} & set(called)
+
+
 # -- On a GPU ---------------------------------------------------------------------------------------------------
 
 
 def model_and_data(seed=0):
+    """With more than eight parameters, which CuPy would stack by a copy from the CPU."""
     rng = np.random.default_rng(seed)
     tinydl.manual_seed(3)
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(288, 4)
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(288, 8),
+        nn.Linear(8, 8),
+        nn.Linear(8, 4),
     ).to("cuda")
     batches = [
         (
@@ -244,7 +270,7 @@ def model_and_data(seed=0):
     return model, batches
 
 
-def train(graphed):
+def train(graphed, max_norm=None):
     """Losses and parameters of four steps; the first three rounds on the first batch warm both ways up."""
     model, batches = model_and_data()
     optimizer = optim.Adam(model.parameters(), lr=0.01)
@@ -253,6 +279,8 @@ def train(graphed):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         return loss
 
     if graphed:
@@ -269,9 +297,10 @@ def train(graphed):
     return losses, [p.detach().cpu().numpy() for p in model.parameters()]
 
 
-def test_replays_do_what_plain_steps_do_on_a_gpu(gpu):
-    losses, parameters = train(graphed=True)
-    wanted_losses, wanted = train(graphed=False)
+@pytest.mark.parametrize("max_norm", [None, 0.1])
+def test_replays_do_what_plain_steps_do_on_a_gpu(gpu, max_norm):
+    losses, parameters = train(graphed=True, max_norm=max_norm)
+    wanted_losses, wanted = train(graphed=False, max_norm=max_norm)
     assert losses == wanted_losses
     for ours, theirs in zip(parameters, wanted, strict=True):
         assert np.array_equal(ours, theirs)
@@ -290,7 +319,10 @@ def test_dropout_differs_from_replay_to_replay_on_a_gpu(gpu):
 
 def test_what_waits_cannot_be_captured_on_a_gpu(gpu):
     x = tinydl.ones(3, device="cuda")
-    for wait in (lambda: x.sum().item(), lambda: nn.utils.get_total_norm([x])):
+    weight = tinydl.ones(3, device="cuda").requires_grad_()
+    weight.grad = tinydl.ones(3, device="cuda")
+    optimizer, scaler = optim.SGD([weight], lr=1.0), tinydl.amp.GradScaler("cuda")
+    for wait in (lambda: x.sum().item(), lambda: scaler.unscale_(optimizer)):
         with pytest.raises(RuntimeError), cuda.graph(cuda.CUDAGraph()):
             wait()
     assert (x + 1).cpu().tolist() == [2, 2, 2]

@@ -28,7 +28,7 @@ const char* help_for(cudaError_t error) {
       return "; NVIDIA's driver is older than the CUDA toolkit of the build: a newer one is needed";
     case cudaErrorStreamCaptureUnsupported:
     case cudaErrorStreamCaptureInvalidated:
-      return "; what waits for the GPU (item, clip_grad_norm_, copies to the CPU) cannot be captured";
+      return "; what waits for the GPU (item, GradScaler.step, copies to the CPU) cannot be captured";
     default:
       return "";
   }

@@ -1,4 +1,8 @@
-"""Limits for gradients. Norms are taken, and gradients changed, in one call over all of them."""
+"""Limits for gradients.
+
+On the CPU norms are taken, and gradients scaled, in one call over all of them. On a GPU `clip_grad_norm_` is several
+launches for each gradient, none of which waits; `clip_grad_value_` is one call.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ... import anywhere, backend
+from ...ops.join import join
 from ...tensor import Array, Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -34,7 +39,7 @@ def get_total_norm(
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN.
         foreach: PyTorch's choice between ways to compute it; it changes nothing here.
 
-    TypeError unless the tensors are float32 or float64.
+    TypeError unless the tensors are float32 or float64; on a GPU float16 and bfloat16 too, whose norm is float32.
 
     >>> import tinydl
     >>> get_total_norm([tinydl.tensor([3.0]), tinydl.tensor([[0.0, -4.0]])])
@@ -55,7 +60,7 @@ def get_total_norm(
         for arrays in by_dtype.values():
             _norm(arrays[:1], "sum")  # which refuses what is no float
         norms = [_any_norm(array, p) for arrays in by_dtype.values() for array in arrays]
-    total = Tensor(backend.asarray(_any_norm(np.stack(norms), p)))
+    total = Tensor(backend.asarray(_any_norm(_stacked(norms), p)))
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"get_total_norm: the norm of order {p} of the gradients is {total.item()}, which cannot be clipped; with "
@@ -166,6 +171,14 @@ def _wide(owner: str, array: Array) -> Array:
     if not backend.takes(array):
         raise TypeError(f"{owner}: got dtype {array.dtype}, wanted a floating-point dtype")
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
+
+
+def _stacked(norms: list[Any]) -> Array:
+    """Numbers as one array, on a GPU by a kernel: to stack many, CuPy copies from the CPU, which no graph captures."""
+    if backend.is_on_host(norms[0]):
+        return np.stack(norms)
+    dtype = np.result_type(*[n.dtype for n in norms])
+    return join(tuple([n.astype(dtype, copy=False).reshape(1) for n in norms]), 0)
 
 
 def _norm(arrays: list[Array], kind: str) -> float:
