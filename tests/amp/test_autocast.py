@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinydl
-from tinydl import amp, autocast, nn
+from tinydl import amp, autocast, capture, nn
 from tinydl.nn import functional as F
 from tinydl.ops import autocast as module
 
@@ -234,6 +234,25 @@ def test_a_weight_is_cast_once(casts, x):
     expected = tinydl.ones(3, 3, requires_grad=True)
     F.linear(F.linear(x, expected), expected).sum().backward()
     np.testing.assert_array_equal(w.grad.numpy(), expected.grad.numpy())  # small integers are exact
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_captured_block_casts_by_itself(casts, x, monkeypatch, here):
+    """Replays read the weights as they are then: no cast from before, and none that later blocks would find."""
+    w = tinydl.ones(3, 3, requires_grad=True)
+    active = capture.Capture()
+    active._thread += not here
+    with autocast("cpu"):
+        before = F.linear(x, w)
+        monkeypatch.setattr(capture, "active", active)
+        kept = dict(module._state.casts)
+        w._data[...] = 2  # as a replay's own launches, without a new version
+        captured = F.linear(x, w)
+        assert module._state.casts == kept
+        assert captured[0, 0].item() == (6 if here else before[0, 0].item())
+        monkeypatch.setattr(capture, "active", None)
+    captured.float().sum().backward()
+    assert w.grad.dtype == FLOAT32
 
 
 def test_a_weight_that_changed_is_cast_again(casts, x):

@@ -184,6 +184,33 @@ def test_the_scale_stays_finite():
     assert scaler.get_scale() == 2.0**127
 
 
+def test_the_scale_stays_above_zero():
+    scaler, optimizer, w = ready()
+    for factor in [INF] * 300 + [1.0]:
+        w.grad = tinydl.full((3,), factor)
+        scaler.step(optimizer)
+        scaler.update()
+    assert scaler.get_scale() == 2.0**-126
+    assert np.isfinite(w.detach().numpy()).all()
+    assert w.tolist() != [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [tinydl.float16, tinydl.bfloat16])
+def test_a_loss_of_16_bits(device, dtype, torch):
+    """The scale is more than float16 holds: PyTorch too gives float32 for a loss without axes."""
+    loss = tinydl.tensor(0.75, dtype=dtype, device=device)
+    scaled = GradScaler(device).scale(loss)
+    theirs = torch.amp.GradScaler("cpu").scale(torch.tensor(0.75, dtype=getattr(torch, str(dtype))))
+    assert theirs.dtype == torch.float32
+    assert scaled.dtype == tinydl.float32
+    assert scaled.item() == theirs.item() == 0.75 * 65536
+    w = tinydl.ones(3).to(device).requires_grad_()
+    scaler = GradScaler(device, init_scale=1024.0)
+    scaler.scale((w * 0.5).to(dtype).sum()).backward()
+    scaler.unscale_(optim.SGD([w], lr=1.0))
+    assert w.grad.tolist() == [0.5] * 3
+
+
 def test_disabled():
     scaler = GradScaler("cpu", enabled=False)
     (w,) = weights(count=1)

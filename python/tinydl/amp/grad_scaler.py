@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import backend, cuda, dtypes
 from ..nn.utils.clip_grad import scale_
+from ..ops.casting import cast
 from ..optim import Optimizer
 from ..tensor import Array, Tensor
 
@@ -18,7 +19,7 @@ class GradScaler:
     """Multiply the loss by a scale, divide the gradients by it, and skip steps whose gradients are not finite.
 
     The scale grows by `growth_factor` after `growth_interval` steps in a row with finite gradients, and shrinks by
-    `backoff_factor` after each one without. An optimiser's gradients are looked at in one call for all of one dtype,
+    `backoff_factor` after each one without, down to 2^-126. An optimiser's gradients are looked at in one call for all of one dtype,
     which is the only thing in a step that waits for a GPU, and unscaled in another.
 
     Args:
@@ -74,11 +75,12 @@ class GradScaler:
     # -- A step -----------------------------------------------------------------------------------------------
 
     def scale(self, outputs: Any) -> Any:
-        """A tensor times the scale, or a list or tuple of tensors, each times the scale."""
+        """A tensor times the scale, or a list or tuple of tensors, each times the scale; in float32 at least."""
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            wide = cast(outputs, dtypes.float32) if outputs._data.dtype.itemsize == 2 else outputs
+            return wide * self._scale
         if isinstance(outputs, list | tuple):
             return type(outputs)([self.scale(each) for each in outputs])
         raise TypeError(f"GradScaler.scale: got {type(outputs).__name__}, wanted a tensor, or a list or tuple of them")
@@ -139,7 +141,7 @@ class GradScaler:
         elif not self._found:
             raise RuntimeError("update: no gradients were looked at; call step(optimizer) or unscale_(optimizer) first")
         elif any(self._found.values()):
-            self._scale *= self._backoff_factor
+            self._scale = max(self._scale * self._backoff_factor, _SMALLEST)
             self._growth_tracker = 0
         else:
             self._growth_tracker += 1
@@ -213,7 +215,8 @@ class GradScaler:
             setattr(self, attribute, type(getattr(self, attribute))(state_dict[name]))
 
 
-_LARGEST = float(dtypes.finfo(dtypes.float32).max)  # no scale is above it, as gradients are float32
+# No scale is outside, as gradients are float32; and 1 / scale is finite there.
+_SMALLEST, _LARGEST = (float(limit) for limit in (dtypes.finfo(dtypes.float32).tiny, dtypes.finfo(dtypes.float32).max))
 _STATE = {
     "scale": "_scale",
     "growth_factor": "_growth_factor",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import backend, dtypes
+from .. import backend, capture, dtypes
 from ..autograd.grad_mode import state as grad_mode
 from ..devices import device
 from ..tensor import Tensor
@@ -105,7 +105,8 @@ class autocast:
     as their inputs come, in the widest of their dtypes where these differ. float64 and integers are left alone.
 
     Casts are differentiable: weights stay in float32 and get gradients of float32. A leaf that requires a gradient is
-    cast once, and again after a change in place; the copies go at the end of the outermost block. Close the block
+    cast once, and again after a change in place (each time where a CUDA graph is captured); the copies go at the end of
+    the outermost block. Close the block
     before `backward`, which computes in the dtypes of the forward pass. With float16, whose smallest numbers gradients
     fall below, scale the loss by a `GradScaler`.
 
@@ -246,10 +247,14 @@ class _Kept(To):
 
 
 def _in(tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """The tensor in a dtype; of leaves that require gradients, the copy that the block has."""
+    """The tensor in a dtype; of leaves that require gradients, the copy that the block has.
+
+    But not while a graph is captured: its replays cast what the weights then are.
+    """
     if tensor._data.dtype == dtype:
         return tensor
-    if not tensor.requires_grad or tensor.grad_fn is not None or not _state.keeps:
+    captured = capture.active is not None and capture.active.here
+    if not tensor.requires_grad or tensor.grad_fn is not None or not _state.keeps or captured:
         return cast(tensor, dtype)
     key = id(tensor), dtype.char, grad_mode.enabled
     kept = _state.casts.get(key)
