@@ -62,13 +62,21 @@ def _missing() -> str | None:
         return "CuPy is not installed: pip install 'tinydl[cuda]'"
     if find_spec("tinydl._cuda") is None:
         return "this build has no CUDA kernels: build from the checkout with nvcc and -DTINYDL_CUDA=ON"
-    import cupy
-
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy is installed but does not load: {error}"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return f"CUDA does not start; is NVIDIA's driver installed? ({error})"
-    return None if count else "the machine has no GPU that CUDA can use"
+    if not count:
+        return "the machine has no GPU that CUDA can use"
+    try:
+        import_module("tinydl._cuda")
+    except ImportError as error:
+        return f"this build's CUDA kernels do not load: {error}"
+    return None
 
 
 def load(wanted: devices.device) -> None:

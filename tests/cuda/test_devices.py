@@ -129,6 +129,16 @@ def test_tensors_without_axes_may_lie_on_the_cpu(name, device):
     np.testing.assert_allclose(*([*f[0], *f[1], f[2] or 0.0] for f in found), rtol=1e-6)
 
 
+def test_a_tensor_is_filled_by_one_of_another_device(device):
+    for here, there in ((device, "cpu"), ("cpu", device)):
+        x = tinydl.ones(2, dtype="float64", device=here)
+        assert x.fill_(tinydl.tensor(0.25, device=there)) is x
+        assert x.device == here
+        assert x.tolist() == [0.25, 0.25]
+        with pytest.raises(RuntimeError, match="wanted one device"):
+            x.fill_(tinydl.ones(2, device=there))
+
+
 def test_indices_masks_and_values_may_lie_on_the_cpu(device):
     x = tinydl.arange(6.0, device=device).reshape(2, 3)
     assert x[tinydl.tensor([1])].tolist() == [[3, 4, 5]]

@@ -42,6 +42,30 @@ def test_no_gpu(machine):
     assert not cuda.is_available()
 
 
+def broken(folder, monkeypatch, name, text):
+    """A module that does not load, where Python looks for it."""
+    (folder / f"{name.rpartition('.')[2]}.py").write_text(f"raise ImportError({text!r})")
+    monkeypatch.delitem(sys.modules, name)
+    if name == "cupy":
+        monkeypatch.syspath_prepend(folder)
+    else:
+        monkeypatch.setattr(tinydl, "__path__", [str(folder)])
+    fake_cupy.forget_the_machine()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("cupy", "CuPy is installed but does not load: "), ("tinydl._cuda", "this build's CUDA kernels do not load: ")],
+)
+def test_what_does_not_load(machine, monkeypatch, tmp_path, name, says):
+    machine("90")
+    broken(tmp_path, monkeypatch, name, "libcudart.so.13: no such file")
+    assert not cuda.is_available()
+    assert cuda.device_count() == 0
+    assert refusal() == says + "libcudart.so.13: no such file"
+    assert cuda.describe() == f"none: {says}libcudart.so.13: no such file"
+
+
 def test_too_few_gpus(machine):
     machine("90", "90")
     assert cuda.is_available()

@@ -19,8 +19,8 @@ class GradScaler:
     """Multiply the loss by a scale, divide the gradients by it, and skip steps whose gradients are not finite.
 
     The scale grows by `growth_factor` after `growth_interval` steps in a row with finite gradients, and shrinks by
-    `backoff_factor` after each one without, down to 2^-126. An optimiser's gradients are looked at in one call for all of one dtype,
-    which is the only thing in a step that waits for a GPU, and unscaled in another.
+    `backoff_factor` after each one without, down to 2^-126. An optimiser's gradients are looked at in one call for all
+    of one dtype, which is the only thing in a step that waits for a GPU, and unscaled in another.
 
     Args:
         device: "cuda" or "cpu". Without a GPU a scaler for "cuda" warns and is disabled, as in PyTorch; else it makes

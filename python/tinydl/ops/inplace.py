@@ -159,8 +159,8 @@ def fill_(target: Tensor, value: float) -> Tensor:
         filled = backend.asarray(value, target.dtype)
     except OverflowError:
         raise ValueError(f"fill_: the dtype {target.dtype} does not hold {value}") from None
-    if type(filled) is not type(target._data):
-        filled = backend.scalar(filled, target._data) if not filled.ndim else filled
+    if type(filled) is not type(target._data) and not filled.ndim:  # a number, or a tensor of another device
+        filled = backend.scalar(backend.to_host(filled), target._data)
     return replace("fill_", target, Tensor(filled).expand(target.shape))
 
 
