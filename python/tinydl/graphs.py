@@ -27,9 +27,10 @@ class CUDAGraph:
         self._memory: tuple[Any, ...] = ()  # what the launches read and write, and nobody else may
         self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
         self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
+        self._replayed: Any = None  # the event after the last replay
 
     def replay(self) -> None:
-        """Queue all launches in the current stream.
+        """Queue all launches in the current stream, behind the replay before, on whichever stream that was.
 
         Raises:
             RuntimeError: nothing was captured; the random generator was seeded anew since, which needs a new capture.
@@ -45,9 +46,19 @@ class CUDAGraph:
                     f"{generator.state()[0]}; capture again"
                 )
             begin = generator.reserve(4 * counters)[1]
+            self._wait()
             self._offset.fill(np.uint64((begin - offset) % (1 << 64)))
         self._graph.launch()
+        cupy = _cupy()
+        if self._replayed is None:
+            self._replayed = cupy.cuda.Event(disable_timing=True)
+        self._replayed.record(cupy.cuda.get_current_stream())
         import_module("tinydl._cuda").raise_reported()
+
+    def _wait(self) -> None:
+        """Let the current stream wait for the last replay, before what that reads is written."""
+        if self._replayed is not None:
+            _cupy().cuda.get_current_stream().wait_event(self._replayed)
 
     def reset(self) -> None:
         """Forget the launches and give their memory back."""
@@ -81,23 +92,24 @@ class graph:
         if self.cuda_graph._graph is not None:
             raise RuntimeError("cuda.graph: the graph holds a capture; reset() it, or take another")
         cupy = _cupy()
-        self._kernels = import_module("tinydl._cuda")
+        kernels = import_module("tinydl._cuda")
         cupy.cuda.Device().synchronize()
         self._offset = cupy.zeros(1, np.uint64)
         self._pool = cupy.cuda.MemoryPool()
         self._stream = Stream() if self.stream is None else self.stream
+        self._capture = capture.Capture()
         with ExitStack() as undo:
             # Its own memory: what the block frees goes to nobody else, since replays write there.
             undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.malloc, cupy)))
             undo.enter_context(stream(self._stream))
+            kernels.set_offset_of_replay(self._offset)
+            undo.callback(kernels.set_offset_of_replay, None)
             self._stream.cupy_stream.begin_capture()
+            capture.active = self._capture
             self._undo = undo.pop_all()
-        self._kernels.set_offset_of_replay(self._offset)
-        capture.active = self._capture = capture.Capture()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         capture.active = None
-        self._kernels.set_offset_of_replay(None)
         failed = _cupy().cuda.runtime.CUDARuntimeError
         captured = None
         try:
@@ -175,7 +187,10 @@ def make_graphed_step(
 
     @functools.wraps(function)
     def step(*args: Tensor) -> Any:
-        _fill(inputs, args)
+        _check(inputs, args)
+        captured._wait()
+        for to, value in zip(inputs, args, strict=True):
+            to._data[...] = backend.place(value._data, to.device)
         captured.replay()
         for parameter, gradient in gradients:
             parameter._grad = gradient
@@ -184,8 +199,8 @@ def make_graphed_step(
     return step
 
 
-def _fill(inputs: Sequence[Tensor], args: Sequence[Tensor]) -> None:
-    """Copy arguments to where a graph reads them; ValueError, before anything is copied, unless they fit."""
+def _check(inputs: Sequence[Tensor], args: Sequence[Tensor]) -> None:
+    """ValueError unless arguments fit where a graph reads them."""
     if len(args) != len(inputs):
         raise ValueError(f"graphed step: got {len(args)} arguments, wanted {len(inputs)}")
     for number, (to, value) in enumerate(zip(inputs, args, strict=True)):
@@ -194,5 +209,3 @@ def _fill(inputs: Sequence[Tensor], args: Sequence[Tensor]) -> None:
                 f"graphed step: argument {number} has shape {value.shape} and dtype {value.dtype}, the captured one "
                 f"{to.shape} and {to.dtype}; call the function itself for others"
             )
-    for to, value in zip(inputs, args, strict=True):
-        to._data[...] = backend.place(value._data, to.device)

@@ -3,6 +3,8 @@
 The replays themselves are compared with plain steps on a GPU alone.
 """
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,13 +46,13 @@ def test_the_order_of_a_capture(cupy):
     assert cupy.calls == [
         ("synchronize", 0),
         ("Stream", {"non_blocking": True, "priority": 0}),
-        ("begin_capture", side.ptr),
         ("offset", True),
+        ("begin_capture", side.ptr),
         ("offset", False),
     ]
     cupy.calls.clear()
     g.replay()
-    assert cupy.calls == ["launch", "raise_reported"]
+    assert cupy.calls == ["launch", ("record", 0), "raise_reported"]
     with pytest.raises(RuntimeError, match=r"the graph holds a capture; reset\(\) it"), cuda.graph(g):
         pass
     g.reset()
@@ -86,6 +88,29 @@ def test_what_would_stay_as_it_was_is_refused(cupy):
             tinydl.ones(2).to("cuda")
     optimizer.step()
     assert weight.tolist() != [1, 1]
+
+
+@pytest.mark.parametrize("call", ["begin_capture", "set_offset_of_replay"])
+def test_a_capture_that_does_not_begin(cupy, monkeypatch, call):
+    """Nothing stays behind, and the next one works."""
+    allocator, kernels = cupy.allocator, sys.modules["tinydl._cuda"]
+
+    def fails(*_):
+        raise CUDARuntimeError("cudaErrorUnknown")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake_cupy.Stream if call == "begin_capture" else kernels, call, fails)
+        with pytest.raises(CUDARuntimeError), cuda.graph(cuda.CUDAGraph()):
+            pass
+    assert capture.active is None
+    assert cupy.allocator is allocator
+    assert cupy.cuda.get_current_stream().ptr == 0
+    offsets = [entry[1] for entry in cupy.calls if entry[0] == "offset"]
+    assert offsets[-1:] in ([], [False])
+    begun, ended = ([entry[0] for entry in cupy.calls].count(name) for name in ("begin_capture", "end_capture"))
+    assert begun == ended == 0
+    with cuda.graph(cuda.CUDAGraph()):
+        pass
 
 
 @pytest.mark.parametrize("place", ["block", "end"])
@@ -148,6 +173,25 @@ def test_replays_move_on_in_the_stream(cupy):
         g.replay()
 
 
+def test_replays_on_two_streams_wait_for_each_other(cupy, monkeypatch):
+    """Before the place in the stream of random numbers, and a step's arguments, are written again."""
+    monkeypatch.setattr(Array, "fill", lambda self, value: cupy.calls.append("fill"), raising=False)
+    monkeypatch.setattr(Array, "__setitem__", lambda self, key, value: cupy.calls.append("put"))
+    x = on_gpu([1.0])
+    step = cuda.make_graphed_step(lambda a: random.default_generator.reserve(1), (x,), num_warmup_iters=0)
+    other = cuda.Stream()
+    cupy.calls.clear()
+    step(x)
+    with cuda.stream(other):
+        step(x)
+    launch = ["fill", "launch"]
+    there = ("wait_event", other.cuda_stream, 0)
+    assert cupy.calls == [
+        *("put", *launch, ("record", 0), "raise_reported"),
+        *(there, "put", there, *launch, ("record", other.cuda_stream), "raise_reported"),
+    ]
+
+
 def test_two_generators_are_refused(cupy):
     g = cuda.CUDAGraph()
     with cuda.graph(g):
@@ -205,7 +249,7 @@ def test_a_graphed_step(cupy):
     cupy.calls.clear()
     assert step(on_gpu([[6, 7], [8, 9]]), tinydl.tensor([4.0])) == "outputs"
     assert len(calls) == 3
-    assert cupy.calls == ["launch", "raise_reported"]
+    assert cupy.calls == ["launch", ("record", 0), "raise_reported"]
     assert static[0]._data.get().tolist() == [[6, 7], [8, 9]]
     assert static[1]._data.get().tolist() == [4]
     assert weight.grad._data.get().tolist() == [3]

@@ -204,8 +204,10 @@ class Fake(types.ModuleType):
     @contextlib.contextmanager
     def using_allocator(self, allocator):
         before, self.allocator = self.allocator, allocator
-        yield
-        self.allocator = before
+        try:
+            yield
+        finally:
+            self.allocator = before
 
     def zeros(self, shape, dtype):
         return Array(np.zeros(shape, dtype), self.current)
