@@ -116,7 +116,7 @@ CASES = {  # the values of all inputs lie between 0.1 and 0.9
         lambda x: F.multilabel_soft_margin_loss(x, tinydl.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]).to(x)),
         ((2, 3),),
     ),
-    "rotary_self_attention": (rotary, ((2, 5, 8), (24, 8))),
+    "causal_self_attention of rotary positions": (rotary, ((2, 5, 8), (24, 8))),
     "prelu": (F.prelu, (SIGNAL, (4,))),
     "cross": (tinydl.cross, PAIR),
     "linalg.vecdot": (tinydl.linalg.vecdot, PAIR),

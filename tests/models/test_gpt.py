@@ -10,7 +10,7 @@ from tests.support.layers import assert_near
 from tinydl import nn
 from tinydl.models import GPT, LanguageModel
 from tinydl.nn.functional import cross_entropy
-from tinydl.ops.self_attention import causal_self_attention, rotary_phases
+from tinydl.ops.self_attention import causal_self_attention, rotary_phases, turn
 
 VOCABULARY = 11
 POSITIONS = ["rotary", "learned"]
@@ -355,6 +355,21 @@ def rotated(x, position, turned):
     return out
 
 
+@pytest.mark.parametrize(("dtype", "half_a_step"), [(tinydl.float16, 2.0**-11), (tinydl.bfloat16, 2.0**-8)])
+def test_turning_16_bits_rounds_once(rng, dtype, half_a_step):
+    """As complex numbers in float64 would be, rounded to the dtype; the values stay."""
+    features, heads = 4, 2
+    packed = rng.standard_normal((2, 50, 3 * heads * features)).astype(dtype)
+    before = packed.astype(np.float64)
+    turn(packed, rotary_phases(1000, 1050, features, heads, dtype))
+    after = packed.astype(np.float64)
+    assert np.array_equal(after[..., 16:], before[..., 16:])
+    for s, t, part in np.ndindex(2, 50, 4):  # the heads of the queries, then of the keys
+        at = slice(part * features, (part + 1) * features)
+        exact = rotated(before[s, t, at], 1000 + t, True)
+        assert (np.abs(after[s, t, at] - exact) <= 1.02 * half_a_step * np.abs(exact) + 1e-6).all()
+
+
 def test_attention_dropout_thins_the_weights(rng):
     """The mean over many draws is the value without dropout; gradients are those of the same draw."""
     x = tinydl.tensor(rng.standard_normal((1, 3, 4)))
@@ -378,7 +393,7 @@ def test_attention_refusals():
         causal_self_attention(x, tinydl.ones(13, 4), None, 2)
     with pytest.raises(TypeError, match="wanted one"):
         causal_self_attention(x, tinydl.ones(12, 4, dtype="float64"), None, 2)
-    with pytest.raises(TypeError, match="wanted float32 or float64"):
+    with pytest.raises(TypeError, match=r"wanted float32 or float64 \(on a GPU 16-bit floats too\)"):
         causal_self_attention(x.to("int64"), tinydl.ones(12, 4, dtype="int64"), None, 2)
     w = tinydl.ones(12, 4)
     for heads, window in ((0, None), (-2, None), (2, 0), (2, -1)):

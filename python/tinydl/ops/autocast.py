@@ -42,7 +42,6 @@ _LISTED = {
         binary_cross_entropy_with_logits soft_margin_loss gaussian_nll_loss poisson_nll_loss ctc_loss
         hinge_embedding_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss multi_margin_loss
         multilabel_margin_loss multilabel_soft_margin_loss
-        rotary_self_attention
     """,
     WIDEST: "prelu cross",
     INPUT: """

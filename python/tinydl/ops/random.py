@@ -48,7 +48,7 @@ def dropout(
     is 0 also where the input is infinite or NaN.
 
     Args:
-        input: any shape, float32 or float64.
+        input: any shape, float32 or float64; on a GPU float16 and bfloat16 too.
         p: the probability of zeroing, from 0 to 1; 1 gives zeros.
         training: without it, or with p = 0, the input itself is returned.
         inplace: overwrite the input.
@@ -73,7 +73,7 @@ def dropout(
     if not isinstance(input, Tensor):
         raise TypeError(f"dropout: got {type(input).__name__}, wanted a tensor")
     if not backend.takes(input._data):
-        raise TypeError(f"dropout: got dtype {input.dtype}, wanted float32 or float64")
+        raise TypeError(f"dropout: got dtype {input.dtype}, wanted float32 or float64 (on a GPU 16-bit floats too)")
     if not training or p == 0:
         return input
     out: Tensor = Dropout(float(p), generator or default_generator).apply(input)
@@ -143,7 +143,7 @@ def _apply(op: str, noise: type[_Noise], input: Tensor, p: float, training: bool
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: got {type(input).__name__}, wanted a tensor")
     if not backend.takes(input._data):
-        raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64")
+        raise TypeError(f"{op}: got dtype {input.dtype}, wanted float32 or float64 (on a GPU 16-bit floats too)")
     unbatched = axes > 2 and axes == input.ndim + 1
     if axes and input.ndim < 2:
         raise ValueError(f"{op}: got an input of shape {input.shape}, wanted (N, C, ...)")

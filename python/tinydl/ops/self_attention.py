@@ -43,8 +43,15 @@ def phases_like(x: Array, start: int, stop: int, features: int, heads: int) -> A
 def turn(packed: Array, phases: Array) -> None:
     """Rotate, in place, the queries and keys of packed (N, L, 3 H E) by phases (L, H E): `rotary` of both at once.
 
-    A pair of neighbouring features is a complex number, and a rotation its product with e^(i angle).
+    A pair of neighbouring features is a complex number, and a rotation its product with e^(i angle); in float32 where
+    the features have 16 bits.
     """
+    if packed.dtype.itemsize == 2:
+        turned = packed[..., : 2 * phases.shape[-1]]
+        wide = turned.astype(np.float32, order="C")
+        turn(wide, phases)
+        turned[...] = wide
+        return
     pairs = packed.view(phases.dtype)[..., : phases.shape[-1]]
     np.multiply(pairs, phases, out=pairs)
 
@@ -132,11 +139,12 @@ def causal_self_attention(
     """Y_h = softmax(Q_h K_hᵀ / √E) V_h with [Q K V] = x Wᵀ + b: each position sees itself and those before it.
 
     Args:
-        x: (N, L, features), float32 or float64.
+        x: (N, L, features), float32 or float64; on a GPU float16 and bfloat16 too.
         weight: W, (3 heads E, features): the rows of all queries, then of all keys, then of all values.
         bias: b, (3 heads E,), or None.
         heads: how many heads share the queries, each with E of them.
-        phases: of the positions, from `rotary_phases`; None leaves Q and K as they are.
+        phases: of the positions, from `rotary_phases`; None leaves Q and K as they are. They turn in float32 what has
+            16 bits.
         window: how many positions a query sees at most, itself included; None is all.
         dropout_p: the probability of zeroing a weight of the softmax.
 
@@ -144,7 +152,7 @@ def causal_self_attention(
         (N, L, heads E), the heads side by side.
 
     Raises:
-        ValueError: the shapes do not fit. TypeError: the dtypes differ, or are neither float32 nor float64.
+        ValueError: the shapes do not fit. TypeError: the dtypes differ, or are none of those.
 
     Sources: Vaswani et al. 2017, "Attention is all you need"; Su et al. 2021, "RoFormer".
 
@@ -154,7 +162,7 @@ def causal_self_attention(
     """
     op = "causal_self_attention"
     if autocast.on:
-        x, weight, bias = autocast.inputs(op if phases is None else "rotary_self_attention", x, weight, bias)
+        x, weight, bias = autocast.inputs(op, x, weight, bias)
     check_operands(op, x, weight, bias)
     if heads < 1 or (window is not None and window < 1):
         raise ValueError(f"{op}: got {heads} heads and a window of {window}, wanted at least 1")
@@ -165,9 +173,9 @@ def causal_self_attention(
             "(3 heads E, features)"
         )
     if not backend.takes(x._data):
-        raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64")
+        raise TypeError(f"{op}: got dtype {x.dtype}, wanted float32 or float64 (on a GPU 16-bit floats too)")
     turns = x.shape[1], width // 3
-    if phases is not None and (phases.shape != turns or phases.real.dtype != x.dtype):
+    if phases is not None and (phases.shape != turns or phases.dtype.char != ("D" if x.dtype.itemsize == 8 else "F")):
         raise ValueError(
             f"{op}: got phases of {phases.dtype} and shape {phases.shape}, wanted those of {turns[0]} positions in all "
             f"heads, {turns}, of the precision of {x.dtype}"
