@@ -20,7 +20,7 @@ Closure = Callable[[], Any]
 # PyTorch's choices between ways to compute a step. Here every step is one fused call over all parameters: `foreach` and
 # `fused` change nothing, and these two cannot be had.
 REFUSED = {
-    "capturable": "there are no graphs that could capture a step",
+    "capturable": "a graph would keep a step's learning rate and number: call step() after the replay",
     "differentiable": "a step changes the parameters in place and is not recorded",
 }
 ENGINE = ("foreach", "fused", *REFUSED)

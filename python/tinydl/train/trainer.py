@@ -36,7 +36,7 @@ class Trainer:
             may be left out where only `predict` is called.
         metrics: `Metric` objects, or "accuracy".
         weighted_metrics: likewise; they get the batches' weights, where there are any.
-        device: "cpu".
+        device: where the model is moved and each batch goes, such as "cuda"; None leaves the model where it is.
         forward: what gives loss and metrics their outputs, instead of the model itself.
         scores: what counts losses and metrics, instead of a `Scores` of the metrics; such as one for several outputs.
         precision: "float32", or "bfloat16" or "float16" to compute within `autocast`, with a `GradScaler` for float16.
