@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, capture, devices, gpu_memory
+from . import backend, capture, devices, dtypes, gpu_memory
 from .gpu_memory import OutOfMemoryError
 from .graphs import CUDAGraph, graph, make_graphed_step
 from .streams import (
@@ -208,7 +208,7 @@ def constant(value: Any, dtype: np.dtype[Any], where: devices.device) -> Any:
     """A number on a GPU, copied there once."""
     if where.type == "cuda" and where.index is None:
         where = devices.device("cuda", current_device())
-    return capture.keep(_constant(np.asarray(value, dtype).tobytes(), dtype, where))
+    return capture.keep(_constant(dtypes.rounded(value, dtype).tobytes(), dtype, where))
 
 
 @functools.lru_cache(maxsize=1024)

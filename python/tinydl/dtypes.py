@@ -57,6 +57,16 @@ def is_floating_point(dtype: np.dtype[Any]) -> builtins_bool:
     return _kind(dtype) == _FLOAT
 
 
+def rounded(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A number or an array in a dtype; what lies beyond it is infinite, without NumPy's warning.
+
+    >>> rounded(65536.0, float16)
+    array(inf, dtype=float16)
+    """
+    with np.errstate(over="ignore"):
+        return np.asarray(value, dtype)
+
+
 def scalar_dtype(value: builtins_bool | builtins_int | builtins_float) -> np.dtype[Any]:
     """The dtype that a Python number has on its own: bool, int64 or float32."""
     return _SCALAR_DTYPES[_scalar_kind(value)]

@@ -1,6 +1,7 @@
 """Elementwise operations: gradients, promotion, comparison with PyTorch."""
 
 import itertools
+import math
 import operator
 
 import numpy as np
@@ -195,6 +196,40 @@ def test_half_precision_stays_on_the_tape(function):
     wide = tinydl.tensor([0.5, 0.75], requires_grad=True)
     function(wide).sum().backward()
     assert x.grad.tolist() == wide.grad.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of products beyond float16
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulated"])
+@pytest.mark.parametrize("dtype", [tinydl.float16, tinydl.bfloat16])
+@pytest.mark.parametrize("number", [0.1, 1e-8, 65536.0, 70001, -1e6, math.inf, 3])
+def test_16_bits_times_a_number(torch, rng, device, dtype, number):
+    """The number is not rounded to 16 bits before the product and the quotient, which are PyTorch's."""
+    if device != "cpu":
+        pytest.importorskip("tinydl._cuda_emulated")
+    values = rng.standard_normal(500).astype(np.float32)
+    x = tinydl.tensor(values, device=device).to(dtype)
+    t = torch.tensor(values).to(getattr(torch, str(dtype)))
+    for function in (lambda x: x * number, lambda x: number * x, lambda x: x / number):
+        got, expected = function(x), function(t)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got.cpu().float().numpy(), expected.float().numpy())
+    inverse = number / x
+    assert inverse.dtype == dtype
+    with np.errstate(all="ignore"):
+        exact = (np.float32(number) / x.cpu().float().numpy()).astype(dtype).astype(np.float32)
+    np.testing.assert_array_equal(inverse.cpu().float().numpy(), exact)
+    assert (x + number).dtype == dtype
+
+
+def test_gradients_through_a_number_of_16_bits():
+    x = tinydl.tensor([2.0**-20, 2.0**-10], dtype=tinydl.float16, requires_grad=True)
+    (x * 2.0**17 / 2.0**18).float().sum().backward()
+    assert x.grad.dtype == tinydl.float16
+    assert x.grad.tolist() == [0.5, 0.5]
+    loss = (x * 65536.0).float() * 2.0**-16
+    x.grad = None
+    loss.sum().backward()
+    assert x.grad.tolist() == [1, 1]
 
 
 def test_wrong_operands():

@@ -56,7 +56,7 @@ def _operand(value: Operand, dtype: np.dtype[Any], other: Any) -> Tensor:
         return cast(value, dtype)
     if isinstance(value, np.ndarray | int | float | np.number | np.bool_):
         try:
-            array = np.asarray(value, dtype=dtype)
+            array = dtypes.rounded(value, dtype)
         except OverflowError:  # an integer beyond the dtype's range wraps round
             array = np.asarray(value).astype(dtype)
         return Tensor(array if array.ndim or not backend.is_array(other) else backend.scalar(array, other, dtype))
@@ -207,7 +207,10 @@ def _scaled(op: str, value: Tensor, alpha: float) -> Tensor:
 
 def mul(input: Operand, other: Operand) -> Tensor:
     """y = input other, elementwise, with broadcasting and type promotion."""
-    return apply_binary(Mul, *operands(input, other))
+    a, b = operands(input, other)
+    if a._data.dtype.itemsize == 2:
+        return _apply_to_16_bits(Mul, a, b, input, other)
+    return Mul().apply(a, b)  # type: ignore[no-any-return]
 
 
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
@@ -223,7 +226,26 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         from .rounding import rounded_div
 
         return rounded_div(input, other, rounding_mode)
-    return apply_binary(Div, *float_operands(input, other))
+    a, b = float_operands(input, other)
+    if a._data.dtype.itemsize == 2:
+        return _apply_to_16_bits(Div, a, b, input, other)
+    return Div().apply(a, b)  # type: ignore[no-any-return]
+
+
+def _apply_to_16_bits(function: type[Binary], a: Tensor, b: Tensor, input: Operand, other: Operand) -> Tensor:
+    """`apply_binary` of the operands a and b, with a number among what was given as float32 has it, as in PyTorch.
+
+    So float16, which ends at 65504, can be multiplied by 65536.
+    """
+    number = input if isinstance(other, Tensor) else other
+    dtype = a._data.dtype
+    if isinstance(number, int | float | np.number) and dtypes.is_floating_point(dtype):
+        exact = dtypes.rounded(number, dtypes.float32)
+        if dtypes.rounded(exact, dtype).astype(np.float32) != exact:
+            wide = Tensor(backend.scalar(exact, a._data, np.float32))
+            x, y = (wide if given is number else cast(t, dtypes.float32) for t, given in ((a, input), (b, other)))
+            return cast(function().apply(x, y), dtype)
+    return apply_binary(function, a, b)
 
 
 def apply_binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
