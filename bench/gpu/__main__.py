@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -16,6 +14,10 @@ import click
 from tqdm import tqdm
 
 from .build import ROOT, build
+from .suite import run_tests
+
+# Of the time, when the rows must be done and when the compiled ones; the tests have the rest.
+SHARES = (0.6, 0.75)
 
 
 def describe() -> dict[str, Any]:
@@ -42,8 +44,6 @@ def missing() -> str | None:
     """What the benchmark lacks here, or None."""
     import tinydl
 
-    if find_spec("torch") is None:
-        return "PyTorch with CUDA is the peer of every row: pip install torch"
     try:
         tinydl.cuda.load(tinydl.device("cuda"))
     except ValueError as error:
@@ -53,52 +53,69 @@ def missing() -> str | None:
     return None if torch.cuda.is_available() else "this PyTorch has no CUDA"
 
 
-def time_rows(wanted: str, deadline: float, rounds: int, results: dict[str, Any]) -> list[str]:
-    """Time and print the rows whose name contains `wanted`; returns what went wrong or was left out."""
+def prepare() -> None:
+    """PyTorch as fast as it is for the same numbers."""
     import torch
-
-    from . import kernels, models
-    from .timing import Devices, format_row, measure, measure_limits
+    from torch._functorch import config
 
     torch.backends.cudnn.benchmark = True  # cuDNN's fastest algorithm for each shape
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+    if hasattr(config, "donated_buffer"):  # which would allow one backward pass of a compiled graph
+        config.donated_buffer = False
+
+
+def time_rows(wanted: str, deadlines: tuple[float, float], rounds: int, results: dict[str, Any]) -> list[str]:
+    """Time and print the rows whose name contains `wanted`, then those that torch.compile has a part in with that.
+
+    The deadlines are those of the two parts, the results `rows` and `compiled`. Returns what went wrong or was left
+    out.
+    """
+    from . import kernels, models
+    from .timing import Devices, measure_limits
+
+    prepare()
     devices = Devices()
     limits = measure_limits(devices)
     results["limits"] = {"copy": limits.copy, **limits.products}
-    print(
-        f"copy {limits.copy / 1e12:.2f} TB/s  "
-        + "  ".join(f"{k} {v / 1e12:.0f} TFLOP/s" for k, v in limits.products.items())
-    )
-    problems = []
+    rates = "  ".join(f"{dtype} {rate / 1e12:.0f} TFLOP/s" for dtype, rate in limits.products.items())
+    print(f"copy {limits.copy / 1e12:.2f} TB/s  {rates}")
     named = [row for row in (*models.rows(devices), *kernels.rows(devices)) if wanted in row[0]]
-    for name, make in tqdm(named, disable=None, leave=False):
-        if time.monotonic() > deadline:
-            problems.append(f"{name}: left out, the time is up")
-            continue
-        try:
-            result = measure(make(), limits, devices, rounds)
-        except Exception as error:  # a row that fails must not cost the others
-            problems.append(f"{name}: {type(error).__name__}: {error}")
-            continue
-        results["rows"][name] = result.as_json()
-        tqdm.write(format_row(result))
-        torch.cuda.empty_cache()
+    problems: list[str] = []
+    for part, deadline in zip(("rows", "compiled"), deadlines, strict=True):
+        print(f"-- {part}, {len(named)} of them")
+        more = []
+        for name, make in tqdm(named, disable=None, leave=False):
+            if time.monotonic() > deadline:
+                problems.append(f"{name}: left out of the {part}, the time is up")
+                continue
+            try:
+                result, compiles = time_row(make, part == "compiled", limits, devices, rounds)
+            except Exception as error:  # a row that fails must not cost the others
+                problems.append(f"{name}: {type(error).__name__}: {error}")
+                continue
+            results[part][name] = result
+            more += [(name, make)] if compiles else []
+        named = more
     return problems
 
 
-def run_tests(deadline: float) -> str:
-    """The GPU suite in the time that is left: its last line."""
-    left = max(30.0, deadline - time.monotonic())
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", "tests"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'python'}:{ROOT}"}
+def time_row(make: Any, compiled: bool, limits: Any, devices: Any, rounds: int) -> tuple[dict[str, Any], bool]:
+    """Time and print a row, against the compiled peer alone or all others; and whether it has a compiled one."""
+    import torch
+
+    from .timing import COMPILED, format_row, measure
+
+    row = make()
+    peer = row.peers.pop(COMPILED, None)
+    if compiled:
+        row.peers = {COMPILED: peer}
+        torch._dynamo.reset()  # the rows before count as variants of this one otherwise, of which there are few
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=left, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"not finished in {left:.0f} s"
-    failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return "\n".join([*failures[:40], *done.stdout.strip().splitlines()[-1:]])
+        result = measure(row, limits, devices, rounds)
+    finally:
+        torch.cuda.empty_cache()
+    tqdm.write(format_row(result))
+    return result.as_json(), peer is not None
 
 
 @click.command()
@@ -116,28 +133,41 @@ def main(
 ) -> None:
     """Build, check and time the GPU's kernels beside cuBLAS, cuDNN, FlashAttention and torch.compile."""
     start = time.monotonic()
+    results: dict[str, Any] = {"rows": {}, "compiled": {}}
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what was printed outlives a kill
+    absent = [name for name in ("torch", "cupy") if find_spec(name) is None]
+    if absent:
+        raise click.ClickException(f"the benchmark wants PyTorch with CUDA and CuPy: there is no {absent[0]}")
     if wants_build:
         try:
             build(architectures)
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
-        print(f"built in {time.monotonic() - start:.0f} s")
+        results["build"] = time.monotonic() - start
+        print(f"built in {results['build']:.0f} s")
         sys.path.insert(0, str(ROOT / "python"))
     problem = missing()
     if problem:
         raise click.ClickException(problem)
-    results: dict[str, Any] = {"machine": describe(), "rows": {}}
+    results["machine"] = describe()
     print("  ".join(f"{key} {value}" for key, value in results["machine"].items()))
-    problems = time_rows(only, start + 60 * minutes * (0.7 if tests else 1), rounds, results)
+    shares = SHARES if tests else [share / SHARES[1] for share in SHARES]
+    eager, compiled = (start + 60 * minutes * share for share in shares)
+    results["problems"] = time_rows(only, (eager, compiled), rounds, results)
+    print(*results["problems"], sep="\n")
+    print(f"{len(results['rows'])} rows and {len(results['compiled'])} compiled in {time.monotonic() - start:.0f} s")
+    write(results, json_path)
     if tests:
-        results["tests"] = run_tests(start + 60 * minutes)
+        log = json_path.with_suffix(".tests.txt") if json_path else ROOT / "build" / "gpu-tests.txt"
+        results["tests"] = run_tests(start + 60 * minutes, log)
         print(results["tests"])
-    for line in problems:
-        print(line)
-    results["problems"] = problems
-    if json_path:
-        json_path.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{len(results['rows'])} rows in {time.monotonic() - start:.0f} s")
+        write(results, json_path)
+
+
+def write(results: dict[str, Any], path: Path | None) -> None:
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import zip_longest
 from typing import Any
 
 import tinydl
 from tinydl import nn
 
 from ..conv import LAYERS
-from .timing import Call, Devices, Named, Row
+from .timing import COMPILED, Call, Devices, Named, Row
 
 WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes of an element
 
@@ -58,6 +59,7 @@ class Operation:
     compare: bool = True
     compile: bool = False
     backends: tuple[str, ...] = ()  # of PyTorch's attention, each a peer
+    others: tuple[tuple[str, Callable[..., Any]], ...] = ()  # PyTorch's other ways to the same result, as `call`
 
     def rows(self, devices: Devices) -> Iterator[Named]:
         yield self.name, partial(forward, self, devices)
@@ -118,8 +120,8 @@ def torch_calls(op: Operation) -> dict[str, Callable[..., Any]]:
         with sdpa_kernel(getattr(SDPBackend, backend)):
             return op.call(library, *operands)
 
-    calls = {"torch": op.call, **{name.lower(): partial(through, name) for name in op.backends}}
-    return {**calls, "torch.compile": compiled_call(op.call)} if op.compile else calls
+    calls = {"torch": op.call, **dict(op.others), **{name.lower(): partial(through, name) for name in op.backends}}
+    return {**calls, COMPILED: compiled_call(op.call)} if op.compile else calls
 
 
 # -- Products ---------------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def convolutions(sizes: Sizes) -> Iterator[Operation]:
         x, w = (sizes.images, c, size, size), (filters, c // groups, kernel, kernel)
         y = (sizes.images, filters, after, after)
         flops = 2.0 * math.prod(y) * math.prod(w[1:])
-        moved = 2.0 * (math.prod(x) + math.prod(w) + math.prod(y))
+        x_bytes, w_bytes, y_bytes = (2.0 * math.prod(shape) for shape in (x, w, y))
 
         def call(
             library: Any, x: Any, w: Any, stride: int = stride, padding: int = padding, groups: int = groups
@@ -162,9 +164,9 @@ def convolutions(sizes: Sizes) -> Iterator[Operation]:
             call,
             operands,
             flops=flops,
-            bytes=moved,
+            bytes=x_bytes + w_bytes + y_bytes,
             backward_flops=2 * flops,
-            backward_bytes=1.5 * moved,
+            backward_bytes=2 * x_bytes + 2 * w_bytes + y_bytes,  # x, w and dy are read, dx and dw written
         )
 
 
@@ -190,13 +192,16 @@ def attention(sizes: Sizes) -> Iterator[Operation]:
                 lambda devices, shape=shape: [devices.tensor(*shape, seed=seed) for seed in range(3)],
                 flops=flops,
                 bytes=moved,
-                backward_flops=2.5 * flops,
-                backward_bytes=2 * moved,
+                backward_flops=2.5 * flops,  # the scores again, and the gradients of scores, q, k and v
+                backward_bytes=1.75 * moved,  # q, k, v and dy are read, dq, dk and dv written
                 backends=("FLASH_ATTENTION", "CUDNN_ATTENTION"),
             )
 
 
 # -- What memory bounds -----------------------------------------------------------------------------------------
+#
+# Bytes: each input is read once and each output written once; vectors beside matrices are left out. What a library
+# moves beside that is its own affair, such as PyTorch's masks of dropout and indices of pooling.
 
 
 def memory_bound(sizes: Sizes) -> Iterator[Operation]:
@@ -207,7 +212,7 @@ def memory_bound(sizes: Sizes) -> Iterator[Operation]:
         f"softmax ({n}, {length})",
         lambda library, x: library.softmax(x, -1),
         bytes=2 * row_bytes,
-        backward_bytes=3 * row_bytes,
+        backward_bytes=3 * row_bytes,  # y and dy are read, dx is written
         **rows,
     )
     yield Operation(
@@ -219,7 +224,7 @@ def memory_bound(sizes: Sizes) -> Iterator[Operation]:
         lambda library, x, w, b: library.nn.functional.layer_norm(x, (length,), w, b),
         lambda devices: [devices.tensor(n, length), *(devices.tensor(length, seed=seed) for seed in (1, 2))],
         bytes=2 * row_bytes,
-        backward_bytes=3 * row_bytes,
+        backward_bytes=3 * row_bytes,  # x and dy are read, dx is written
         compile=True,
     )
     count = sizes.elements
@@ -248,7 +253,7 @@ def losses(sizes: Sizes) -> Iterator[Operation]:
         lambda library, x, labels: library.nn.functional.cross_entropy(x, labels),
         lambda devices: [devices.tensor(n, classes), devices.integers(classes, n)],
         bytes=2.0 * n * classes,
-        backward_bytes=4.0 * n * classes,
+        backward_bytes=4.0 * n * classes,  # x is read, dx is written
         compile=True,
     )
 
@@ -258,7 +263,12 @@ def maps(sizes: Sizes) -> Iterator[Operation]:
     shape, moved = (batch, channels, size, size), 2.0 * batch * channels * size * size
 
     def batch_norm(library: Any, x: Any, w: Any, b: Any) -> Any:
+        """With the batch's own statistics, and no running ones."""
         return library.nn.functional.batch_norm(x, None, None, w, b, True)
+
+    def in_float32(library: Any, x: Any, w: Any, b: Any) -> Any:
+        """The scales that cuDNN asks for."""
+        return batch_norm(library, x, w.float(), b.float())
 
     yield Operation(
         f"batch norm {shape}",
@@ -267,15 +277,17 @@ def maps(sizes: Sizes) -> Iterator[Operation]:
             channels_last(devices.tensor(*shape)),
             *(devices.tensor(channels, seed=seed) for seed in (1, 2)),
         ],
-        bytes=3 * moved,
-        backward_bytes=5 * moved,
+        bytes=2 * moved,
+        backward_bytes=3 * moved,  # x and dy are read, dx is written
         compile=True,
+        others=(("torch float32 scales", in_float32),),
     )
     yield Operation(
         f"max pooling 2 x 2 {shape}",
         lambda library, x: library.nn.functional.max_pool2d(x, 2),
         lambda devices: [channels_last(devices.tensor(*shape))],
         bytes=1.25 * moved,
+        compile=True,
     )
 
 
@@ -294,11 +306,11 @@ def recurrent_rows(sizes: Sizes, devices: Devices) -> Iterator[Named]:
 def recurrent_row(
     name: str, devices: Devices, kind: str, steps: int, batch: int, units: int, dtype: str, backward: bool
 ) -> Row:
-    """The layer alone, or with all gradients, whose result is that of its input; cuDNN's weights are ours."""
+    """The layer alone, for inference, or with all gradients; cuDNN's weights are ours."""
     import torch
 
-    layer = getattr(torch.nn, kind)(units, units).to(devices.theirs, getattr(torch, dtype))
-    ours = getattr(nn, kind)(units, units).to(getattr(tinydl, dtype)).to(devices.ours)
+    layer = getattr(torch.nn, kind)(units, units).to(devices.theirs, getattr(torch, dtype)).train(backward)
+    ours = getattr(nn, kind)(units, units).to(getattr(tinydl, dtype)).to(devices.ours).train(backward)
     for mine, its in zip(ours.parameters(), layer.parameters(), strict=True):
         mine.detach().copy_(devices.share(its))
     x, up = (devices.tensor(steps, batch, units, dtype=dtype, seed=seed) for seed in (0, 1))
@@ -335,7 +347,7 @@ def adam_row(name: str, sizes: Sizes, devices: Devices) -> Row:
 
         def step() -> Any:
             optimizer.step()
-            return parameters[0]
+            return parameters
 
         return step
 
@@ -348,12 +360,16 @@ def adam_row(name: str, sizes: Sizes, devices: Devices) -> Row:
     return Row(name, "float32", step_of(tinydl, ours, shared), peers, bytes=28.0 * sum(sizes.parameters))
 
 
+FAMILIES = (products, attention, convolutions, memory_bound)
+
+
 def rows(devices: Devices, sizes: Sizes | None = None) -> Iterator[Named]:
-    """Every row by its name, with what makes it."""
+    """Every row by its name, with what makes it: of each family in turn, so that all show when time is short."""
     sizes = sizes or Sizes()
-    for family in (products, attention, convolutions, memory_bound):
-        for operation in family(sizes):
-            yield from operation.rows(devices)
-    yield from recurrent_rows(sizes, devices)
     name = f"Adam, {len(sizes.parameters)} x {sizes.parameters[0]} parameters"
     yield name, partial(adam_row, name, sizes, devices)
+    families = [[op.rows(devices) for op in family(sizes)] for family in FAMILIES]
+    recurrent = [iter([row]) for row in recurrent_rows(sizes, devices)]
+    for in_turn in zip_longest(*families, recurrent, fillvalue=()):
+        for of_operation in in_turn:
+            yield from of_operation

@@ -14,6 +14,8 @@ from functools import partial
 from operator import truediv
 from typing import Any
 
+import numpy as np
+
 import tinydl
 
 from ..harness import Timing
@@ -23,6 +25,8 @@ Call = Callable[[], Any]
 
 # What two right results may differ by, relative to the norm of the peer's: operands are the same, sums are not.
 TOLERANCE = {"float32": 1e-4, "float16": 4e-3, "bfloat16": 2e-2}
+COMPILED = "torch.compile"  # the peer that takes seconds to make
+LONGEST = 8.0  # seconds that a row is sampled for, or two samples where those take longer
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,13 @@ class Devices:
 
         return torch.from_dlpack(ours if self.ours == "cuda" else ours.cpu())
 
+    def wait(self) -> None:
+        """Until the GPU has done what it was asked for."""
+        if self.theirs == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
     def seconds(self, call: Call, count: int) -> float:
         """What `count` calls take from the first one's start to the last one's end."""
         if self.theirs != "cuda":
@@ -84,7 +95,7 @@ class Row:
     name: str
     dtype: str
     ours: Call
-    peers: dict[str, Callable[[], Call]]  # what makes each peer's call, which may take long or fail
+    peers: dict[str, Callable[[], Call]]  # what makes each peer's call, which may take long or fail; COMPILED is one
     flops: float = 0  # floating-point operations of a call's products
     bytes: float = 0  # bytes that a call must read and write at least
     compare: bool = True  # whether results must agree: not where they are random
@@ -101,7 +112,11 @@ class Limits:
     products: dict[str, float]
 
     def floor(self, row: Row) -> float:
-        """The seconds that no call of the row can beat: of its bytes or of its operations, whichever takes longer."""
+        """The seconds of the row's bytes or of its operations, whichever takes longer, at the rates reached here.
+
+        It rests on what a large copy and cuBLAS at 8192 reached: a call that reaches more, as one on operands in the
+        second-level cache does, can beat it.
+        """
         return max(row.bytes / self.copy, row.flops / self.products[row.dtype])
 
 
@@ -115,10 +130,11 @@ class Result:
     ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
     floor: float
     left_out: dict[str, str] = field(default_factory=dict)  # peers that failed, with the reason
+    prepared: dict[str, float] = field(default_factory=dict)  # seconds until each peer's first result: compilation
 
     @property
     def share(self) -> float:
-        """The floor over our time: 1 where nothing could be faster."""
+        """The floor over our time: 1 where the GPU reaches its limits."""
         return self.floor / self.ours.median
 
     @property
@@ -137,40 +153,59 @@ class Result:
             "peers": {name: timing.median for name, timing in self.peers.items()},
             "ratios": self.ratios,
             "left out": self.left_out,
+            "prepared": self.prepared,
         }
 
 
-def first(result: Any) -> Any:
-    """The tensor that is compared: the first of several."""
-    return first(result[0]) if isinstance(result, tuple | list) else result.detach()
+def tensors(result: Any) -> list[Any]:
+    """All tensors of a result."""
+    if isinstance(result, tuple | list):
+        return [tensor for item in result for tensor in tensors(item)]
+    return [result.detach()]
 
 
 def error(devices: Devices, ours: Any, theirs: Any) -> float:
-    """The norm of the difference over the norm of the peer's result; infinite for other shapes, NaN where ours has."""
+    """The largest difference of the results' tensors: infinite for another number of them, NaN where one has."""
+    pairs = tensors(ours), tensors(theirs)
+    if len(pairs[0]) != len(pairs[1]):
+        return float("inf")
+    return float(np.max([difference(devices, *pair) for pair in zip(*pairs, strict=True)]))
+
+
+def difference(devices: Devices, ours: Any, b: Any) -> float:
+    """The norm of the difference over the norm of the peer's tensor; infinite for other shapes, NaN where ours has."""
     import torch
 
-    a, b = devices.hand_over(first(ours)), first(theirs)
+    a = devices.hand_over(ours)
     if a.shape != b.shape:
         return float("inf")
     norm = torch.linalg.vector_norm
-    difference = norm(a.float() - b.float(), dtype=torch.float64)
-    return float(difference / norm(b.float(), dtype=torch.float64).clamp_min(1e-30))
+    apart = norm(a.float() - b.float(), dtype=torch.float64)
+    return float(apart / norm(b.float(), dtype=torch.float64).clamp_min(1e-30))
 
 
-def contenders(row: Row, devices: Devices, left_out: dict[str, str]) -> dict[str, Call]:
+def contenders(
+    row: Row, devices: Devices, left_out: dict[str, str], prepared: dict[str, float] | None = None
+) -> dict[str, Call]:
     """The peers that work on this GPU, each called once, as ours is; the others are noted with their reason.
+
+    `prepared` takes the seconds until each one's result was there.
 
     AssertionError where results differ by more than the dtype's rounding.
     """
     made: dict[str, Call] = {}
     ours = row.ours()
     for name, make in row.peers.items():
+        start = time.monotonic()
         try:
             call = make()
             theirs = call()
+            devices.wait()
         except Exception as problem:  # whatever a library raises for what it does not support
             left_out[name] = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
             continue
+        if prepared is not None:
+            prepared[name] = time.monotonic() - start
         found = error(devices, ours, theirs) if row.compare else 0.0
         if not found <= TOLERANCE[row.dtype]:
             raise AssertionError(f"{row.name}: the result differs from {name}'s by {found:.1e} of its norm")
@@ -186,19 +221,23 @@ def calls_for(devices: Devices, call: Call, seconds: float) -> int:
 
 
 def measure(row: Row, limits: Limits, devices: Devices, rounds: int = 9, seconds: float = 0.01) -> Result:
-    """Check the row, then time every contender in turn, round after round."""
+    """Check the row, then time every contender in turn, round after round; fewer rounds where they take long."""
     left_out: dict[str, str] = {}
-    peers = contenders(row, devices, left_out)
+    prepared: dict[str, float] = {}
+    peers = contenders(row, devices, left_out, prepared)
     calls = {"tinydl": row.ours, **peers}
     counts = {name: calls_for(devices, call, seconds) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
+    start = time.monotonic()
+    for done in range(rounds):
+        if done >= 2 and time.monotonic() - start > LONGEST:
+            break
         for name, call in calls.items():
             samples[name].append(devices.seconds(call, counts[name]) / counts[name])
     ours = samples.pop("tinydl")
     ratios = {name: statistics.median(map(truediv, theirs, ours)) for name, theirs in samples.items()}
     timings = {name: Timing.of(theirs) for name, theirs in samples.items()}
-    return Result(row, Timing.of(ours), timings, ratios, limits.floor(row), left_out)
+    return Result(row, Timing.of(ours), timings, ratios, limits.floor(row), left_out, prepared)
 
 
 def measure_limits(devices: Devices, size: int = 8192, copied: int = 1 << 30) -> Limits:
@@ -223,6 +262,8 @@ def format_row(result: Result) -> str:
     peers = "  ".join(
         f"{name} {timing.median * 1e6:.1f} us {result.ratios[name]:.2f} x" for name, timing in result.peers.items()
     )
+    if COMPILED in result.peers:
+        peers += f"  (compiled in {result.prepared[COMPILED]:.0f} s)"
     best = f"{result.best:5.2f} x" if result.best else "       "
     missing = f"  (without {', '.join(result.left_out)})" if result.left_out else ""
     ours, share = result.ours, f"{result.share:6.1%} of the floor"
