@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,13 @@ def build(architectures: str) -> None:
         "pybind11_DIR": pybind11.stdout.strip(),
         "Python_EXECUTABLE": sys.executable,
     }
+    usual = Path("/usr/local/cuda/bin/nvcc")
+    if shutil.which("nvcc") is None and "CUDACXX" not in os.environ and usual.exists():
+        definitions["CMAKE_CUDA_COMPILER"] = str(usual)
     given = [f"-D{name}={value}" for name, value in definitions.items()]
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     run(["cmake", "-S", str(ROOT), "-B", str(folder), *generator, *given])
-    run(["cmake", "--build", str(folder), "--parallel", "--target", "_cpu", "_cuda"])
+    run(["cmake", "--build", str(folder), "--parallel", str(os.cpu_count() or 1), "--target", "_cpu", "_cuda"])
     for module in folder.glob("_c*.so"):
         shutil.copy(module, ROOT / "python" / "tinydl")
 
