@@ -17,7 +17,7 @@ from tests.support import devices
 from tinydl import backend
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
-hypothesis.settings.register_profile("sanitized", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("sanitized", deadline=None, max_examples=15, derandomize=True)
 hypothesis.settings.load_profile("default")
 
 BEST = backend.detected_isa()
