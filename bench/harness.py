@@ -87,13 +87,34 @@ class Timing:
 
 
 @dataclass
-class Result:
-    """A row's timings: ours, each peer's, and the rate of its limit in the same rounds."""
+class Compared:
+    """Timings of one piece of work: ours and each peer's in the same rounds."""
 
-    row: Row
+    row: Any  # with its name, flops and bytes
     ours: Timing
     peers: dict[str, Timing]
     ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
+
+    @property
+    def best(self) -> float | None:
+        """The ratio to the fastest peer."""
+        return min(self.ratios.values(), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seconds": self.ours.median,
+            "spread": self.ours.spread,
+            "flops": self.row.flops,
+            "bytes": self.row.bytes,
+            "peers": {name: timing.median for name, timing in self.peers.items()},
+            "ratios": self.ratios,
+        }
+
+
+@dataclass
+class Result(Compared):
+    """A row's timings, and the rate of its limit in the same rounds."""
+
     limit_rate: float | None  # FLOP/s or B/s
     choice: Choice = field(default_factory=Choice)
 
@@ -107,23 +128,9 @@ class Result:
         """The rate as a share of the limit's."""
         return self.rate / self.limit_rate if self.limit_rate else None
 
-    @property
-    def best(self) -> float | None:
-        """The ratio to the fastest peer."""
-        return min(self.ratios.values(), default=None)
-
     def as_json(self) -> dict[str, Any]:
-        return {
-            "seconds": self.ours.median,
-            "spread": self.ours.spread,
-            "flops": self.row.flops,
-            "bytes": self.row.bytes,
-            "limit rate": self.limit_rate,
-            "kernel": str(self.choice),
-            "notes": self.choice.notes,
-            "peers": {name: timing.median for name, timing in self.peers.items()},
-            "ratios": self.ratios,
-        }
+        chosen = {"limit rate": self.limit_rate, "kernel": str(self.choice), "notes": self.choice.notes}
+        return {**super().as_json(), **chosen}
 
 
 def have_torch() -> bool:

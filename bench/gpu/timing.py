@@ -18,7 +18,7 @@ import numpy as np
 
 import tinydl
 
-from ..harness import Timing
+from ..harness import Compared, Timing
 
 Call = Callable[[], Any]
 
@@ -121,13 +121,9 @@ class Limits:
 
 
 @dataclass
-class Result:
-    """A row's timings in the same rounds."""
+class Result(Compared):
+    """A row's timings, and its floor."""
 
-    row: Row
-    ours: Timing
-    peers: dict[str, Timing]
-    ratios: dict[str, float]  # each peer's time over ours, the median over the rounds
     floor: float
     left_out: dict[str, str] = field(default_factory=dict)  # peers that failed, with the reason
     prepared: dict[str, float] = field(default_factory=dict)  # seconds until each peer's first result: compilation
@@ -137,24 +133,9 @@ class Result:
         """The floor over our time: 1 where the GPU reaches its limits."""
         return self.floor / self.ours.median
 
-    @property
-    def best(self) -> float | None:
-        """The ratio to the fastest peer."""
-        return min(self.ratios.values(), default=None)
-
     def as_json(self) -> dict[str, Any]:
-        return {
-            "dtype": self.row.dtype,
-            "seconds": self.ours.median,
-            "spread": self.ours.spread,
-            "flops": self.row.flops,
-            "bytes": self.row.bytes,
-            "floor": self.floor,
-            "peers": {name: timing.median for name, timing in self.peers.items()},
-            "ratios": self.ratios,
-            "left out": self.left_out,
-            "prepared": self.prepared,
-        }
+        more = {"dtype": self.row.dtype, "floor": self.floor, "left out": self.left_out, "prepared": self.prepared}
+        return {**super().as_json(), **more}
 
 
 def tensors(result: Any) -> list[Any]:
