@@ -29,7 +29,7 @@ if(TINYDL_CUDA_EMULATE)
     TINYDL_CUDA_ARCHITECTURES="")
   target_include_directories(_cuda_emulated PRIVATE ${CMAKE_BINARY_DIR}/generated)
   target_compile_options(_cuda_emulated PRIVATE -Wno-unknown-pragmas -O1)  # built to test, not to run for long
-  target_link_libraries(_cuda_emulated PRIVATE tinydl_options tinydl_sanitizers)
+  target_link_libraries(_cuda_emulated PRIVATE tinydl_options tinydl_sanitizers ${CMAKE_DL_LIBS})
 endif()
 
 # tinydl._cuda: for the GPU, compiled by nvcc. A wheel has it only where asked for (-DTINYDL_CUDA=ON).

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tinydl
-from tests.support import devices
+from tests.support import devices, kernel_coverage
 from tinydl import backend
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
@@ -33,12 +33,15 @@ backend.set_tile_threshold(32, 128**3)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
     parser.addoption("--device", choices=["cuda"], help="run the tests of kernels on a GPU, and no others")
+    parser.addoption("--list-kernels", action="store_true", help="say which CUDA kernels the emulated GPU ran")
     parser.addoption("--sanitized", action="store_true", help="the extension is built with sanitizers: no torch")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--sanitized"):
         hypothesis.settings.load_profile("sanitized")
+    if config.getoption("--list-kernels"):
+        config.pluginmanager.register(kernel_coverage.KernelCoverage())
 
 
 def repeats_avx512(item: pytest.Item) -> bool:

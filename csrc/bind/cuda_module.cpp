@@ -45,6 +45,7 @@ PYBIND11_MODULE(TINYDL_MODULE, m) {
 #ifdef TINYDL_CUDA_EMULATE
   m.def("set_schedule", &set_schedule, py::arg("name"), py::arg("seed") = 0);
   m.def("set_shared_bytes_of_a_block", &emulation::set_shared_bytes_of_a_block, py::arg("bytes"));
+  m.def("launches_by_offset", &emulation::launches_by_offset);
   m.def("mistakes", &emulation::mistakes);
   m.def("run_mistake", &emulation::run_mistake, py::arg("name"), py::arg("mended"));
 #endif

@@ -78,7 +78,6 @@ __device__ void score_tile(const HeadRows<T>& a, const HeadRows<T>& b, ScoreStor
     }
     __syncthreads();
   }
-  wait_for_copies<0>();
 }
 
 // Of results: rows plain_row(i), packs of columns from result_column(p) on.

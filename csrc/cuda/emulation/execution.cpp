@@ -1,5 +1,7 @@
 #include "cuda/emulation/execution.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <deque>
 #include <memory>
@@ -89,6 +91,7 @@ std::mutex launches;  // kernels run one at a time
 State* state = nullptr;
 Schedule chosen = Schedule::varied;
 uint64_t seed_of_launches = 0;
+std::map<const void*, int64_t> launches_of;
 
 std::string name_of(const Running& t) {
   const uint3 b = state->block.index;
@@ -278,13 +281,14 @@ void wait_for_copies(int groups_left) {
   }
 }
 
-void run(dim3 grid, dim3 threads, void (*body)(const void*), const void* context) {
+void run(const void* kernel, dim3 grid, dim3 threads, void (*body)(const void*), const void* context) {
   const std::lock_guard<std::mutex> one(launches);
   const size_t count = size_t(threads.x) * threads.y * threads.z;
   check(count > 0 && count <= kMaxThreads, "a launch of ", count, " threads a block, wanted 1 to ", kMaxThreads);
   check(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536, "a launch of a grid of (", grid.x,
         ", ", grid.y, ", ", grid.z, ") blocks");
   const uint64_t launch = seed_of_launches++;
+  ++launches_of[kernel];
   constexpr Schedule kinds[] = {Schedule::forward, Schedule::backward, Schedule::shuffled};
   const Schedule schedule = chosen == Schedule::varied ? kinds[launch % 3] : chosen;
   State fresh;
@@ -306,6 +310,16 @@ void run(dim3 grid, dim3 threads, void (*body)(const void*), const void* context
     throw;
   }
   state = nullptr;
+}
+
+std::map<size_t, int64_t> launches_by_offset() {
+  const std::lock_guard<std::mutex> one(launches);
+  Dl_info module{};
+  dladdr(reinterpret_cast<const void*>(&launches_by_offset), &module);
+  std::map<size_t, int64_t> counts;
+  for (const auto& [kernel, count] : launches_of)
+    counts[static_cast<size_t>(static_cast<const char*>(kernel) - static_cast<const char*>(module.dli_fbase))] = count;
+  return counts;
 }
 
 }  // namespace tinydl::emulation

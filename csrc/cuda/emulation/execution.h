@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
 
 struct dim3 {
   unsigned x, y, z;
@@ -79,7 +80,11 @@ void copy_later(void* to, const void* from, size_t bytes);
 void end_copy_group();
 void wait_for_copies(int groups_left);
 
-// Runs body(context) as every thread of the grid. Throws std::runtime_error where the kernel does what a GPU forbids.
-void run(dim3 grid, dim3 threads, void (*body)(const void* context), const void* context);
+// Runs body(context), which calls the kernel, as every thread of the grid. Throws std::runtime_error where the kernel
+// does what a GPU forbids.
+void run(const void* kernel, dim3 grid, dim3 threads, void (*body)(const void* context), const void* context);
+
+// How often each kernel was launched since the module was loaded, by its offset in the module's file: as `nm` shows it.
+std::map<size_t, int64_t> launches_by_offset();
 
 }  // namespace tinydl::emulation

@@ -75,7 +75,7 @@ void launch_with_shared(void (*kernel)(Parameters...), size_t shared_bytes, dim3
   using Call = std::pair<void (*)(Parameters...), std::tuple<Parameters...> >;
   const Call call(kernel, std::tuple<Parameters...>(arguments...));
   emulation::run(
-      grid, threads,
+      reinterpret_cast<const void*>(kernel), grid, threads,
       [](const void* context) {
         const Call& made = *static_cast<const Call*>(context);
         std::apply(made.first, made.second);
