@@ -35,6 +35,11 @@ def test_a_removed_barrier_is_caught(name, schedule):
     assert not right(emulated.run_mistake(name, False))
 
 
+@pytest.mark.parametrize("schedule", ["forward", "backward"], indirect=True)
+def test_a_warp_that_runs_ahead_is_caught(schedule):
+    assert not right(emulated.run_mistake("barrier_between_warps", False))
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES, indirect=True)
 @pytest.mark.parametrize("name", ["wait_for_a_copy", "clear_before_adding"])
 def test_memory_holds_nan_until_it_is_written(name, schedule):

@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kTensorThreads, 1) tensor_keys_kernel(TensorOp
       if (wants_k) add_rows<T, head>(ds, shared.q[i % 2], part, dk);
     }
   }
-  __syncthreads();
+  // Of these tiles a warp has read its own rows alone, and writes no others.
   const float one[2] = {1, 1}, scale[2] = {x.scale, x.scale};
   const Heads<T>&to_k = in.grads.dk, &to_v = in.grads.dv;
   if (wants_k)

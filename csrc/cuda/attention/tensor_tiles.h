@@ -88,7 +88,6 @@ __device__ void write_rows(const FragmentD (&results)[head / kMmaN], const float
       for (int e = 0; e < width && column + e < depth; ++e) at[e] = tile[row][column + e];
     }
   }
-  __syncwarp();
 }
 
 // e^x to 2^-22, and 0 where that is denormal.

@@ -156,6 +156,13 @@ class Order {
     if (schedule_ == Schedule::shuffled) std::shuffle(order_.begin(), order_.end(), random_);
     return order_;
   }
+  // The end of the threads that run as far as they can before the next ones do: a warp, so that one can be ahead of the
+  // others by as much as barriers allow. Shuffled, all take turns instead.
+  const size_t* end_of_turn(const size_t* from, const size_t* end) const {
+    if (shuffles()) return end;
+    return std::find_if(from, end, [&](size_t i) { return i / kWarp != *from / kWarp; });
+  }
+  bool shuffles() const { return schedule_ == Schedule::shuffled; }
 
  private:
   Schedule schedule_;
@@ -181,16 +188,32 @@ void prepare_block(uint3 index) {
   for (Warp& warp : s.warps) warp.clear();
 }
 
+// Lets each of these threads run until it waits; whether any could.
+bool advance(const size_t* from, const size_t* to) {
+  bool moved = false;
+  for (; from != to; ++from) {
+    Running& thread = state->threads[*from];
+    if (!thread.runnable()) continue;
+    resume(thread);
+    moved = true;
+    if (!state->error.empty()) throw std::runtime_error(state->error);
+  }
+  return moved;
+}
+
 void run_block(uint3 index, Order& order) {
   prepare_block(index);
   State& s = *state;
   while (s.live > 0) {
+    const std::vector<size_t>& threads = order.next();
     bool moved = false;
-    for (const size_t i : order.next()) {
-      if (!s.threads[i].runnable()) continue;
-      resume(s.threads[i]);
-      moved = true;
-      if (!s.error.empty()) throw std::runtime_error(s.error);
+    for (const size_t *from = threads.data(), *end = from + threads.size(); from != end;) {
+      const size_t* to = order.end_of_turn(from, end);
+      while (advance(from, to)) {
+        moved = true;
+        if (order.shuffles()) break;
+      }
+      from = to;
     }
     if (moved) continue;
     for (const Running& t : s.threads)

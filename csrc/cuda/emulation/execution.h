@@ -24,9 +24,9 @@ constexpr int kSlotBytes = 64;  // the most that a lane lays out for the others
 
 // The order of threads (between barriers) and of blocks.
 enum class Schedule {
-  forward,
+  forward,  // a warp after the other, each up to the block's next barrier or its end
   backward,
-  shuffled,  // anew between any two barriers
+  shuffled,  // anew whenever all have had a turn
   varied,    // one of these after the other, a launch each
 };
 void set_schedule(Schedule schedule, uint64_t seed);

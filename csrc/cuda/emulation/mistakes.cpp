@@ -39,6 +39,18 @@ __global__ void barrier_before_a_write(bool mended, const float* x, float* y) {
   y[i] = value;
 }
 
+// Waits for its own warp, as often as it likes, where a thread of another one has yet to read what it overwrites.
+__global__ void barrier_between_warps(bool mended, const float* x, float* y) {
+  TINYDL_SHARED(Values, shared);
+  const unsigned i = threadIdx.x;
+  shared.v[i] = x[i];
+  __syncthreads();
+  y[i] = shared.v[kSize - 1 - i];
+  for (int turn = 0; turn < 3; ++turn) __syncwarp();
+  if (mended) __syncthreads();
+  shared.v[i] = 0;
+}
+
 // Reads what an asynchronous copy has not brought yet.
 __global__ void wait_for_a_copy(bool mended, const float* x, float* y) {
   TINYDL_SHARED(Values, shared);
@@ -88,6 +100,7 @@ struct Mistake {
 constexpr Mistake kMistakes[] = {
     {"barrier_before_a_read", barrier_before_a_read},
     {"barrier_before_a_write", barrier_before_a_write},
+    {"barrier_between_warps", barrier_between_warps},
     {"wait_for_a_copy", wait_for_a_copy},
     {"barrier_for_all", barrier_for_all},
     {"shuffle_by_all_lanes", shuffle_by_all_lanes},
