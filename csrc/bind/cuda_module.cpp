@@ -25,6 +25,19 @@ void set_offset_of_replay(const py::object& array) {
   cuda::offset_of_replay() = static_cast<const uint64_t*>(a.data());
 }
 
+// Lets this thread's optimiser steps read their numbers from the array's slots, of 128 bytes each, or with `fills`
+// write them there and nothing else; None ends it. Returns how many slots were taken since the last call.
+int64_t set_slots_of_replay(const py::object& array, bool fills) {
+  const int64_t taken = cuda::slots_of_replay().taken;
+  cuda::slots_of_replay() = {};
+  if (array.is_none()) return taken;
+  auto a = py::cast<Array>(array);
+  check(a.ndim() == 2 && a.shape(1) == int64_t(sizeof(cuda::Slot)) && type_number(a) == py::dtype::of<uint8_t>().num(),
+        "set_slots_of_replay: wanted an array of uint8 with the shape (slots, ", sizeof(cuda::Slot), ")");
+  cuda::slots_of_replay() = {static_cast<cuda::Slot*>(a.mutable_data()), a.shape(0), 0, fills};
+  return taken;
+}
+
 #ifdef TINYDL_CUDA_EMULATE
 void set_schedule(const std::string& name, uint64_t seed) {
   using emulation::Schedule;
@@ -52,6 +65,7 @@ PYBIND11_MODULE(TINYDL_MODULE, m) {
   bind_array_source(m);
   m.def("raise_reported", &cuda::raise_reported);
   m.def("set_offset_of_replay", &set_offset_of_replay, py::arg("array"));
+  m.def("set_slots_of_replay", &set_slots_of_replay, py::arg("array"), py::arg("fills") = false);
   m.attr("architectures") = TINYDL_CUDA_ARCHITECTURES;  // those that the kernels were compiled for, as CMake names them
 #include "cuda_families.inc"  // bind_elementwise(m); and so on, for every csrc/cuda/<family>.cu
 }

@@ -6,6 +6,7 @@
 #include "cuda/optimizer/rules.h"
 #include "cuda/optimizer/segments.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/replay.h"
 #include "cuda/runtime/report.h"
 
 namespace tinydl::cuda {
@@ -34,24 +35,37 @@ __device__ __forceinline__ void step_pack(const R& rule, const Segment<T>& segme
   store_wide(segment.p + i, left, p);
 }
 
+// The rule, or the one in the slot of a graph, where there is one.
 template <class T, int size, class R>
-__global__ void step_kernel(const __grid_constant__ SegmentTable<T, size> table, int64_t begin, R rule) {
+__global__ void step_kernel(const __grid_constant__ SegmentTable<T, size> table, int64_t begin, R rule,
+                            const Slot* slot) {
+  if (slot) rule = *reinterpret_cast<const R*>(slot);
   table.visit(begin + thread_in_grid() * kPack<T>,
               [&](const Segment<T>& segment, int64_t i, int64_t left) { step_pack(rule, segment, i, left); });
 }
 
 template <class T, class R>
-void run_rule(const Segment<T>* segments, int64_t count, const R& rule) {
+void run_rule(const Segment<T>* segments, int64_t count, const R& rule, const Slot* slot = nullptr) {
   for_each_table(segments, count, [&](const auto& table) {
     constexpr int size = sizeof(table.at) / sizeof(table.at[0]);
     const dim3 grid = blocks_of(table.end() - table.begin(), int64_t(kThreads) * kPack<T>);
-    launch(step_kernel<T, size, R>, grid, kThreads, table, table.begin(), rule);
+    launch(step_kernel<T, size, R>, grid, kThreads, table, table.begin(), rule, slot);
   });
 }
 
+__global__ void fill_slot(Slot numbers, Slot* to) { *to = numbers; }
+
 template <class T, template <class> class R, class Options>
 void step(const Segment<T>* segments, int64_t count, const Options& options) {
-  run_rule(segments, count, R<Wide<T>>(options));
+  using Rule = R<Wide<T>>;
+  static_assert(sizeof(Rule) <= sizeof(Slot) && std::is_trivially_copyable_v<Rule>, "a rule must fit a graph's slot");
+  const Rule rule(options);
+  if (!slots_of_replay().first) return run_rule(segments, count, rule);
+  Slot* const slot = slots_of_replay().take();
+  if (!slots_of_replay().fills) return run_rule(segments, count, rule, slot);
+  Slot numbers = {};
+  memcpy(numbers.bytes, &rule, sizeof rule);
+  launch(fill_slot, 1, 1, numbers, slot);
 }
 
 // -- Norms: a thread adds up kNormPacks packs in W, a block its threads in double, and one block the blocks.

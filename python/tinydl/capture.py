@@ -1,7 +1,8 @@
 """What the rest must know while a CUDA graph is captured: nothing here does anything at other times.
 
 A captured launch keeps the numbers and the addresses that it was made with. So random numbers come from a stretch of
-the generator that each replay moves on, arrays from caches are kept, and what would stay as it was is refused.
+the generator that each replay moves on, optimisers' steps read their numbers where each replay writes them, arrays from
+caches are kept, and what would stay as it was is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .optim.optimizer import Optimizer
     from .random import Generator
+    from .tensor import Tensor
 
 
 class Capture:
@@ -19,11 +22,13 @@ class Capture:
     Attributes:
         kept: arrays from caches, which the graph reads.
         drawn: the generator of the random numbers and its state before the first, or None.
+        steps: the optimisers whose steps it holds, in order, each with its parameters' gradients.
     """
 
     def __init__(self) -> None:
         self.kept: list[Any] = []
         self.drawn: tuple[Generator, tuple[int, int]] | None = None
+        self.steps: list[tuple[Optimizer, dict[Tensor, Tensor]]] = []
         self._thread = threading.get_ident()
 
     @property

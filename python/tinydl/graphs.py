@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,18 @@ from . import backend, capture, gpu_memory
 from .streams import Stream, _cupy, stream
 from .tensor import Tensor
 
+if TYPE_CHECKING:
+    from .optim.optimizer import Optimizer
+
+_SLOTS = 256, 128  # an optimiser's updates in a graph (a group, dtype and step number each), and bytes for one
+
 
 class CUDAGraph:
     """Launches that `with tinydl.cuda.graph(g): ...` recorded; `replay` runs them again on the same memory.
 
-    Random numbers go on from replay to replay as they would without a graph. Everything else that Python did is not
-    repeated: choices, numbers from the CPU, step counters.
+    Random numbers go on from replay to replay as they would without a graph, and so do the optimisers' steps that it
+    holds: their step numbers, and the learning rates that are set by then. Everything else that Python did is not
+    repeated: choices, numbers from the CPU, hooks.
     """
 
     def __init__(self) -> None:
@@ -27,13 +33,18 @@ class CUDAGraph:
         self._memory: tuple[Any, ...] = ()  # what the launches read and write, and nobody else may
         self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
         self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
+        self._steps: list[tuple[Optimizer, dict[Tensor, Tensor]]] = []  # of optimisers, with their gradients
+        self._slots: Any = None  # on the GPU: the numbers of these steps
+        self._taken = 0  # slots that a replay fills
         self._replayed: Any = None  # the event after the last replay
 
     def replay(self) -> None:
         """Queue all launches in the current stream, behind the replay before, on whichever stream that was.
 
         Raises:
-            RuntimeError: nothing was captured; the random generator was seeded anew since, which needs a new capture.
+            RuntimeError: nothing was captured; the random generator was seeded anew since, or an optimiser's groups
+                have changed, which needs a new capture.
+            ValueError: a hyperparameter of a captured step is out of range by now; nothing runs.
             IndexError: a kernel that ran before met a label or an index out of range.
         """
         if self._graph is None:
@@ -45,6 +56,8 @@ class CUDAGraph:
                     f"CUDAGraph.replay: the random numbers were captured with the seed {seed}, now it is "
                     f"{generator.state()[0]}; capture again"
                 )
+        self._fill_slots()
+        if self._drawn is not None:
             begin = generator.reserve(4 * counters)[1]
             self._wait()
             self._offset.fill(np.uint64((begin - offset) % (1 << 64)))
@@ -54,6 +67,26 @@ class CUDAGraph:
             self._replayed = cupy.cuda.Event(disable_timing=True)
         self._replayed.record(cupy.cuda.get_current_stream())
         import_module("tinydl._cuda").raise_reported()
+
+    def _fill_slots(self) -> None:
+        """Go through the captured steps of optimisers once more, which now write their numbers for the next replay."""
+        if not self._steps:
+            return
+        before = [{p: dict(optimizer.state[p]) for p in gradients} for optimizer, gradients in self._steps]
+        self._wait()
+        try:
+            with _slots(self._slots, fills=True) as slots:
+                for optimizer, gradients in self._steps:
+                    optimizer._repeat(gradients)
+            if slots.taken != self._taken:
+                raise RuntimeError(
+                    f"CUDAGraph.replay: the optimisers' steps take {slots.taken} calls, the captured ones took "
+                    f"{self._taken}; capture again after a change of parameters or groups"
+                )
+        except BaseException:  # no step was taken
+            for (optimizer, _), states in zip(self._steps, before, strict=True):
+                optimizer.state.update(states)
+            raise
 
     def _wait(self) -> None:
         """Let the current stream wait for the last replay, before what that reads is written."""
@@ -65,15 +98,29 @@ class CUDAGraph:
         self.__init__()  # type: ignore[misc]
 
 
+class _slots:
+    """Within it the optimisers' steps of this thread take slots, to read their numbers from or to fill."""
+
+    def __init__(self, array: Any, fills: bool) -> None:
+        self._array, self._fills = array, fills
+        self.taken = 0
+
+    def __enter__(self) -> _slots:
+        import_module("tinydl._cuda").set_slots_of_replay(self._array, self._fills)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.taken = import_module("tinydl._cuda").set_slots_of_replay(None)
+
+
 class graph:
     """`with tinydl.cuda.graph(g): ...` records a block's launches in a `CUDAGraph`; they do not run.
 
     Results of the block are tensors whose memory every replay writes again. Inputs must be tensors that were made
     before and stay alive; new values are copied into them. Run the block a few times before, so that caches are filled.
 
-    Not everything can be captured: what waits for the GPU (`item`, `GradScaler.unscale_`, indexing by masks), copies
-    from and to the CPU, and an optimiser's step, whose learning rate and step number would stay as they are; that step
-    is one launch, after the replay.
+    Not everything can be captured: what waits for the GPU (`item`, `GradScaler.unscale_`, indexing by masks), and
+    copies from and to the CPU.
 
     Args:
         cuda_graph: an empty `CUDAGraph`.
@@ -95,6 +142,7 @@ class graph:
         kernels = import_module("tinydl._cuda")
         cupy.cuda.Device().synchronize()
         self._offset = cupy.zeros(1, np.uint64)
+        self._slots = _slots(cupy.zeros(_SLOTS, np.uint8), fills=False)
         self._pool = cupy.cuda.MemoryPool()
         self._stream = Stream() if self.stream is None else self.stream
         self._capture = capture.Capture()
@@ -104,6 +152,7 @@ class graph:
             undo.enter_context(stream(self._stream))
             kernels.set_offset_of_replay(self._offset)
             undo.callback(kernels.set_offset_of_replay, None)
+            undo.enter_context(self._slots)
             self._stream.cupy_stream.begin_capture()
             capture.active = self._capture
             self._undo = undo.pop_all()
@@ -128,6 +177,8 @@ class graph:
             graph = self.cuda_graph
             graph._graph, graph._drawn, graph._offset = captured, drawn, self._offset
             graph._memory = self._pool, self._capture.kept
+            graph._slots, graph._taken = self._slots._array, self._slots.taken
+            graph._steps = self._capture.steps
 
     def _counted(self) -> tuple[Any, int, int, int] | None:
         """What the graph draws from which generator, which is set back: nothing was drawn yet."""
@@ -147,25 +198,26 @@ def make_graphed_step(
 ) -> Callable[..., Any]:
     """A function that does what `function` does, by replaying a CUDA graph of it.
 
-    The usual one computes a loss and its gradients; the optimiser's step, one launch, follows outside:
+    The usual one is a training step:
 
-        def gradients(x, y):
+        def train(x, y):
             optimizer.zero_grad()
             loss = criterion(model(x), y)
             loss.backward()
+            optimizer.step()
             return loss
 
-        step = tinydl.cuda.make_graphed_step(gradients, (x, y), model.parameters())
+        step = tinydl.cuda.make_graphed_step(train, (x, y), model.parameters())
         for x, y in loader:
             loss = step(x, y)
-            optimizer.step()
+            scheduler.step()
 
     Args:
         function: of tensors; what `graph` says of a block holds for it.
         sample_args: tensors on the GPU; later ones must have their shapes and dtypes, and may be on the CPU.
         parameters: the tensors whose gradients it computes, which each call gives them again.
         num_warmup_iters: how often the function runs before it is captured. That moves what it moves: running
-            statistics, random numbers.
+            statistics, random numbers, and with an optimiser's step the parameters.
 
     Returns:
         The function. Its results are the same tensors in each call, whose elements the next call writes again.

@@ -76,18 +76,11 @@ def test_one_capture_at_a_time(cupy):
 
 
 def test_what_would_stay_as_it_was_is_refused(cupy):
-    weight = tinydl.ones(2, requires_grad=True)
-    weight.sum().backward()
-    with cuda.graph(cuda.CUDAGraph()):
-        for optimizer in (optim.SGD([weight], lr=1.0), optim.Adam([weight])):
-            with pytest.raises(RuntimeError, match=r"\.step cannot be captured in a CUDA graph; its learning rate and"):
-                optimizer.step()
-        with pytest.raises(
-            RuntimeError, match="a copy from the CPU cannot be captured in a CUDA graph; make it before"
-        ):
-            tinydl.ones(2).to("cuda")
-    optimizer.step()
-    assert weight.tolist() != [1, 1]
+    with (
+        cuda.graph(cuda.CUDAGraph()),
+        pytest.raises(RuntimeError, match="a copy from the CPU cannot be captured in a CUDA graph; make it before"),
+    ):
+        tinydl.ones(2).to("cuda")
 
 
 @pytest.mark.parametrize("call", ["begin_capture", "set_offset_of_replay"])

@@ -19,6 +19,8 @@ CUDA_ONLY = {
     "use_arrays",
     "raise_reported",
     "set_offset_of_replay",
+    "set_slots_of_replay",
+    "launches_by_offset",
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.optimizer import reference
 from tests.support.arrays import layouts, normal, shapes
 from tests.support.compare import assert_close
-from tinydl import _cpu, backend
+from tinydl import _cpu, backend, emulated
 
 FLOATS = [np.float32, np.float64]
 HALF_SHAPES = [(3, 64), (5,), (), (2, 0), (33, 17)]
@@ -197,6 +197,35 @@ def test_many_small_parameters(kernels, count, rng):
     arrays = [normal(rng, s) for s in shapes]
     expected = np.linalg.norm(np.concatenate(arrays).astype(np.float64))
     assert_close(np.float64(kernels.total_norm(arrays, "euclidean")), expected, "optimizer", dtype=np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, *FLOATS])
+@each_case
+def test_a_graphs_step_has_the_numbers_of_its_slot(gpu_kernels, name, options, dtype, rng):
+    """Those that the same call wrote there, which does nothing else, and not its own."""
+    if gpu_kernels.device != "emulated":
+        pytest.skip("of the emulation; on a GPU tests/cuda/test_graphed_steps.py")
+    params, grads = ([normal(rng, shape).astype(dtype) for shape in HALF_SHAPES] for _ in range(2))
+    captured = {**options, "keep": 0.2, "maximize": not options.get("maximize")}
+    plain, filling, graphed = (stepper(gpu_kernels, name, params, **given) for given in (options, options, captured))
+    slots = emulated.asarray(np.zeros((2, 128), np.uint8))
+    plain.step(grads)
+    for stepped, fills in ((filling, True), (graphed, False)):
+        gpu_kernels.module.set_slots_of_replay(slots, fills)
+        try:
+            stepped.step(grads)
+        finally:
+            assert gpu_kernels.module.set_slots_of_replay(None) == 1
+    assert same(filling.params, params)
+    assert same(graphed.params, plain.params)
+    assert all(same(graphed.states[key], plain.states[key]) for key in plain.states)
+    graphed.step(grads)
+    plain.step(grads)
+    assert not same(graphed.params, plain.params)
+
+
+def same(arrays, others):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(arrays, others, strict=True))
 
 
 # -- Wrong calls ---------------------------------------------------------------------------------------------

@@ -42,6 +42,12 @@ class Array(emulated.ndarray):
         value = super().__getattr__(name)
         return (lambda *args, **kwargs: self._there(value(*args, **kwargs))) if callable(value) else self._there(value)
 
+    def __array_function__(self, *args):
+        return self._there(super().__array_function__(*args))
+
+    def __array_ufunc__(self, *args, **kwargs):
+        return self._there(super().__array_ufunc__(*args, **kwargs))
+
     def _there(self, value):
         return Array(value._host, self.device_id) if type(value) is emulated.ndarray else value
 
@@ -236,6 +242,7 @@ def install(monkeypatch, kernels=None, **options):
     kernels.__dict__.setdefault("use_arrays", lambda *args: fake.calls.append(("use_arrays", args)))
     kernels.__dict__.setdefault("raise_reported", lambda: fake.calls.append("raise_reported"))
     kernels.__dict__.setdefault("set_offset_of_replay", lambda array: fake.calls.append(("offset", array is not None)))
+    kernels.__dict__.setdefault("set_slots_of_replay", lambda array, fills=False: 0)
     kernels.__dict__.setdefault("architectures", "80-real;90a-real;90-virtual")
     if kernels.__spec__ is None:
         kernels.__spec__ = ModuleSpec("tinydl._cuda", None)

@@ -113,7 +113,6 @@ __device__ __forceinline__ void sum_stages(typename P::Sums& sums, typename P::S
     filled = filled + 1 == P::stages ? 0 : filled + 1;
     used = used + 1 == P::stages ? 0 : used + 1;
   }
-  wait_for_copies<0>();
 }
 
 // Sums of one row, from a column on: finished, or as they are for another kernel to add up.

@@ -51,7 +51,6 @@ struct TileProduct {
       copy(a, b, c + kTileStages - 1, chunks, shared);
       product.multiply(shared.chunk[c % kTileStages]);
     }
-    wait_for_copies<0>();
     __syncthreads();
     product.lay_out(shared.part[threadIdx.x / kLanes]);
     __syncthreads();

@@ -17,13 +17,9 @@ from ..tensor import Array, Tensor
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Closure = Callable[[], Any]
 
-# PyTorch's choices between ways to compute a step. Here every step is one fused call over all parameters: `foreach` and
-# `fused` change nothing, and these two cannot be had.
-REFUSED = {
-    "capturable": "a graph would keep a step's learning rate and number: call step() after the replay",
-    "differentiable": "a step changes the parameters in place and is not recorded",
-}
-ENGINE = ("foreach", "fused", *REFUSED)
+# PyTorch's choices between ways to compute a step. Here every step is one fused call over all parameters, which a CUDA
+# graph can capture: three of them change nothing, and `differentiable` cannot be had.
+ENGINE = ("foreach", "fused", "capturable", "differentiable")
 
 
 class Optimizer:
@@ -34,8 +30,9 @@ class Optimizer:
             with their own values.
         defaults: the hyperparameters of groups that name none.
 
-    PyTorch's options of how a step is computed, not what, are accepted for its scripts' sake: `foreach` and `fused`
-    change nothing, since every step is one call over all parameters; `capturable` and `differentiable` must be False.
+    PyTorch's options of how a step is computed, not what, are accepted for its scripts' sake: `foreach`, `fused` and
+    `capturable` change nothing, since every step is one call over all parameters, which a CUDA graph can capture;
+    `differentiable` must be False.
 
     Attributes:
         param_groups: a list of dicts; changing an entry (`group["lr"] = 0.01`) acts from the next step on.
@@ -86,9 +83,11 @@ class Optimizer:
         group = {**self.defaults, **param_group, "params": params}
         if names is not None:
             group["param_names"] = names
-        for key, reason in REFUSED.items():
-            if group.get(key):
-                raise ValueError(f"{self._name}: {key}={group[key]} is not available: {reason}")
+        if group.get("differentiable"):
+            raise ValueError(
+                f"{self._name}: differentiable=True is not available: "
+                "a step changes the parameters in place and is not recorded"
+            )
         self._check(group)
         self._scattered.update(p for p in params if not _is_dense(p._data))
         self.param_groups.append(group)
@@ -105,13 +104,12 @@ class Optimizer:
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient.
 
+        Captured in a CUDA graph, each replay is the next step, with the hyperparameters that the groups have by then;
+        hooks and the closure do what they do at the capture alone. The states must be there before, from a first step.
+
         Args:
             closure: evaluates the model, calls backward and returns the loss, which `step` returns.
         """
-        if capture.active is not None:
-            capture.refuse(
-                f"{self._name}.step", "its learning rate and step number would stay: call it after the replay"
-            )
         self._opt_called = True
         if self._hooks["step_pre"]:
             closure = self._call_pre_hooks(closure)
@@ -119,6 +117,40 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if capture.active is not None and capture.active.here:
+            self._record(capture.active)
+        else:
+            self._update_groups()
+        for hook in self._hooks["step_post"].values():
+            hook(self, () if closure is None else (closure,), {})
+        return loss
+
+    def _record(self, captured: capture.Capture) -> None:
+        """A step within a capture: nothing runs, so the parameters' numbers stay as they were."""
+        gradients = {p: p.grad for p in self._params() if p.grad is not None}
+        before = {p: dict(self.state[p]) for p in gradients}
+        captured.steps.append((self, gradients))
+        self._update_groups()
+        begun = any(_present(self.state[p]) - _present(state) - {*self._numbers} for p, state in before.items())
+        self.state.update(before)
+        if begun:
+            raise RuntimeError(
+                f"{self._name}.step: the first step of a parameter cannot be captured in a CUDA graph, as each replay "
+                "would begin its state anew; run a step before the capture"
+            )
+
+    def _repeat(self, gradients: dict[Tensor, Tensor]) -> None:
+        """The captured step once more, on the same gradients, for the numbers that it would write."""
+        now = {p: p.grad for p in self._params()}
+        try:
+            for p in now:
+                p._grad = gradients.get(p)
+            self._update_groups()
+        finally:
+            for p, gradient in now.items():
+                p._grad = gradient
+
+    def _update_groups(self) -> None:
         for group in self.param_groups:
             self._check(group)
             params = [p for p in group["params"] if p.grad is not None]
@@ -136,9 +168,6 @@ class Optimizer:
                     array[...], p._data = p._data, array
             for p in params:
                 p._version[0] += 1
-        for hook in self._hooks["step_post"].values():
-            hook(self, () if closure is None else (closure,), {})
-        return loss
 
     def _call_pre_hooks(self, closure: Closure | None) -> Closure | None:
         """Call the hooks before a step, which may replace its arguments."""
@@ -302,6 +331,10 @@ class Optimizer:
 
 _ROUNDING = 1e-12
 HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
+
+
+def _present(state: dict[str, Any]) -> set[str]:
+    return {key for key, value in state.items() if value is not None}
 
 
 def _is_dense(array: Array) -> bool:
