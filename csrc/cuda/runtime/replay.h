@@ -25,7 +25,7 @@ struct SlotsOfReplay {
   bool fills = false;
 
   Slot* take() {
-    check(taken < count, "optimizer: a graph holds at most ", count, " updates (groups, dtypes, step numbers)");
+    tinydl::check(taken < count, "optimizer: a graph holds at most ", count, " updates (groups, dtypes, step numbers)");
     return first + taken++;
   }
 };
