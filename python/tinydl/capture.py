@@ -8,6 +8,8 @@ caches are kept, and what would stay as it was is refused.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,19 +24,43 @@ class Capture:
     Attributes:
         kept: arrays from caches, which the graph reads.
         drawn: the generator of the random numbers and its state before the first, or None.
-        steps: the optimisers whose steps it holds, in order, each with its parameters' gradients.
+        steps: the optimisers' steps that it holds, in order.
     """
 
     def __init__(self) -> None:
         self.kept: list[Any] = []
         self.drawn: tuple[Generator, tuple[int, int]] | None = None
-        self.steps: list[tuple[Optimizer, dict[Tensor, Tensor]]] = []
+        self.steps: list[Step] = []
         self._thread = threading.get_ident()
 
     @property
     def here(self) -> bool:
         """Whether it is this thread's."""
         return self._thread == threading.get_ident()
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimiser's step within a graph, with what its launches work on."""
+
+    optimizer: Optimizer
+    gradients: dict[Tensor, Tensor]  # by parameter
+    arrays: list[Any]  # of the parameters and their states
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, gradients: dict[Tensor, Tensor]) -> Step:
+        """The step of an optimiser whose states are there."""
+        return cls(optimizer, gradients, cls._arrays(optimizer, gradients))
+
+    @staticmethod
+    def _arrays(optimizer: Optimizer, parameters: Iterable[Tensor]) -> list[Any]:
+        states = (value for p in parameters for value in optimizer.state[p].values())
+        return [t._data for t in (*parameters, *states) if hasattr(t, "_data")]
+
+    def has_moved(self) -> bool:
+        """Whether a parameter or a state lies elsewhere by now."""
+        now = self._arrays(self.optimizer, self.gradients)
+        return len(now) != len(self.arrays) or any(a is not b for a, b in zip(now, self.arrays, strict=True))
 
 
 active: Capture | None = None

@@ -6,16 +6,13 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import backend, capture, gpu_memory
 from .streams import Stream, _cupy, stream
 from .tensor import Tensor
-
-if TYPE_CHECKING:
-    from .optim.optimizer import Optimizer
 
 _SLOTS = 256, 128  # an optimiser's updates in a graph (a group, dtype and step number each), and bytes for one
 
@@ -33,7 +30,7 @@ class CUDAGraph:
         self._memory: tuple[Any, ...] = ()  # what the launches read and write, and nobody else may
         self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
         self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
-        self._steps: list[tuple[Optimizer, dict[Tensor, Tensor]]] = []  # of optimisers, with their gradients
+        self._steps: list[capture.Step] = []  # of optimisers
         self._slots: Any = None  # on the GPU: the numbers of these steps
         self._taken = 0  # slots that a replay fills
         self._replayed: Any = None  # the event after the last replay
@@ -42,8 +39,8 @@ class CUDAGraph:
         """Queue all launches in the current stream, behind the replay before, on whichever stream that was.
 
         Raises:
-            RuntimeError: nothing was captured; the random generator was seeded anew since, or an optimiser's groups
-                have changed, which needs a new capture.
+            RuntimeError: nothing was captured; the random generator was seeded anew since, or an optimiser's groups or
+                states were changed, which needs a new capture.
             ValueError: a hyperparameter of a captured step is out of range by now; nothing runs.
             IndexError: a kernel that ran before met a label or an index out of range.
         """
@@ -72,20 +69,25 @@ class CUDAGraph:
         """Go through the captured steps of optimisers once more, which now write their numbers for the next replay."""
         if not self._steps:
             return
-        before = [{p: dict(optimizer.state[p]) for p in gradients} for optimizer, gradients in self._steps]
+        if any(step.has_moved() for step in self._steps):
+            raise RuntimeError(
+                "CUDAGraph.replay: parameters or an optimiser's states lie elsewhere than at the capture, as after "
+                "optimizer.load_state_dict; capture again"
+            )
+        before = [{p: dict(step.optimizer.state[p]) for p in step.gradients} for step in self._steps]
         self._wait()
         try:
             with _slots(self._slots, fills=True) as slots:
-                for optimizer, gradients in self._steps:
-                    optimizer._repeat(gradients)
+                for step in self._steps:
+                    step.optimizer._repeat(step.gradients)
             if slots.taken != self._taken:
                 raise RuntimeError(
                     f"CUDAGraph.replay: the optimisers' steps take {slots.taken} calls, the captured ones took "
                     f"{self._taken}; capture again after a change of parameters or groups"
                 )
         except BaseException:  # no step was taken
-            for (optimizer, _), states in zip(self._steps, before, strict=True):
-                optimizer.state.update(states)
+            for step, states in zip(self._steps, before, strict=True):
+                step.optimizer.state.update(states)
             raise
 
     def _wait(self) -> None:

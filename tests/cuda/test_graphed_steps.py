@@ -221,6 +221,22 @@ def test_a_replay_that_cannot_be_takes_no_step(recorder, rng):
     assert steps_of(optimizer) == [3]
 
 
+def test_states_that_lie_elsewhere_are_refused(recorder, rng):
+    params, gradients = parameters(rng)
+    set_gradients(params, gradients[0])
+    optimizer = optim.Adam(params)
+    optimizer.step()
+    g = cuda.CUDAGraph()
+    with graph(g):
+        optimizer.step()
+    g.replay()
+    before = values(params)
+    optimizer.load_state_dict(optimizer.state_dict())
+    with pytest.raises(RuntimeError, match=r"lie elsewhere than at the capture, as after optimizer\.load_state_dict"):
+        g.replay()
+    assert (values(params), steps_of(optimizer)) == (before, [2, 2, 2])
+
+
 def test_gradients_are_those_of_the_capture_and_stay_as_they_are(recorder, rng):
     params, gradients = parameters(rng)
     set_gradients(params, gradients[0])

@@ -129,7 +129,6 @@ class Optimizer:
         """A step within a capture: nothing runs, so the parameters' numbers stay as they were."""
         gradients = {p: p.grad for p in self._params() if p.grad is not None}
         before = {p: dict(self.state[p]) for p in gradients}
-        captured.steps.append((self, gradients))
         self._update_groups()
         begun = any(_present(self.state[p]) - _present(state) - {*self._numbers} for p, state in before.items())
         self.state.update(before)
@@ -138,6 +137,7 @@ class Optimizer:
                 f"{self._name}.step: the first step of a parameter cannot be captured in a CUDA graph, as each replay "
                 "would begin its state anew; run a step before the capture"
             )
+        captured.steps.append(capture.Step.of(self, gradients))
 
     def _repeat(self, gradients: dict[Tensor, Tensor]) -> None:
         """The captured step once more, on the same gradients, for the numbers that it would write."""
