@@ -100,6 +100,7 @@ def main() -> None:
 )
 @_THREADS
 @_DEVICE
+@click.option("--graph", is_flag=True, help="Replay the steps from CUDA graphs (with --device cuda).")
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the run to this file after each epoch.")
 @click.option("--resume", type=click.Path(dir_okay=False), help="Go on from a file of --checkpoint, with its options.")
 @_STYLE
@@ -126,6 +127,7 @@ def _train(recipe: Any, source: str, style: str, options: dict[str, Any]) -> tup
     batch_size = options["batch_size"] or recipe.batch_size
     trainer = _trainer(recipe, style, training, options["lr"], options["device"])
     trainer.precision = Precision(options["precision"], trainer.model)
+    trainer.graph = options["graph"]
     callbacks = [*_progress(recipe, style), *recipe.callbacks(epochs)]
     if options["checkpoint"]:
         _check_folder(options["checkpoint"])

@@ -93,3 +93,8 @@ def test_a_numbered_gpu_becomes_the_current_one(monkeypatch):
 def test_the_cpu_by_name():
     options = ("train", "linear-regression", "--epochs", "5")
     assert run(*options, "--device", "cpu") == run(*options)
+
+
+def test_graphs_want_a_gpu():
+    output = run("train", "linear-regression", "--graph", code=1)
+    assert "graph=True wants a model on 'cuda', its parameters are on 'cpu'" in output

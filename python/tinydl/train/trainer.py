@@ -14,6 +14,7 @@ from ..tensor import Tensor
 from . import checkpoint
 from .callbacks import Callback, History
 from .data import arrays_of, inputs_of, joined, length, loader_of, parts, placed, samples, samples_in
+from .graphed import GraphedSteps
 from .metrics import Accuracy, Metric, Scores
 from .precision import Precision, widened
 
@@ -40,6 +41,9 @@ class Trainer:
         forward: what gives loss and metrics their outputs, instead of the model itself.
         scores: what counts losses and metrics, instead of a `Scores` of the metrics; such as one for several outputs.
         precision: "float32", or "bfloat16" or "float16" to compute within `autocast`, with a `GradScaler` for float16.
+        graph: replay the steps of `fit` from CUDA graphs, one for each shape of batches, once that has been met three
+            times: what `tinydl.cuda.graph` says of a block must hold for the model and the loss. On a GPU alone, and
+            not with float16, whose scaler waits for the gradients.
 
     Inputs, targets, weights and outputs are tensors, or lists of tensors where a model has several.
 
@@ -76,6 +80,7 @@ class Trainer:
         weighted_metrics: Sequence[Metric | str] = (),
         scores: Scores | None = None,
         precision: str = "float32",
+        graph: bool = False,
     ) -> None:
         backend.check_device(device)
         self.device = device
@@ -83,12 +88,14 @@ class Trainer:
             model.to(device=device)
         self.model = model
         self.precision = Precision(precision, model)
+        self.graph = graph
         self.optimizer = optimizer
         self.loss = loss
         self.scores = scores or Scores(map(_metric, metrics), map(_metric, weighted_metrics))
         self.forward = forward or model
         self._callbacks: list[Callback] = []
         self._loader: Any = None
+        self._take_step: Callable[..., tuple[Tensor, Any]] = self._step_plainly
         self._begin(0)
 
     def _begin(self, epoch: int) -> None:
@@ -139,7 +146,8 @@ class Trainer:
 
         Raises:
             ValueError: no data; inputs and targets of different length; a checkpoint that does not fit (nothing is
-                changed then).
+                changed then); `graph` for a model on the CPU or float16.
+            RuntimeError: with `graph`, a step that cannot be captured.
         """
         if self.loss is None or (self.optimizer is None and self.needs_optimizer):
             raise ValueError("fit: the trainer needs a loss and an optimizer")
@@ -152,7 +160,7 @@ class Trainer:
         self._introduce(self._callbacks, epochs, self._loader)
         if resume is not None:
             self._resume(resume)
-        with self._closing(self._callbacks), self.mode(training=True):
+        with self._closing(self._callbacks), self.mode(training=True), self._graphs():
             self._call("on_train_begin", {})
             logs: Logs = {}
             while self.epoch < epochs and not self.stop_training:
@@ -160,6 +168,20 @@ class Trainer:
                 logs = self._run_epoch(validation_data)
             self._call("on_train_end", logs)
         return self.history
+
+    @contextmanager
+    def _graphs(self) -> Any:
+        """Graphs for a run, if asked for; a run's own, since others may have had other states."""
+        if not self.graph:
+            yield
+            return
+        if self.precision.scaler.is_enabled():
+            raise ValueError("fit: graph=True cannot be had with float16, whose loss scaling waits for the gradients")
+        self._take_step = GraphedSteps(self._step_plainly, self.optimizer)
+        try:
+            yield
+        finally:
+            self._take_step = self._step_plainly
 
     def _introduce(self, callbacks: Iterable[Callback], epochs: int | None, loader: Any) -> None:
         """Tell callbacks who calls them."""
@@ -210,13 +232,18 @@ class Trainer:
     def train_step(self, batch: Any) -> int:
         """One step on a batch, which `scores` count; returns how many samples it has."""
         inputs, *wanted = placed(parts("fit", batch), self.device)
+        loss, outputs = self._take_step(inputs, *wanted)
+        self.scores.add(loss.item(), outputs, wanted)
+        return samples(wanted[0])
+
+    def _step_plainly(self, inputs: Any, *wanted: Any) -> tuple[Tensor, Any]:
+        """One step; the loss and the outputs before it."""
         self.optimizer.zero_grad()
         with self.precision.casts():
             outputs = self.forward(inputs)
             loss = self.loss(outputs, *wanted)  # type: ignore[misc]
         self.precision.step(loss, self.optimizer)
-        self.scores.add(loss.item(), outputs, wanted)
-        return samples(wanted[0])
+        return loss, outputs
 
     # -- Using the model --------------------------------------------------------------------------------------
 
