@@ -2,7 +2,8 @@
 
 PyTorch has what makes it fast: its fused Adam, and for images the channels-last format, eager beside the other one.
 
-The losses of the first step must agree. FLOPs are those of the products, forward and backward.
+The losses of the first step must agree. FLOPs are those of the products, forward and backward. Each step is timed as it
+is, beside PyTorch's eager one, and replayed from a CUDA graph, beside the compiled one too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import tinydl
 from tinydl import nn
+from tinydl.train.graphed import PLAIN, GraphedSteps
 
 from ..models import network
 from ..sequence_models import VOCABULARY, text_model
@@ -42,12 +44,16 @@ class Problem:
     images: bool = False  # whether PyTorch's channels-last format is for it
 
 
-def step_of(library: Any, model: Any, problem: Problem, device: str, x: Any, targets: Any, loss: Any = None) -> Call:
+Step = Callable[..., Any]  # of inputs and targets
+
+
+def step_of(library: Any, model: Any, problem: Problem, device: str, loss: Any = None) -> tuple[Step, Any]:
+    """A step and its optimiser."""
     fused = {} if library is tinydl or device != "cuda" else {"fused": True}
     optimizer = library.optim.Adam(model.parameters(), lr=1e-3, **fused)
     loss_of = loss or partial(problem.loss, library)
 
-    def step() -> Any:
+    def step(x: Any, targets: Any) -> Any:
         with library.autocast(device, dtype=library.bfloat16):
             value = loss_of(model, x, targets)
         optimizer.zero_grad()
@@ -55,10 +61,27 @@ def step_of(library: Any, model: Any, problem: Problem, device: str, x: Any, tar
         optimizer.step()
         return value
 
-    return step
+    return step, optimizer
 
 
-def step_row(problem: Problem, devices: Devices) -> Row:
+def replayed(step: Step, optimizer: Any) -> Step:
+    """The step from a CUDA graph, from the second call on."""
+    steps = GraphedSteps(step, optimizer)
+    begun = False
+
+    def call(*operands: Any) -> Any:
+        nonlocal begun
+        first = steps(*operands)
+        if not begun:
+            for _ in range(PLAIN):
+                steps(*operands)
+        begun = True
+        return first
+
+    return call
+
+
+def step_row(problem: Problem, devices: Devices, graph: bool = False) -> Row:
     import torch
 
     torch.manual_seed(0)
@@ -72,19 +95,23 @@ def step_row(problem: Problem, devices: Devices) -> Row:
 
     def peer(model: Any, layout: str, loss: Any = None) -> Call:
         laid = {"memory_format": getattr(torch, layout)} if problem.images else {}
-        return step_of(torch, model.to(**laid), problem, devices.theirs, x.contiguous(**laid), targets, loss)
+        step, _ = step_of(torch, model.to(**laid), problem, devices.theirs, loss)
+        return partial(step, x.contiguous(**laid), targets)
 
     def compiled(model: Any) -> Call:
         return peer(model, best, torch.compile(partial(problem.loss, torch), dynamic=False))
 
     peers = {name: partial(peer, copy.deepcopy(theirs), layout) for name, layout in formats.items()}
-    return Row(
-        problem.name,
-        "bfloat16",
-        step_of(tinydl, ours, problem, devices.ours, devices.share(x), devices.share(targets)),
-        {**peers, COMPILED: partial(compiled, theirs)},
-        problem.flops,
-    )
+    step, optimizer = step_of(tinydl, ours, problem, devices.ours)
+    if graph:
+        step = replayed(step, optimizer)
+        peers[COMPILED] = partial(compiled, theirs)
+    our_call = partial(step, devices.share(x), devices.share(targets))
+    return Row(name_of(problem, graph), "bfloat16", our_call, peers, problem.flops)
+
+
+def name_of(problem: Problem, graph: bool) -> str:
+    return f"{problem.name}, in a CUDA graph" if graph else problem.name
 
 
 def classified(library: Any, model: Any, x: Any, labels: Any) -> Any:
@@ -150,4 +177,5 @@ def rows(devices: Devices, sizes: Sizes | None = None) -> Iterator[Named]:
     sizes = sizes or Sizes()
     problems = [*map(cnn, sizes.cnn), text(*sizes.text), encoder(*sizes.encoder)]
     for problem in problems:
-        yield problem.name, partial(step_row, problem, devices)
+        for graph in (True, False):
+            yield name_of(problem, graph), partial(step_row, problem, devices, graph)

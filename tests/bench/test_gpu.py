@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import tinydl
 from bench.gpu import __main__ as command
 from bench.gpu import kernels, models, suite, timing
 from bench.gpu.timing import COMPILED, TOLERANCE, Devices, Limits, Row
@@ -31,7 +32,20 @@ KERNELS = kernels.Sizes(
 MODELS = models.Sizes(cnn=(2,), text=(2, 3), encoder=(2, 5, 16, 2, 1))
 
 
-@pytest.mark.usefixtures("torch")
+@pytest.fixture
+def graphs(monkeypatch):
+    """A stand-in for captures, which the emulated GPU has none of: the function itself. The calls that it got."""
+    replays = []
+
+    def make(function, samples, parameters, num_warmup_iters):
+        assert num_warmup_iters == 0
+        return lambda *operands: (replays.append(len(operands)), function(*operands))[1]
+
+    monkeypatch.setattr(tinydl.cuda, "make_graphed_step", make)
+    return replays
+
+
+@pytest.mark.usefixtures("torch", "graphs")
 @pytest.mark.parametrize("kernels_only", [True, False])
 def test_every_row_agrees_with_its_peers(kernels_only):
     rows = list(kernels.rows(EMULATED, KERNELS) if kernels_only else models.rows(EMULATED, MODELS))
@@ -77,8 +91,21 @@ def test_bytes_are_those_of_each_input_and_output_once():
 @pytest.mark.usefixtures("torch")
 def test_pytorch_has_its_fast_formats():
     rows = {name: make() for name, make in models.rows(EMULATED, MODELS)}
-    assert [*rows["CNN 32-64-64 training step, batch 2"].peers] == ["torch", "torch channels-last", COMPILED]
-    assert [*rows["LSTM text training step, 2 x 3"].peers] == ["torch", COMPILED]
+    eager = ["torch", "torch channels-last"]
+    assert [*rows["CNN 32-64-64 training step, batch 2"].peers] == eager
+    assert [*rows["CNN 32-64-64 training step, batch 2, in a CUDA graph"].peers] == [*eager, COMPILED]
+    assert [*rows["LSTM text training step, 2 x 3, in a CUDA graph"].peers] == ["torch", COMPILED]
+
+
+def test_a_graphs_row_replays_from_the_second_call_on(torch, graphs):
+    rows = {name: make() for name, make in models.rows(EMULATED, MODELS)}
+    name = "LSTM text training step, 2 x 3"
+    plain, graphed = rows[name], rows[f"{name}, in a CUDA graph"]
+    first = plain.ours().item()
+    assert graphed.ours().item() == first
+    assert graphs == [2]
+    graphed.ours()
+    assert graphs == [2, 2]
 
 
 def test_a_compiled_graph_goes_backward_again_and_again(torch, monkeypatch):
