@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--sanitized"):
         hypothesis.settings.load_profile("sanitized")
     if config.getoption("--list-kernels"):
+        kernel_coverage.module_file()  # an error where there is none
         config.pluginmanager.register(kernel_coverage.KernelCoverage())
 
 

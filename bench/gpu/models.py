@@ -64,9 +64,9 @@ def step_of(library: Any, model: Any, problem: Problem, device: str, loss: Any =
     return step, optimizer
 
 
-def replayed(step: Step, optimizer: Any) -> Step:
+def replayed(step: Step, optimizer: Any, model: Any) -> Step:
     """The step from a CUDA graph, from the second call on."""
-    steps = GraphedSteps(step, optimizer)
+    steps = GraphedSteps(step, optimizer, model)
     begun = False
 
     def call(*operands: Any) -> Any:
@@ -104,7 +104,7 @@ def step_row(problem: Problem, devices: Devices, graph: bool = False) -> Row:
     peers = {name: partial(peer, copy.deepcopy(theirs), layout) for name, layout in formats.items()}
     step, optimizer = step_of(tinydl, ours, problem, devices.ours)
     if graph:
-        step = replayed(step, optimizer)
+        step = replayed(step, optimizer, ours)
         peers[COMPILED] = partial(compiled, theirs)
     our_call = partial(step, devices.share(x), devices.share(targets))
     return Row(name_of(problem, graph), "bfloat16", our_call, peers, problem.flops)

@@ -1,12 +1,15 @@
 // The extension module of the CUDA kernels: tinydl._cuda, or, compiled for the emulation, tinydl._cuda_emulated.
+#include <pybind11/stl.h>
+
+#include <utility>
+#include <vector>
+
 #include "bind/arrays.h"
 #include "bind/families.h"
 #include "cuda/runtime/replay.h"
 #include "cuda/runtime/report.h"
 
 #ifdef TINYDL_CUDA_EMULATE
-#include <pybind11/stl.h>
-
 #include "cuda/emulation/execution.h"
 #include "cuda/emulation/mistakes.h"
 #endif
@@ -26,16 +29,17 @@ void set_offset_of_replay(const py::object& array) {
 }
 
 // Lets this thread's optimiser steps read their numbers from the array's slots, of 128 bytes each, or with `fills`
-// write them there and nothing else; None ends it. Returns how many slots were taken since the last call.
-int64_t set_slots_of_replay(const py::object& array, bool fills) {
-  const int64_t taken = cuda::slots_of_replay().taken;
+// write them there and step nothing; None ends it. Returns a key for each slot that was taken since the last call,
+// which tells apart what its step works on.
+std::vector<uint64_t> set_slots_of_replay(const py::object& array, bool fills) {
+  const std::vector<uint64_t> keys = std::move(cuda::slots_of_replay().keys);
   cuda::slots_of_replay() = {};
-  if (array.is_none()) return taken;
+  if (array.is_none()) return keys;
   auto a = py::cast<Array>(array);
   check(a.ndim() == 2 && a.shape(1) == int64_t(sizeof(cuda::Slot)) && type_number(a) == py::dtype::of<uint8_t>().num(),
         "set_slots_of_replay: wanted an array of uint8 with the shape (slots, ", sizeof(cuda::Slot), ")");
-  cuda::slots_of_replay() = {static_cast<cuda::Slot*>(a.mutable_data()), a.shape(0), 0, fills};
-  return taken;
+  cuda::slots_of_replay() = {static_cast<cuda::Slot*>(a.mutable_data()), static_cast<size_t>(a.shape(0)), fills, {}};
+  return keys;
 }
 
 #ifdef TINYDL_CUDA_EMULATE

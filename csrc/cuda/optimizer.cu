@@ -55,13 +55,28 @@ void run_rule(const Segment<T>* segments, int64_t count, const R& rule, const Sl
 
 __global__ void fill_slot(Slot numbers, Slot* to) { *to = numbers; }
 
+// A number that tells apart which arrays a step works on, and by which rule: FNV-1a.
+template <class T>
+uint64_t key_of(const Segment<T>* segments, int64_t count, const void* rule) {
+  uint64_t key = 0xcbf29ce484222325u;
+  const auto add = [&](uint64_t value) { key = (key ^ value) * 0x100000001b3u; };
+  add(reinterpret_cast<uint64_t>(rule));
+  for (int64_t i = 0; i < count; ++i) {
+    add(static_cast<uint64_t>(segments[i].count));
+    add(reinterpret_cast<uint64_t>(segments[i].p));
+    for (const T* state : segments[i].state) add(reinterpret_cast<uint64_t>(state));
+  }
+  return key;
+}
+
 template <class T, template <class> class R, class Options>
 void step(const Segment<T>* segments, int64_t count, const Options& options) {
   using Rule = R<Wide<T>>;
   static_assert(sizeof(Rule) <= sizeof(Slot) && std::is_trivially_copyable_v<Rule>, "a rule must fit a graph's slot");
   const Rule rule(options);
   if (!slots_of_replay().first) return run_rule(segments, count, rule);
-  Slot* const slot = slots_of_replay().take();
+  const auto of_rule = reinterpret_cast<const void*>(&step<T, R, Options>);
+  Slot* const slot = slots_of_replay().take(key_of(segments, count, of_rule));
   if (!slots_of_replay().fills) return run_rule(segments, count, rule, slot);
   Slot numbers = {};
   memcpy(numbers.bytes, &rule, sizeof rule);

@@ -8,8 +8,10 @@ caches are kept, and what would stay as it was is refused.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,16 +20,26 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
+class CaptureError(RuntimeError):
+    """What a block does cannot be captured in a CUDA graph."""
+
+
+class StaleGraphError(RuntimeError):
+    """A graph cannot be replayed any more: what it was captured from has changed. Nothing has run."""
+
+
 class Capture:
     """A capture that is going on in a thread.
 
     Attributes:
+        slots: where the optimisers' steps read their numbers.
         kept: arrays from caches, which the graph reads.
         drawn: the generator of the random numbers and its state before the first, or None.
         steps: the optimisers' steps that it holds, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
         self.kept: list[Any] = []
         self.drawn: tuple[Generator, tuple[int, int]] | None = None
         self.steps: list[Step] = []
@@ -39,37 +51,47 @@ class Capture:
         return self._thread == threading.get_ident()
 
 
+class Slots:
+    """Memory of a graph for the numbers of its optimisers' steps, one slot for each update by one kernel.
+
+    Attributes:
+        keys: of the slots taken so far, each of which tells apart what its update works on.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.keys: list[int] = []
+
+    @contextmanager
+    def taken(self, fills: bool) -> Iterator[None]:
+        """Let the updates of a block read their numbers from the next slots or, with `fills`, only write them."""
+        kernels = import_module("tinydl._cuda")
+        kernels.set_slots_of_replay(self._array[len(self.keys) :], fills)
+        try:
+            yield
+        finally:
+            self.keys += kernels.set_slots_of_replay(None)
+
+    def filled_anew(self) -> Slots:
+        """The same memory, of which none is taken."""
+        return Slots(self._array)
+
+
 @dataclass(frozen=True)
 class Step:
-    """An optimiser's step within a graph, with what its launches work on."""
+    """An optimiser's step within a graph."""
 
     optimizer: Optimizer
     gradients: dict[Tensor, Tensor]  # by parameter
-    arrays: list[Any]  # of the parameters and their states
-
-    @classmethod
-    def of(cls, optimizer: Optimizer, gradients: dict[Tensor, Tensor]) -> Step:
-        """The step of an optimiser whose states are there."""
-        return cls(optimizer, gradients, cls._arrays(optimizer, gradients))
-
-    @staticmethod
-    def _arrays(optimizer: Optimizer, parameters: Iterable[Tensor]) -> list[Any]:
-        states = (value for p in parameters for value in optimizer.state[p].values())
-        return [t._data for t in (*parameters, *states) if hasattr(t, "_data")]
-
-    def has_moved(self) -> bool:
-        """Whether a parameter or a state lies elsewhere by now."""
-        now = self._arrays(self.optimizer, self.gradients)
-        return len(now) != len(self.arrays) or any(a is not b for a, b in zip(now, self.arrays, strict=True))
 
 
 active: Capture | None = None
 
 
 def refuse(what: str, instead: str) -> None:
-    """RuntimeError within a capture, whose replays would not repeat something."""
+    """CaptureError within a capture, whose replays would not repeat something."""
     if active is not None and active.here:
-        raise RuntimeError(f"{what} cannot be captured in a CUDA graph; {instead}")
+        raise CaptureError(f"{what} cannot be captured in a CUDA graph; {instead}")
 
 
 def keep(array: Any) -> Any:
@@ -86,4 +108,4 @@ def note_draws(generator: Generator) -> None:
     if active.drawn is None:
         active.drawn = generator, generator.state()
     elif active.drawn[0] is not generator:
-        raise RuntimeError("random numbers of two generators cannot be captured in one CUDA graph; use one")
+        raise CaptureError("random numbers of two generators cannot be captured in one CUDA graph; use one")

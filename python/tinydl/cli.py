@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from . import __version__, backend, cuda, random
+from . import __version__, backend, capture, cuda, random
 
 _NAME = click.argument("name")
 _THREADS = click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.")
@@ -221,7 +221,7 @@ def _guard(action: Callable[[], Any]) -> Any:
         return action()
     except BrokenPipeError:  # whoever read the output has left; click ends in silence
         raise
-    except (ValueError, ImportError, OSError, cuda.OutOfMemoryError) as error:
+    except (ValueError, ImportError, OSError, cuda.OutOfMemoryError, capture.CaptureError) as error:
         raise click.ClickException(_shortened(str(error))) from None
 
 

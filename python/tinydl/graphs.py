@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,14 @@ from . import backend, capture, gpu_memory
 from .streams import Stream, _cupy, stream
 from .tensor import Tensor
 
-_SLOTS = 256, 128  # an optimiser's updates in a graph (a group, dtype and step number each), and bytes for one
+_SLOTS = 4096, 128  # an optimiser's updates in a graph (a group, dtype and step number each), and bytes for one
+
+
+class _Pool(NamedTuple):
+    """Memory of graphs, and the stream of their captures, to which CuPy's pools give back what a capture frees."""
+
+    memory: Any
+    stream: Stream
 
 
 class CUDAGraph:
@@ -31,16 +38,15 @@ class CUDAGraph:
         self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
         self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
         self._steps: list[capture.Step] = []  # of optimisers
-        self._slots: Any = None  # on the GPU: the numbers of these steps
-        self._taken = 0  # slots that a replay fills
+        self._slots: Any = None  # the numbers of these steps
         self._replayed: Any = None  # the event after the last replay
 
     def replay(self) -> None:
         """Queue all launches in the current stream, behind the replay before, on whichever stream that was.
 
         Raises:
-            RuntimeError: nothing was captured; the random generator was seeded anew since, or an optimiser's groups or
-                states were changed, which needs a new capture.
+            RuntimeError: nothing was captured; the random generator was seeded anew since, or an optimiser's
+                parameters, groups or states were changed, which needs a new capture.
             ValueError: a hyperparameter of a captured step is out of range by now; nothing runs.
             IndexError: a kernel that ran before met a label or an index out of range.
         """
@@ -49,7 +55,7 @@ class CUDAGraph:
         if self._drawn is not None:
             generator, seed, offset, counters = self._drawn
             if generator.state()[0] != seed:
-                raise RuntimeError(
+                raise capture.StaleGraphError(
                     f"CUDAGraph.replay: the random numbers were captured with the seed {seed}, now it is "
                     f"{generator.state()[0]}; capture again"
                 )
@@ -69,21 +75,18 @@ class CUDAGraph:
         """Go through the captured steps of optimisers once more, which now write their numbers for the next replay."""
         if not self._steps:
             return
-        if any(step.has_moved() for step in self._steps):
-            raise RuntimeError(
-                "CUDAGraph.replay: parameters or an optimiser's states lie elsewhere than at the capture, as after "
-                "optimizer.load_state_dict; capture again"
-            )
         before = [{p: dict(step.optimizer.state[p]) for p in step.gradients} for step in self._steps]
         self._wait()
         try:
-            with _slots(self._slots, fills=True) as slots:
-                for step in self._steps:
+            slots = self._slots.filled_anew()
+            for step in self._steps:
+                with slots.taken(fills=True):
                     step.optimizer._repeat(step.gradients)
-            if slots.taken != self._taken:
-                raise RuntimeError(
-                    f"CUDAGraph.replay: the optimisers' steps take {slots.taken} calls, the captured ones took "
-                    f"{self._taken}; capture again after a change of parameters or groups"
+            if slots.keys != self._slots.keys:
+                raise capture.StaleGraphError(
+                    "CUDAGraph.replay: an optimiser's step would not be the captured one, since groups, step numbers "
+                    "of single parameters, or the arrays of parameters or states (load_state_dict) have changed; "
+                    "capture again"
                 )
         except BaseException:  # no step was taken
             for step, states in zip(self._steps, before, strict=True):
@@ -95,24 +98,13 @@ class CUDAGraph:
         if self._replayed is not None:
             _cupy().cuda.get_current_stream().wait_event(self._replayed)
 
+    def pool(self) -> Any:
+        """The memory of its launches, for `graph(other, pool=...)`; None before the capture."""
+        return self._memory[0] if self._memory else None
+
     def reset(self) -> None:
         """Forget the launches and give their memory back."""
         self.__init__()  # type: ignore[misc]
-
-
-class _slots:
-    """Within it the optimisers' steps of this thread take slots, to read their numbers from or to fill."""
-
-    def __init__(self, array: Any, fills: bool) -> None:
-        self._array, self._fills = array, fills
-        self.taken = 0
-
-    def __enter__(self) -> _slots:
-        import_module("tinydl._cuda").set_slots_of_replay(self._array, self._fills)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.taken = import_module("tinydl._cuda").set_slots_of_replay(None)
 
 
 class graph:
@@ -122,17 +114,21 @@ class graph:
     before and stay alive; new values are copied into them. Run the block a few times before, so that caches are filled.
 
     Not everything can be captured: what waits for the GPU (`item`, `GradScaler.unscale_`, indexing by masks), and
-    copies from and to the CPU.
+    copies from and to the CPU. What Python keeps from call to call stays as it was at the capture: the states of a
+    stateful recurrent layer, counters, the results of conditions.
 
     Args:
         cuda_graph: an empty `CUDAGraph`.
+        pool: `pool()` of another graph, to share its memory. Their replays must not overlap, and the results of one
+            last until the next replay of another.
         stream: where to record; by default a stream of its own.
 
     Raises RuntimeError within another capture, and for what cannot be captured.
     """
 
-    def __init__(self, cuda_graph: CUDAGraph, stream: Stream | None = None) -> None:
+    def __init__(self, cuda_graph: CUDAGraph, pool: Any = None, stream: Stream | None = None) -> None:
         self.cuda_graph = cuda_graph
+        self.pool = pool
         self.stream = stream
 
     def __enter__(self) -> None:
@@ -142,19 +138,17 @@ class graph:
             raise RuntimeError("cuda.graph: the graph holds a capture; reset() it, or take another")
         cupy = _cupy()
         kernels = import_module("tinydl._cuda")
-        cupy.cuda.Device().synchronize()
         self._offset = cupy.zeros(1, np.uint64)
-        self._slots = _slots(cupy.zeros(_SLOTS, np.uint8), fills=False)
-        self._pool = cupy.cuda.MemoryPool()
-        self._stream = Stream() if self.stream is None else self.stream
-        self._capture = capture.Capture()
+        self._capture = capture.Capture(capture.Slots(cupy.empty(_SLOTS, np.uint8)))
+        cupy.cuda.Device().synchronize()
+        self._pool = self.pool or _Pool(cupy.cuda.MemoryPool(), Stream() if self.stream is None else self.stream)
+        self._stream = self._pool.stream if self.stream is None else self.stream
         with ExitStack() as undo:
             # Its own memory: what the block frees goes to nobody else, since replays write there.
-            undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.malloc, cupy)))
+            undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.memory.malloc, cupy)))
             undo.enter_context(stream(self._stream))
             kernels.set_offset_of_replay(self._offset)
             undo.callback(kernels.set_offset_of_replay, None)
-            undo.enter_context(self._slots)
             self._stream.cupy_stream.begin_capture()
             capture.active = self._capture
             self._undo = undo.pop_all()
@@ -171,7 +165,7 @@ class graph:
             self._undo.close()
             drawn = self._counted()
         if isinstance(error, failed):
-            raise RuntimeError(
+            raise capture.CaptureError(
                 f"cuda.graph: the capture failed ({error}); what waits for the GPU (item, GradScaler.unscale_, masks "
                 "as indices) and copies from and to the CPU cannot be captured"
             ) from error
@@ -179,8 +173,7 @@ class graph:
             graph = self.cuda_graph
             graph._graph, graph._drawn, graph._offset = captured, drawn, self._offset
             graph._memory = self._pool, self._capture.kept
-            graph._slots, graph._taken = self._slots._array, self._slots.taken
-            graph._steps = self._capture.steps
+            graph._slots, graph._steps = self._capture.slots, self._capture.steps
 
     def _counted(self) -> tuple[Any, int, int, int] | None:
         """What the graph draws from which generator, which is set back: nothing was drawn yet."""
@@ -197,6 +190,7 @@ def make_graphed_step(
     sample_args: Sequence[Tensor],
     parameters: Iterable[Tensor] = (),
     num_warmup_iters: int = 3,
+    pool: Any = None,
 ) -> Callable[..., Any]:
     """A function that does what `function` does, by replaying a CUDA graph of it.
 
@@ -220,22 +214,24 @@ def make_graphed_step(
         parameters: the tensors whose gradients it computes, which each call gives them again.
         num_warmup_iters: how often the function runs before it is captured. That moves what it moves: running
             statistics, random numbers, and with an optimiser's step the parameters.
+        pool: see `graph`; the graph is the returned function's `graph`.
 
     Returns:
         The function. Its results are the same tensors in each call, whose elements the next call writes again.
 
     Raises:
         ValueError: a sample is not on a GPU; later, an argument of another shape or dtype.
-        RuntimeError: the function does what cannot be captured.
+        RuntimeError: the function does what cannot be captured; later, what it was captured from has changed (see
+            `CUDAGraph.replay`).
     """
     for number, sample in enumerate(sample_args):
         if sample.device.type != "cuda":
             raise ValueError(f"make_graphed_step: sample {number} is on '{sample.device}', wanted one on 'cuda'")
-    inputs = [Tensor(sample._data.copy(), sample.requires_grad) for sample in sample_args]
+    inputs = [Tensor(sample._data.copy(order="K"), sample.requires_grad) for sample in sample_args]
     for _ in range(num_warmup_iters):
         function(*inputs)
     captured = CUDAGraph()
-    with graph(captured):
+    with graph(captured, pool):
         outputs = function(*inputs)
     gradients = [(p, p.grad) for p in parameters]
 
@@ -250,6 +246,7 @@ def make_graphed_step(
             parameter._grad = gradient
         return outputs
 
+    step.graph = captured  # type: ignore[attr-defined]
     return step
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import tinydl
 from bench.gpu import __main__ as command
 from bench.gpu import kernels, models, suite, timing
 from bench.gpu.timing import COMPILED, TOLERANCE, Devices, Limits, Row
+from tests.support.graphs import Graphs
 
 pytest.importorskip("tinydl._cuda_emulated", reason="built with TINYDL_CUDA_EMULATE=ON only")
 EMULATED = Devices("cuda-emulated", "cpu")
@@ -34,15 +34,7 @@ MODELS = models.Sizes(cnn=(2,), text=(2, 3), encoder=(2, 5, 16, 2, 1))
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """A stand-in for captures, which the emulated GPU has none of: the function itself. The calls that it got."""
-    replays = []
-
-    def make(function, samples, parameters, num_warmup_iters):
-        assert num_warmup_iters == 0
-        return lambda *operands: (replays.append(len(operands)), function(*operands))[1]
-
-    monkeypatch.setattr(tinydl.cuda, "make_graphed_step", make)
-    return replays
+    return Graphs(monkeypatch, "cuda-emulated")
 
 
 @pytest.mark.usefixtures("torch", "graphs")
@@ -103,9 +95,9 @@ def test_a_graphs_row_replays_from_the_second_call_on(torch, graphs):
     plain, graphed = rows[name], rows[f"{name}, in a CUDA graph"]
     first = plain.ours().item()
     assert graphed.ours().item() == first
-    assert graphs == [2]
+    assert graphs.replays == 1
     graphed.ours()
-    assert graphs == [2, 2]
+    assert graphs.replays == 2
 
 
 def test_a_compiled_graph_goes_backward_again_and_again(torch, monkeypatch):

@@ -66,6 +66,21 @@ def test_a_stream_can_be_chosen(cupy):
         assert cuda.current_stream() == own
 
 
+def test_graphs_that_share_memory_share_the_stream_that_frees_it(cupy):
+    first, second = cuda.CUDAGraph(), cuda.CUDAGraph()
+    assert first.pool() is None
+    used = []
+    for g, pool in ((first, None), (second, first)):
+        with cuda.graph(g, pool=pool and pool.pool()):
+            used.append((cuda.current_stream(), g))
+    assert used[0][0] == used[1][0]
+    assert first.pool().memory is second.pool().memory
+    third = cuda.CUDAGraph()
+    with cuda.graph(third):
+        assert cuda.current_stream() != used[0][0]
+    assert third.pool().memory is not first.pool().memory
+
+
 def test_one_capture_at_a_time(cupy):
     with (
         cuda.graph(cuda.CUDAGraph()),

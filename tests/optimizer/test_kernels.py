@@ -210,12 +210,15 @@ def test_a_graphs_step_has_the_numbers_of_its_slot(gpu_kernels, name, options, d
     plain, filling, graphed = (stepper(gpu_kernels, name, params, **given) for given in (options, options, captured))
     slots = emulated.asarray(np.zeros((2, 128), np.uint8))
     plain.step(grads)
+    keys = []
     for stepped, fills in ((filling, True), (graphed, False)):
         gpu_kernels.module.set_slots_of_replay(slots, fills)
         try:
             stepped.step(grads)
         finally:
-            assert gpu_kernels.module.set_slots_of_replay(None) == 1
+            keys.append(gpu_kernels.module.set_slots_of_replay(None))
+    assert [len(each) for each in keys] == [1, 1]
+    assert keys[0] != keys[1]  # of other arrays
     assert same(filling.params, params)
     assert same(graphed.params, plain.params)
     assert all(same(graphed.states[key], plain.states[key]) for key in plain.states)

@@ -242,7 +242,7 @@ def install(monkeypatch, kernels=None, **options):
     kernels.__dict__.setdefault("use_arrays", lambda *args: fake.calls.append(("use_arrays", args)))
     kernels.__dict__.setdefault("raise_reported", lambda: fake.calls.append("raise_reported"))
     kernels.__dict__.setdefault("set_offset_of_replay", lambda array: fake.calls.append(("offset", array is not None)))
-    kernels.__dict__.setdefault("set_slots_of_replay", lambda array, fills=False: 0)
+    kernels.__dict__.setdefault("set_slots_of_replay", lambda array, fills=False: [])
     kernels.__dict__.setdefault("architectures", "80-real;90a-real;90-virtual")
     if kernels.__spec__ is None:
         kernels.__spec__ = ModuleSpec("tinydl._cuda", None)

@@ -64,7 +64,8 @@ __device__ __forceinline__ uint32_t pair_of(float low, float high) {
 #endif
 }
 
-// The warp's own 16 rows of results, by way of its rows of a tile that no other warp reads any more.
+// The warp's own 16 rows of results, by way of its rows of a tile that no other warp reads any more, to be written
+// again only after a __syncwarp.
 template <int head, class T>
 __device__ void write_rows(const FragmentD (&results)[head / kMmaN], const float (&factor)[2], HeadTile<T, head>& tile,
                            T* to, int64_t stride, int rows, int depth, bool packs) {

@@ -2,7 +2,8 @@
 // ends or waits for others. What a GPU leaves open is varied and never helpful, so that what it does not promise shows
 // up as a wrong result: the order of blocks and of threads (see Schedule), shared memory that holds NaN until written.
 // Mistakes that a GPU hangs on (a barrier that some threads never reach, a shuffle with a lane that left) are errors
-// that say so.
+// that say so. What it cannot show: lanes that exchange values (shuffles, tensor instructions) see each other's shared
+// memory too, as a GPU promises only after __syncwarp.
 #pragma once
 #include <cstddef>
 #include <cstdint>

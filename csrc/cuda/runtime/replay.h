@@ -1,6 +1,8 @@
 // What a captured CUDA graph changes from replay to replay.
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/check.h"
 
@@ -15,18 +17,21 @@ inline const uint64_t*& offset_of_replay() {
 
 // Where the steps of a graph's optimisers find their learning rates and the like: slots in the device's memory, which
 // they take in turn. Within a capture they read them; before a replay the same calls, in the same order, fill them and
-// do nothing else.
+// step nothing.
 struct alignas(16) Slot {
   unsigned char bytes[128];
 };
 struct SlotsOfReplay {
   Slot* first = nullptr;  // null: a launch has its numbers among its parameters
-  int64_t count = 0, taken = 0;
+  size_t count = 0;
   bool fills = false;
+  std::vector<uint64_t> keys;  // of the slots taken: what each step works on
 
-  Slot* take() {
-    tinydl::check(taken < count, "optimizer: a graph holds at most ", count, " updates (groups, dtypes, step numbers)");
-    return first + taken++;
+  Slot* take(uint64_t key) {
+    tinydl::check(keys.size() < count, "optimizer: a graph holds at most ", count,
+                  " updates (groups, dtypes, step numbers)");
+    keys.push_back(key);
+    return first + keys.size() - 1;
   }
 };
 inline SlotsOfReplay& slots_of_replay() {

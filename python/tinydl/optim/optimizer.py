@@ -104,8 +104,9 @@ class Optimizer:
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient.
 
-        Captured in a CUDA graph, each replay is the next step, with the hyperparameters that the groups have by then;
-        hooks and the closure do what they do at the capture alone. The states must be there before, from a first step.
+        Captured in a CUDA graph, each replay is the next step, with the hyperparameters that the groups have by then.
+        Of hooks and the closure the launches are repeated, not what they do in Python. The states must be there before,
+        from a first step, and parameters stay in their groups.
 
         Args:
             closure: evaluates the model, calls backward and returns the loss, which `step` returns.
@@ -128,16 +129,24 @@ class Optimizer:
     def _record(self, captured: capture.Capture) -> None:
         """A step within a capture: nothing runs, so the parameters' numbers stay as they were."""
         gradients = {p: p.grad for p in self._params() if p.grad is not None}
+        if any(backend.kind_of(p._data) != "cuda" for p in gradients):
+            capture.refuse(f"{self._name}.step on parameters of the CPU", "it would run at once")
         before = {p: dict(self.state[p]) for p in gradients}
-        self._update_groups()
-        begun = any(_present(self.state[p]) - _present(state) - {*self._numbers} for p, state in before.items())
-        self.state.update(before)
+        taken = len(captured.slots.keys)
+        try:
+            with captured.slots.taken(fills=False):
+                self._update_groups()
+            begun = any(_present(self.state[p]) - _present(state) - {*self._numbers} for p, state in before.items())
+        finally:
+            self.state.update(before)
         if begun:
-            raise RuntimeError(
+            raise capture.CaptureError(
                 f"{self._name}.step: the first step of a parameter cannot be captured in a CUDA graph, as each replay "
                 "would begin its state anew; run a step before the capture"
             )
-        captured.steps.append(capture.Step.of(self, gradients))
+        if gradients and len(captured.slots.keys) == taken:
+            capture.refuse(f"{self._name}.step, which calls none of the kernels,", "call it after the replay")
+        captured.steps.append(capture.Step(self, gradients))
 
     def _repeat(self, gradients: dict[Tensor, Tensor]) -> None:
         """The captured step once more, on the same gradients, for the numbers that it would write."""

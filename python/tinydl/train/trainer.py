@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from .. import backend, random
@@ -42,8 +42,9 @@ class Trainer:
         scores: what counts losses and metrics, instead of a `Scores` of the metrics; such as one for several outputs.
         precision: "float32", or "bfloat16" or "float16" to compute within `autocast`, with a `GradScaler` for float16.
         graph: replay the steps of `fit` from CUDA graphs, one for each shape of batches, once that has been met three
-            times: what `tinydl.cuda.graph` says of a block must hold for the model and the loss. On a GPU alone, and
-            not with float16, whose scaler waits for the gradients.
+            times. What `tinydl.cuda.graph` says of a block must hold for the model and the loss; an optimiser's hooks
+            and a layer's rates stay as they were then. The activations of the largest shape are kept. On a GPU alone,
+            and not with float16, whose scaler waits for the gradients.
 
     Inputs, targets, weights and outputs are tensors, or lists of tensors where a model has several.
 
@@ -158,9 +159,10 @@ class Trainer:
         self._begin(initial_epoch)
         self.validation_freq = validation_freq
         self._introduce(self._callbacks, epochs, self._loader)
+        graphs = self._graphs()
         if resume is not None:
             self._resume(resume)
-        with self._closing(self._callbacks), self.mode(training=True), self._graphs():
+        with self._closing(self._callbacks), self.mode(training=True), graphs:
             self._call("on_train_begin", {})
             logs: Logs = {}
             while self.epoch < epochs and not self.stop_training:
@@ -169,19 +171,24 @@ class Trainer:
             self._call("on_train_end", logs)
         return self.history
 
-    @contextmanager
-    def _graphs(self) -> Any:
-        """Graphs for a run, if asked for; a run's own, since others may have had other states."""
+    def _graphs(self) -> AbstractContextManager[None]:
+        """Within it the steps are taken from graphs of this run, if that was asked for."""
         if not self.graph:
-            yield
-            return
+            return nullcontext()
         if self.precision.scaler.is_enabled():
             raise ValueError("fit: graph=True cannot be had with float16, whose loss scaling waits for the gradients")
-        self._take_step = GraphedSteps(self._step_plainly, self.optimizer)
+        if type(self).train_step is not Trainer.train_step:
+            raise ValueError(f"fit: graph=True cannot be had with the train_step of {type(self).__name__}")
+        return self._replaying(GraphedSteps(self._step_plainly, self.optimizer, self.model))
+
+    @contextmanager
+    def _replaying(self, steps: GraphedSteps) -> Iterator[None]:
+        self._take_step = steps
         try:
             yield
         finally:
             self._take_step = self._step_plainly
+            steps.forget()
 
     def _introduce(self, callbacks: Iterable[Callback], epochs: int | None, loader: Any) -> None:
         """Tell callbacks who calls them."""

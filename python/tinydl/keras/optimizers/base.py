@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ... import capture
 from ...nn.utils.clip_grad import clip_grad_value_, get_total_norm, scale_
 from ...tensor import Tensor
 from ..config import Configured, serialize
@@ -82,6 +83,7 @@ class Optimizer(Configured):
         self.bound.step()
 
     def _before_step(self, bound: Any, *_: Any) -> None:
+        capture.refuse("a Keras optimizer's step", "its iterations and schedule would stay: use one of tinydl.optim")
         groups = bound.param_groups
         if self.schedule is not None:
             rate = self.schedule(groups[0]["iterations"])
