@@ -240,7 +240,7 @@ def test_a_weight_is_cast_once(casts, x):
 def test_a_captured_block_casts_by_itself(casts, x, monkeypatch, here):
     """Replays read the weights as they are then: no cast from before, and none that later blocks would find."""
     w = tinydl.ones(3, 3, requires_grad=True)
-    active = capture.Capture()
+    active = capture.Capture(slots=None)
     active._thread += not here
     with autocast("cpu"):
         before = F.linear(x, w)
