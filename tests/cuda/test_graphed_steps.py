@@ -283,6 +283,10 @@ def test_steps_that_no_slot_serves(recorder, rng):
     with pytest.raises(RuntimeError, match=r"SGD\.step on parameters of the CPU cannot be captured in a CUDA graph"):
         captured(optim.SGD([weight], lr=1.0))
     assert weight.tolist() == [1, 1]
+    gaps = tinydl.Tensor(Array(np.ones((2, 4), np.float32)[:, ::2]), requires_grad=True)
+    gaps.grad = tinydl.Tensor(Array(np.ones((2, 2), np.float32)))
+    with pytest.raises(RuntimeError, match=r"SGD\.step on parameters with gaps in memory cannot be captured"):
+        captured(optim.SGD([gaps], lr=1.0))
 
     class Own(optim.Optimizer):
         def _call(self, group, params, step):

@@ -131,6 +131,8 @@ class Optimizer:
         gradients = {p: p.grad for p in self._params() if p.grad is not None}
         if any(backend.kind_of(p._data) != "cuda" for p in gradients):
             capture.refuse(f"{self._name}.step on parameters of the CPU", "it would run at once")
+        if not self._scattered.isdisjoint(gradients):
+            capture.refuse(f"{self._name}.step on parameters with gaps in memory", "make them with clone()")
         before = {p: dict(self.state[p]) for p in gradients}
         taken = len(captured.slots.keys)
         try:
