@@ -33,7 +33,7 @@ backend.set_tile_threshold(32, 128**3)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
     parser.addoption("--device", choices=["cuda"], help="run the tests of kernels on a GPU, and no others")
-    parser.addoption("--list-kernels", action="store_true", help="say which CUDA kernels the emulated GPU ran")
+    parser.addoption("--list-kernels", action="store_true", help="say which CUDA kernels the kernel tests ran")
     parser.addoption("--sanitized", action="store_true", help="the extension is built with sanitizers: no torch")
 
 

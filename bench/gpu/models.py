@@ -12,7 +12,10 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 import tinydl
 from tinydl import nn
@@ -64,19 +67,21 @@ def step_of(library: Any, model: Any, problem: Problem, device: str, loss: Any =
     return step, optimizer
 
 
-def replayed(step: Step, optimizer: Any, model: Any) -> Step:
-    """The step from a CUDA graph, from the second call on."""
-    steps = GraphedSteps(step, optimizer, model)
+def replayed(step: Step, model: Any, optimizer: Any, plain: Step) -> Step:
+    """The step from a CUDA graph, from the second call on; its first replay must have the loss of a plain model's."""
+    steps = GraphedSteps(step, SimpleNamespace(model=model, optimizer=optimizer, loss=None, forward=None))
     begun = False
 
     def call(*operands: Any) -> Any:
         nonlocal begun
-        first = steps(*operands)
+        loss = steps(*operands)
         if not begun:
-            for _ in range(PLAIN):
-                steps(*operands)
+            wanted = [plain(*operands).item() for _ in range(PLAIN + 1)]
+            found = [steps(*operands).item() for _ in range(PLAIN)]
+            if not np.allclose(found, wanted[1:], rtol=1e-4, atol=0):
+                raise AssertionError(f"losses, the last from a graph: {found}; of plain steps: {wanted[1:]}")
         begun = True
-        return first
+        return loss
 
     return call
 
@@ -104,7 +109,8 @@ def step_row(problem: Problem, devices: Devices, graph: bool = False) -> Row:
     peers = {name: partial(peer, copy.deepcopy(theirs), layout) for name, layout in formats.items()}
     step, optimizer = step_of(tinydl, ours, problem, devices.ours)
     if graph:
-        step = replayed(step, optimizer, ours)
+        twin = copy.deepcopy(ours)
+        step = replayed(step, ours, optimizer, step_of(tinydl, twin, problem, devices.ours)[0])
         peers[COMPILED] = partial(compiled, theirs)
     our_call = partial(step, devices.share(x), devices.share(targets))
     return Row(name_of(problem, graph), "bfloat16", our_call, peers, problem.flops)

@@ -74,7 +74,11 @@ void step(const Segment<T>* segments, int64_t count, const Options& options) {
   using Rule = R<Wide<T>>;
   static_assert(sizeof(Rule) <= sizeof(Slot) && std::is_trivially_copyable_v<Rule>, "a rule must fit a graph's slot");
   const Rule rule(options);
-  if (!slots_of_replay().first) return run_rule(segments, count, rule);
+  if (!slots_of_replay().first) {
+    tinydl::check(!offset_of_replay(),
+                  "optimizer: a step in the capture of a CUDA graph would keep its numbers, but by Optimizer.step");
+    return run_rule(segments, count, rule);
+  }
   const auto of_rule = reinterpret_cast<const void*>(&step<T, R, Options>);
   Slot* const slot = slots_of_replay().take(key_of(segments, count, of_rule));
   if (!slots_of_replay().fills) return run_rule(segments, count, rule, slot);

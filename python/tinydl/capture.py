@@ -34,14 +34,14 @@ class Capture:
     Attributes:
         slots: where the optimisers' steps read their numbers.
         kept: arrays from caches, which the graph reads.
-        drawn: the generator of the random numbers and its state before the first, or None.
+        drawn: where its random numbers come from, or None.
         steps: the optimisers' steps that it holds, in order.
     """
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
         self.kept: list[Any] = []
-        self.drawn: tuple[Generator, tuple[int, int]] | None = None
+        self.drawn: Draws | None = None
         self.steps: list[Step] = []
         self._thread = threading.get_ident()
 
@@ -49,6 +49,21 @@ class Capture:
     def here(self) -> bool:
         """Whether it is this thread's."""
         return self._thread == threading.get_ident()
+
+
+@dataclass
+class Draws:
+    """A stretch of a generator's stream, which each replay moves on to the next."""
+
+    generator: Generator
+    seed: int
+    offset: int  # of its first number
+    counters: int = 0  # its length
+
+    def reserve(self, counters: int) -> tuple[int, int]:
+        """(seed, offset) of the next numbers; the generator stays where it is, as nothing is drawn yet."""
+        self.counters += counters
+        return self.seed, self.offset + self.counters - counters
 
 
 class Slots:
@@ -101,11 +116,12 @@ def keep(array: Any) -> Any:
     return array
 
 
-def note_draws(generator: Generator) -> None:
-    """Let replays move on in the stream of a generator; only one can be used in a capture."""
+def draws_of(generator: Generator) -> Draws | None:
+    """Where a generator's numbers come from within a capture, which can use but one; None outside."""
     if active is None or not active.here:
-        return
+        return None
     if active.drawn is None:
-        active.drawn = generator, generator.state()
-    elif active.drawn[0] is not generator:
+        active.drawn = Draws(generator, *generator.state())
+    elif active.drawn.generator is not generator:
         raise CaptureError("random numbers of two generators cannot be captured in one CUDA graph; use one")
+    return active.drawn

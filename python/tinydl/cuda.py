@@ -315,8 +315,8 @@ def memory_reserved() -> int:
 
 
 def empty_cache() -> None:
-    """Give what CuPy's pool keeps for reuse back to the GPU."""
+    """Give what CuPy's pool, and those of graphs that are gone, keep for reuse back to the GPU."""
     if is_available():
         import cupy
 
-        cupy.get_default_memory_pool().free_all_blocks()
+        gpu_memory.give_back_unused(cupy)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,6 @@ from .streams import Stream, _cupy, stream
 from .tensor import Tensor
 
 _SLOTS = 4096, 128  # an optimiser's updates in a graph (a group, dtype and step number each), and bytes for one
-
-
-class _Pool(NamedTuple):
-    """Memory of graphs, and the stream of their captures, to which CuPy's pools give back what a capture frees."""
-
-    memory: Any
-    stream: Stream
 
 
 class CUDAGraph:
@@ -35,7 +29,7 @@ class CUDAGraph:
     def __init__(self) -> None:
         self._graph: Any = None
         self._memory: tuple[Any, ...] = ()  # what the launches read and write, and nobody else may
-        self._drawn: tuple[Any, int, int, int] | None = None  # generator, its seed and offset, counters a replay
+        self._drawn: capture.Draws | None = None
         self._offset: Any = None  # on the GPU: how far beyond that offset a replay begins
         self._steps: list[capture.Step] = []  # of optimisers
         self._slots: Any = None  # the numbers of these steps
@@ -52,18 +46,18 @@ class CUDAGraph:
         """
         if self._graph is None:
             raise RuntimeError("CUDAGraph.replay: nothing was captured")
-        if self._drawn is not None:
-            generator, seed, offset, counters = self._drawn
-            if generator.state()[0] != seed:
-                raise capture.StaleGraphError(
-                    f"CUDAGraph.replay: the random numbers were captured with the seed {seed}, now it is "
-                    f"{generator.state()[0]}; capture again"
-                )
+        capture.refuse("CUDAGraph.replay", "capture the other graph's block instead")
+        drawn = self._drawn
+        if drawn is not None and drawn.generator.state()[0] != drawn.seed:
+            raise capture.StaleGraphError(
+                f"CUDAGraph.replay: the random numbers were captured with the seed {drawn.seed}, now it is "
+                f"{drawn.generator.state()[0]}; capture again"
+            )
         self._fill_slots()
-        if self._drawn is not None:
-            begin = generator.reserve(4 * counters)[1]
+        if drawn is not None:
+            begin = drawn.generator.reserve(4 * drawn.counters)[1]
             self._wait()
-            self._offset.fill(np.uint64((begin - offset) % (1 << 64)))
+            self._offset.fill(np.uint64((begin - drawn.offset) % (1 << 64)))
         self._graph.launch()
         cupy = _cupy()
         if self._replayed is None:
@@ -75,7 +69,7 @@ class CUDAGraph:
         """Go through the captured steps of optimisers once more, which now write their numbers for the next replay."""
         if not self._steps:
             return
-        before = [{p: dict(step.optimizer.state[p]) for p in step.gradients} for step in self._steps]
+        before = [step.optimizer._numbers_of(step.gradients) for step in self._steps]
         self._wait()
         try:
             slots = self._slots.filled_anew()
@@ -90,7 +84,7 @@ class CUDAGraph:
                 )
         except BaseException:  # no step was taken
             for step, states in zip(self._steps, before, strict=True):
-                step.optimizer.state.update(states)
+                step.optimizer._set_back(states)
             raise
 
     def _wait(self) -> None:
@@ -103,7 +97,7 @@ class CUDAGraph:
         return self._memory[0] if self._memory else None
 
     def reset(self) -> None:
-        """Forget the launches and give their memory back."""
+        """Forget the launches; their memory is the next capture's, or the GPU's after `empty_cache`."""
         self.__init__()  # type: ignore[misc]
 
 
@@ -141,11 +135,13 @@ class graph:
         self._offset = cupy.zeros(1, np.uint64)
         self._capture = capture.Capture(capture.Slots(cupy.empty(_SLOTS, np.uint8)))
         cupy.cuda.Device().synchronize()
-        self._pool = self.pool or _Pool(cupy.cuda.MemoryPool(), Stream() if self.stream is None else self.stream)
+        gc.collect()  # what was freed is the graph's to take, whose pool is another one
+        gpu_memory.give_back_unused(cupy)
+        self._pool = self.pool or gpu_memory.GraphMemory(cupy, Stream)
         self._stream = self._pool.stream if self.stream is None else self.stream
         with ExitStack() as undo:
             # Its own memory: what the block frees goes to nobody else, since replays write there.
-            undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.memory.malloc, cupy)))
+            undo.enter_context(cupy.cuda.using_allocator(gpu_memory.explaining(self._pool.malloc, cupy)))
             undo.enter_context(stream(self._stream))
             kernels.set_offset_of_replay(self._offset)
             undo.callback(kernels.set_offset_of_replay, None)
@@ -163,7 +159,6 @@ class graph:
             error = failure if error is None else error
         finally:
             self._undo.close()
-            drawn = self._counted()
         if isinstance(error, failed):
             raise capture.CaptureError(
                 f"cuda.graph: the capture failed ({error}); what waits for the GPU (item, GradScaler.unscale_, masks "
@@ -171,18 +166,9 @@ class graph:
             ) from error
         if error is None:
             graph = self.cuda_graph
-            graph._graph, graph._drawn, graph._offset = captured, drawn, self._offset
+            graph._graph, graph._drawn, graph._offset = captured, self._capture.drawn, self._offset
             graph._memory = self._pool, self._capture.kept
             graph._slots, graph._steps = self._capture.slots, self._capture.steps
-
-    def _counted(self) -> tuple[Any, int, int, int] | None:
-        """What the graph draws from which generator, which is set back: nothing was drawn yet."""
-        if self._capture.drawn is None:
-            return None
-        generator, (seed, offset) = self._capture.drawn
-        counters = generator.state()[1] - offset
-        generator.set_state((seed, offset))
-        return generator, seed, offset, counters
 
 
 def make_graphed_step(
@@ -230,9 +216,15 @@ def make_graphed_step(
     inputs = [Tensor(sample._data.copy(order="K"), sample.requires_grad) for sample in sample_args]
     for _ in range(num_warmup_iters):
         function(*inputs)
-    captured = CUDAGraph()
-    with graph(captured, pool):
-        outputs = function(*inputs)
+    captured, parameters = CUDAGraph(), list(parameters)
+    before = [p.grad for p in parameters]
+    try:
+        with graph(captured, pool):
+            outputs = function(*inputs)
+    except BaseException:
+        for parameter, gradient in zip(parameters, before, strict=True):
+            parameter._grad = gradient  # not those that were captured, which nothing has written
+        raise
     gradients = [(p, p.grad) for p in parameters]
 
     @functools.wraps(function)

@@ -61,11 +61,12 @@ class Generator:
 
     def reserve(self, count: int) -> tuple[int, int]:
         """(seed, offset) of the next `count` values; offsets count groups of four 32-bit words."""
-        if capture.active is not None:
-            capture.note_draws(self)
+        counters = (count + 3) // 4
+        if capture.active is not None and (captured := capture.draws_of(self)) is not None:
+            return captured.reserve(counters)
         with self._lock:
             offset = self._offset
-            self._offset += (count + 3) // 4
+            self._offset += counters
         return self._seed, offset
 
 

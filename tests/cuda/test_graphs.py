@@ -11,7 +11,7 @@ import pytest
 import tinydl
 from tests.support import fake_cupy
 from tests.support.fake_cupy import Array, CUDARuntimeError
-from tinydl import capture, cuda, emulated, nn, optim, random
+from tinydl import capture, cuda, emulated, gpu_memory, nn, optim, random
 
 
 @pytest.fixture
@@ -74,11 +74,45 @@ def test_graphs_that_share_memory_share_the_stream_that_frees_it(cupy):
         with cuda.graph(g, pool=pool and pool.pool()):
             used.append((cuda.current_stream(), g))
     assert used[0][0] == used[1][0]
-    assert first.pool().memory is second.pool().memory
+    assert first.pool() is second.pool()
     third = cuda.CUDAGraph()
     with cuda.graph(third):
         assert cuda.current_stream() != used[0][0]
-    assert third.pool().memory is not first.pool().memory
+    assert third.pool() is not first.pool()
+
+
+def test_memory_of_graphs_that_are_gone_is_the_next_ones(cupy, monkeypatch):
+    monkeypatch.setattr(gpu_memory, "_unused", [])
+    first, second, third = (cuda.CUDAGraph() for _ in range(3))
+    with cuda.graph(first):
+        cupy.allocator(100)
+    with cuda.graph(second, pool=first.pool()):
+        pass
+    blocks = first.pool()._blocks
+    assert len(blocks.held) == 1  # which CuPy's pool alone would give back to the GPU when memory runs out
+    first.reset()
+    assert not gpu_memory._unused
+    del second
+    assert gpu_memory._unused == [blocks]
+    with cuda.graph(third):
+        assert not gpu_memory._unused
+    assert third.pool()._blocks is blocks
+    third.reset()
+    cupy.calls.clear()
+    cuda.empty_cache()
+    assert not blocks.held
+    assert cupy.calls == [("free_all_blocks", blocks.pool)]
+
+
+def test_a_replay_in_a_capture_is_refused(cupy):
+    g = cuda.CUDAGraph()
+    with cuda.graph(g):
+        pass
+    with (
+        cuda.graph(cuda.CUDAGraph()),
+        pytest.raises(RuntimeError, match=r"CUDAGraph\.replay cannot be captured in a CUDA graph; capture the other"),
+    ):
+        g.replay()
 
 
 def test_one_capture_at_a_time(cupy):

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 
-from tinydl import _cpu, backend, cuda, emulated
+from tinydl import _cpu, backend, cuda, emulated, gpu_memory
 
 CUDA = 2  # DLPack's number
 
@@ -159,6 +159,20 @@ class Event:
         self.fake.calls.append(("synchronize", self))
 
 
+class Pool:
+    """Notes when its unused blocks are given back."""
+
+    def __init__(self, fake, allocator):
+        self.fake, self.allocator = fake, allocator
+
+    def malloc(self, size):
+        self.allocator(size)
+        return self.fake.pool_alloc(size)
+
+    def free_all_blocks(self):
+        self.fake.calls.append(("free_all_blocks", self))
+
+
 class Fake(types.ModuleType):
     """The module `cupy` of a machine with the GPUs of some compute capabilities."""
 
@@ -185,7 +199,9 @@ class Fake(types.ModuleType):
             ),
             Event=lambda **options: Event(self, **options),
             get_current_stream=lambda: self.streams[-1],
-            MemoryPool=lambda: types.SimpleNamespace(malloc=self.pool_alloc),
+            MemoryPool=lambda allocator: Pool(self, allocator),
+            Memory=lambda size: self.calls.append(("Memory", size)),
+            MemoryPointer=lambda memory, offset: (memory, offset),
             using_allocator=self.using_allocator,
             get_elapsed_time=lambda start, end: float(end.at - start.at),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -199,7 +215,9 @@ class Fake(types.ModuleType):
         )
 
     def get_default_memory_pool(self):
-        return types.SimpleNamespace(total_bytes=lambda: 3 << 20, used_bytes=lambda: 2 << 20)
+        return types.SimpleNamespace(
+            total_bytes=lambda: 3 << 20, used_bytes=lambda: 2 << 20, free_all_blocks=lambda: None
+        )
 
     def pool_alloc(self, size):
         if size > self.free:
@@ -256,5 +274,6 @@ def install(monkeypatch, kernels=None, **options):
 
 def forget_the_machine():
     """Let tinydl look again at what there is."""
+    gpu_memory._unused.clear()
     for cached in (cuda._missing, cuda._unfit, cuda._load_cuda, cuda._constant):
         cached.cache_clear()

@@ -1,10 +1,11 @@
-"""Which of the CUDA kernels the emulated GPU ran in a test session: `pytest --list-kernels`."""
+"""Which of the CUDA kernels the kernel tests ran on the emulated GPU: `pytest --list-kernels`."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from collections import Counter, defaultdict
+from collections.abc import Generator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,10 +49,19 @@ def built(module: str) -> dict[int, str]:
 
 
 class KernelCoverage:
-    """Adds the table to the end of pytest's output; the session fails where a kernel was never launched."""
+    """Adds the table to the end of pytest's output; the session fails where no kernel test launched a kernel."""
 
     def __init__(self) -> None:
         self.launches: Counter[int] = Counter()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        if not item.path.name.endswith("kernels.py"):
+            return (yield)
+        before = Counter(launches_so_far())
+        result = yield
+        self.launches.update(Counter(launches_so_far()) - before)
+        return result
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -59,11 +69,9 @@ class KernelCoverage:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        here = import_module("tinydl._cuda_emulated").launches_by_offset()
         if hasattr(session.config, "workeroutput"):  # of pytest-xdist's worker, sent to the session that prints
-            session.config.workeroutput["launches"] = list(here.items())
+            session.config.workeroutput["launches"] = list(self.launches.items())
             return
-        self.launches.update(here)
         if self.missed() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -83,7 +91,7 @@ class KernelCoverage:
         return rows
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.section("CUDA kernels that the emulated GPU ran")
+        terminalreporter.section("CUDA kernels that the kernel tests ran on the emulated GPU")
         rows = self.rows()
         for family, name, launched, variants, launches in rows:
             terminalreporter.line(f"{family:12} {name:28} {launched:4} of {variants:4} variants {launches:9,} launches")
@@ -91,6 +99,11 @@ class KernelCoverage:
         terminalreporter.line(f"{len(rows)} kernels: {launched} of {variants} variants, {launches:,} launches")
         if missed := self.missed():
             terminalreporter.line(f"never launched: {', '.join(missed)}", red=True)
+
+
+def launches_so_far() -> dict[int, int]:
+    counts: dict[int, int] = import_module("tinydl._cuda_emulated").launches_by_offset()
+    return counts
 
 
 def module_file() -> str:

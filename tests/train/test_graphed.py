@@ -1,5 +1,7 @@
 """The trainer's CUDA graphs: which steps are replayed, beside plain steps; replays themselves need a GPU."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -72,8 +74,12 @@ def add_group(trainer):
     trainer.optimizer.add_param_group({"params": [trainer.extra]})
 
 
-def load(trainer):
-    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict())
+def replace_optimizer(trainer):
+    trainer.optimizer = optim.SGD(trainer.model.parameters(), lr=0.5)
+
+
+def replace_array(trainer):
+    trainer.model[1].running_mean.data = trainer.model[1].running_mean.data + 1
 
 
 CHANGES = {
@@ -81,7 +87,8 @@ CHANGES = {
     "freeze and unfreeze": ({"at_2": freeze, "at_4": unfreeze}, 2),
     "evaluate": ({"at_3": evaluate}, 2),
     "add a group": ({"at_2": add_group}, 2),
-    "load": ({"at_3": load}, 1),
+    "replace the optimizer": ({"at_3": replace_optimizer}, 2),
+    "replace an array": ({"at_3": replace_array}, 2),
 }
 
 
@@ -128,7 +135,8 @@ def test_lists_of_tensors_and_rare_kinds(device, monkeypatch):
         seen.append((isinstance(inputs, list), len(inputs), targets.shape))
         return tinydl.zeros(1, device=device), tinydl.zeros(1, device=device)
 
-    steps = GraphedSteps(step, optim.SGD([weight], lr=1.0), nn.Identity())
+    owner = types.SimpleNamespace(model=nn.Identity(), optimizer=optim.SGD([weight], lr=1.0), loss=None, forward=None)
+    steps = GraphedSteps(step, owner)
     if device == "cuda":
         pytest.skip("with the stand-in for graphs")
     a, b = (tinydl.zeros(2, n, device=device) for n in (3, 5))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import backend, capture
 from ..tensor import Array, Tensor
 from .grad_mode import no_grad
 
@@ -43,5 +43,5 @@ def accumulate(leaf: Tensor, grad: Array, fresh: bool) -> None:
     if held is None:
         leaf._grad = Tensor(grad if fresh else grad.copy(order="K"))
     else:
-        np.add(held._data, grad, out=held._data)
+        np.add(capture.keep(held._data), grad, out=held._data)
         held._version[0] += 1

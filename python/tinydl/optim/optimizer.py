@@ -133,22 +133,32 @@ class Optimizer:
             capture.refuse(f"{self._name}.step on parameters of the CPU", "it would run at once")
         if not self._scattered.isdisjoint(gradients):
             capture.refuse(f"{self._name}.step on parameters with gaps in memory", "make them with clone()")
-        before = {p: dict(self.state[p]) for p in gradients}
-        taken = len(captured.slots.keys)
+        if any(not getattr(type(self), name).__module__.startswith("tinydl.") for name in ("_call", "_update")):
+            capture.refuse(f"{self._name}.step, a class of your own,", "call it after the replay")
+        before = self._numbers_of(gradients)
         try:
             with captured.slots.taken(fills=False):
                 self._update_groups()
             begun = any(_present(self.state[p]) - _present(state) - {*self._numbers} for p, state in before.items())
         finally:
-            self.state.update(before)
+            self._set_back(before)
         if begun:
             raise capture.CaptureError(
                 f"{self._name}.step: the first step of a parameter cannot be captured in a CUDA graph, as each replay "
                 "would begin its state anew; run a step before the capture"
             )
-        if gradients and len(captured.slots.keys) == taken:
-            capture.refuse(f"{self._name}.step, which calls none of the kernels,", "call it after the replay")
         captured.steps.append(capture.Step(self, gradients))
+
+    def _numbers_of(self, params: Iterable[Tensor]) -> dict[Tensor, dict[str, Any]]:
+        """The states of parameters, for `_set_back`."""
+        return {p: dict(self.state.get(p, {})) for p in params}
+
+    def _set_back(self, states: dict[Tensor, dict[str, Any]]) -> None:
+        for p, state in states.items():
+            if state:
+                self.state[p] = state
+            else:
+                self.state.pop(p, None)
 
     def _repeat(self, gradients: dict[Tensor, Tensor]) -> None:
         """The captured step once more, on the same gradients, for the numbers that it would write."""

@@ -19,36 +19,41 @@ class GraphedSteps:
 
     A kind are the shapes, dtypes and memory orders of a batch, the parameters that are trained, and which layers are in
     training mode. Batches of rare kinds, such as an epoch's shorter last one in a short run, are stepped plainly, and
-    so are those of a seventeenth kind. Where an optimiser's groups or states have changed, all kinds begin again.
+    so are those of a seventeenth kind. All kinds begin again where the optimiser, its groups or states, the loss, the
+    forward function, or an array of the model were replaced.
 
-    The graphs share their memory: what a step returns, and the gradients, last until the next one.
+    The graphs share memory: what a step returns lasts until the next one.
 
     Args:
         step: of the parts of a batch, tensors or lists of tensors; zeroes gradients, computes them and steps the
             optimiser.
-        optimizer: that one.
-        model: the one whose layers' modes matter.
+        trainer: has the `model` and the `optimizer`, `loss` and `forward` of the step.
 
     Raises ValueError where the optimiser's parameters are not on a GPU.
     """
 
-    def __init__(self, step: Callable[..., Any], optimizer: Any, model: Any) -> None:
+    def __init__(self, step: Callable[..., Any], trainer: Any) -> None:
         self._step = step
-        self._optimizer = optimizer
-        self._modules = list(model.modules())
+        self._trainer = trainer
         elsewhere = next((p.device for p in self._parameters() if p.device.type == "cpu"), None)
         if elsewhere is not None:
             raise ValueError(f"fit: graph=True wants a model on 'cuda', its parameters are on '{elsewhere}'")
         self.forget()
 
     def forget(self) -> None:
-        """Give the graphs' memory back, and begin again."""
+        """Leave the graphs' memory to the next ones, and begin again."""
+        model = self._trainer.model
+        self._modules = list(model.modules())
+        self._tensors = [*model.parameters(), *model.buffers()]
+        self._parts = self._present_parts()
         self._met: dict[Any, int] = {}
         self._graphs: dict[Any, Callable[..., Any]] = {}
         self._pool: Any = None
 
     def __call__(self, *batch: Part) -> Any:
         """What step(*batch) returns; from a graph, tensors that last until the next call."""
+        if any(now is not then for now, then in zip(self._present_parts(), self._parts, strict=True)):
+            self.forget()
         tensors = [t for part in batch for t in (part if isinstance(part, list) else [part])]
         kind = (
             *((t.shape, t.dtype, t._data.strides) for t in tensors),
@@ -68,7 +73,12 @@ class GraphedSteps:
             return self(*batch)
 
     def _parameters(self) -> list[Any]:
-        return [p for group in self._optimizer.param_groups for p in group["params"]]
+        return [p for group in self._trainer.optimizer.param_groups for p in group["params"]]
+
+    def _present_parts(self) -> list[Any]:
+        """What a graph was captured from and does not see change; kept, so that replays write no freed memory."""
+        trainer = self._trainer
+        return [trainer.optimizer, trainer.loss, trainer.forward, *(t._data for t in self._tensors)]
 
     def _captured(self, batch: tuple[Part, ...], tensors: list[Any]) -> Callable[..., Any]:
         """A function of a batch's tensors that replays the step on batches like this one."""

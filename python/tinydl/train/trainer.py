@@ -43,8 +43,9 @@ class Trainer(Resumable):
         precision: "float32", or "bfloat16" or "float16" to compute within `autocast`, with a `GradScaler` for float16.
         graph: replay the steps of `fit` from CUDA graphs, one for each shape of batches, once that has been met three
             times. What `tinydl.cuda.graph` says of a block must hold for the model and the loss; an optimiser's hooks
-            and a layer's rates stay as they were then. The activations of the largest shape are kept. On a GPU alone,
-            and not with float16, whose scaler waits for the gradients.
+            and a layer's rates stay as they were then. Each shape keeps memory for its gradients and activations, the
+            latter shared where a larger shape came before. On a GPU alone, not with float16, whose scaler waits for the
+            gradients, and not with a `train_step` of one's own.
 
     Inputs, targets, weights and outputs are tensors, or lists of tensors where a model has several.
 
@@ -179,7 +180,7 @@ class Trainer(Resumable):
             raise ValueError("fit: graph=True cannot be had with float16, whose loss scaling waits for the gradients")
         if type(self).train_step is not Trainer.train_step:
             raise ValueError(f"fit: graph=True cannot be had with the train_step of {type(self).__name__}")
-        return self._replaying(GraphedSteps(self._step_plainly, self.optimizer, self.model))
+        return self._replaying(GraphedSteps(self._step_plainly, self))
 
     @contextmanager
     def _replaying(self, steps: GraphedSteps) -> Iterator[None]:
