@@ -175,7 +175,7 @@ def test_what_cannot_be_captured_is_refused_before_any_change(device, rng, tmp_p
 
 
 def test_graphs_end_with_the_run(device, rng, monkeypatch):
-    Graphs(monkeypatch, device)
+    graphs = Graphs(monkeypatch, device)
     run = trainer(device, True)
     kept = []
 
@@ -185,5 +185,6 @@ def test_graphs_end_with_the_run(device, rng, monkeypatch):
 
     run.fit(data(rng), epochs=2, batch_size=12, callbacks=[Seen()])
     assert isinstance(kept[0], GraphedSteps)
+    assert len(graphs.captures) == (device != "cuda")
     assert not kept[0]._graphs
     run.train_step(tuple(map(tinydl.tensor, data(rng, 4))))

@@ -103,8 +103,8 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row
     to[i] = transposed ? element(2 * pair, group) | element(2 * pair + 1, group) << 16
                        : element(group, 2 * pair) | element(group, 2 * pair + 1) << 16;
   }
-  emulation::exchange(kAllLanes, nullptr,
-                      0);  // a GPU has read when the instruction returns; here a lane may go on to write
+  // A GPU has read when the instruction returns; here a lane may go on to write.
+  emulation::exchange(kAllLanes, nullptr, 0);
 #endif
 }
 
